@@ -1,0 +1,73 @@
+"""Enumerations and array names of the Zarr Vectors format, as its specification spells them."""
+
+from __future__ import annotations
+
+from typing import Final
+
+# Capability tokens of the root's ``format_capabilities``.
+CAP_FRAGMENT_INDEX: Final = "fragment_index"
+CAP_SHARED_FRAGMENTS: Final = "shared_fragments"
+CAP_PRESERVED_OBJECT_IDS: Final = "preserved_object_ids"
+CAP_MULTISCALE_LINKS: Final = "multiscale_links"
+VALID_CAPABILITIES: Final = (
+    CAP_FRAGMENT_INDEX,
+    CAP_SHARED_FRAGMENTS,
+    CAP_PRESERVED_OBJECT_IDS,
+    CAP_MULTISCALE_LINKS,
+)
+
+# Names of arrays and groups of a level, and of the parametric group.
+VERTICES: Final = "vertices"
+VERTEX_FRAGMENTS: Final = "vertex_fragments"
+VERTEX_ATTRIBUTES: Final = "vertex_attributes"
+FRAGMENT_ATTRIBUTES: Final = "fragment_attributes"
+LINKS: Final = "links"
+LINK_FRAGMENTS: Final = "link_fragments"
+LINK_ATTRIBUTES: Final = "link_attributes"
+CROSS_CHUNK_LINKS: Final = "cross_chunk_links"
+CROSS_CHUNK_LINK_ATTRIBUTES: Final = "cross_chunk_link_attributes"
+OBJECT_INDEX: Final = "object_index"
+OBJECT_ATTRIBUTES: Final = "object_attributes"
+GROUPS: Final = "groups"
+GROUP_ATTRIBUTES: Final = "group_attributes"
+PARAMETRIC: Final = "parametric"
+
+# Axes.
+DEFAULT_AXES_NAMES: Final = ("x", "y", "z", "w")
+VALID_AXIS_TYPES: Final = ("space", "time", "channel")
+
+# Enumerations of the root metadata.
+GEOMETRY_TYPES: Final = ("point_cloud", "line", "polyline", "streamline", "skeleton", "graph", "mesh")
+
+LINKS_EXPLICIT: Final = "explicit"
+LINKS_SEQUENTIAL: Final = "implicit_sequential"
+LINKS_BRANCHES: Final = "implicit_sequential_with_branches"
+VALID_LINKS_CONVENTIONS: Final = (LINKS_EXPLICIT, LINKS_SEQUENTIAL, LINKS_BRANCHES)
+
+OBJECTS_STANDARD: Final = "standard"
+OBJECTS_IDENTITY: Final = "identity"
+VALID_OBJECT_INDEX_CONVENTIONS: Final = (OBJECTS_STANDARD, OBJECTS_IDENTITY)
+
+CROSS_CHUNK_LINKED: Final = "explicit_links"
+CROSS_CHUNK_DEDUPLICATED: Final = "boundary_deduplication"
+CROSS_CHUNK_BOTH: Final = "both"
+VALID_CROSS_CHUNK_STRATEGIES: Final = (CROSS_CHUNK_DEDUPLICATED, CROSS_CHUNK_LINKED, CROSS_CHUNK_BOTH)
+
+XLEVEL_NONE: Final = "none"
+XLEVEL_IMPLICIT: Final = "implicit"
+XLEVEL_EXPLICIT: Final = "explicit"
+VALID_XLEVEL_STORAGE: Final = (XLEVEL_NONE, XLEVEL_IMPLICIT, XLEVEL_EXPLICIT)
+
+VALID_COARSENING_METHODS: Final = ("none", "per_object", "manual")
+VALID_VERTEX_ENCODINGS: Final = ("raw", "draco")
+
+DEFAULT_REDUCTION_FACTOR: Final = 8
+
+OBJECT_ID_ATTRIBUTE: Final = "object_id"
+"""Fragment attribute that names the object each fragment belongs to."""
+
+ORIGINAL_INDEX_ATTRIBUTE: Final = "original_index"
+"""Vertex attribute that holds the row of the input a vertex came from."""
+
+GROUP_NAME_ATTRIBUTE: Final = "name"
+"""Group attribute that holds the names by which groups can be asked for."""
