@@ -1,0 +1,1 @@
+"""The ``zarr-vectors`` command."""

@@ -1,0 +1,1 @@
+"""Files of other formats to geometry and back; each format is an optional extra."""

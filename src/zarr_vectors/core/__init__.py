@@ -1,0 +1,1 @@
+"""The public low-level interface: stores, groups and multiscale metadata."""

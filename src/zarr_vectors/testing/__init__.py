@@ -1,0 +1,1 @@
+"""Test doubles and data generators for the tests of this package and of packages built on it."""
