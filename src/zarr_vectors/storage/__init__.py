@@ -2,3 +2,51 @@
 
 The only package that imports zarr, obstore and fsspec; it knows nothing of the format.
 """
+
+from zarr_vectors.storage.dense import decode_dense, dense_requests, encode_dense, fetch_dense
+from zarr_vectors.storage.documents import DOCUMENT_NAME, document_bytes, group_document, parse_document
+from zarr_vectors.storage.local import LocalStorage
+from zarr_vectors.storage.object import ObjectStorage
+from zarr_vectors.storage.port import (
+    Blob,
+    Listing,
+    Range,
+    Storage,
+    check_address,
+    get_one,
+    get_whole,
+    join,
+    list_folder,
+    put_one,
+)
+from zarr_vectors.storage.resolve import Backend, Mode, StorePath, detect_scheme, resolve_storage
+from zarr_vectors.storage.zarr_backed import ZarrStorage
+
+__all__ = [
+    "DOCUMENT_NAME",
+    "Backend",
+    "Blob",
+    "Listing",
+    "LocalStorage",
+    "Mode",
+    "ObjectStorage",
+    "Range",
+    "Storage",
+    "StorePath",
+    "ZarrStorage",
+    "check_address",
+    "decode_dense",
+    "dense_requests",
+    "detect_scheme",
+    "document_bytes",
+    "encode_dense",
+    "fetch_dense",
+    "get_one",
+    "get_whole",
+    "group_document",
+    "join",
+    "list_folder",
+    "parse_document",
+    "put_one",
+    "resolve_storage",
+]

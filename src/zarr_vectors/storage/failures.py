@@ -1,0 +1,58 @@
+"""Errors of object stores, told without the credentials that their own messages may hold."""
+
+from __future__ import annotations
+
+import re
+
+from obstore.exceptions import PermissionDeniedError, UnauthenticatedError
+
+from zarr_vectors.exceptions import ReadOnlyStoreError, StoreError
+
+_WRITES = ("write", "delete", "move")
+_SECRETS = re.compile(
+    r"(?i)((?:signature|credential|security-token|access_?key(?:_?id)?|secret\w*|token|sig|password)"
+    r"[\"']?\s*[=:]\s*[\"']?)[^&\s\"',}]+"
+)
+_USER_IN_URL = re.compile(r"(?<=://)[^/@\s]+@")
+_RETRIES = re.compile(r"after (\d+) retries")
+_LONGEST = 300
+
+
+def without_secrets(text: str) -> str:
+    """Give a text with the values of keys, tokens, signatures and passwords in it replaced by ``***``."""
+    return _USER_IN_URL.sub("***@", _SECRETS.sub(r"\1***", text))
+
+
+def explain(error: Exception, verb: str, address: str, url: str) -> StoreError:
+    """Turn an error of an object store into ours.
+
+    Parameters
+    ----------
+    error : Exception
+        What obstore raised.
+    verb : str
+        What was tried: read, list, write, delete or move.
+    address, url : str
+        On what.
+
+    Returns
+    -------
+    StoreError
+        `ReadOnlyStoreError` when permission to write is denied.
+    """
+    what = f"cannot {verb} {address!r} in {url}"
+    text = str(error)
+    if isinstance(error, PermissionDeniedError | UnauthenticatedError | PermissionError) or _denied(text):
+        kind = ReadOnlyStoreError if verb in _WRITES else StoreError
+        return kind(
+            f"{what}: permission denied; check the credentials and their rights, "
+            f"or pass anon=True for a public bucket"
+        )
+    summary = without_secrets(text.split("\n\nDebug source", 1)[0].strip())
+    retries = _RETRIES.search(text)
+    tries = f" (given up after {int(retries.group(1)) + 1} attempts)" if retries else ""
+    return StoreError(f"{what}{tries}: {summary[:_LONGEST]}")
+
+
+def _denied(text: str) -> bool:
+    return bool(re.search(r"\b(401|403)\b.{0,40}(Unauthorized|Forbidden)|AccessDenied|permission", text))

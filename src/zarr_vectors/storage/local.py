@@ -1,0 +1,328 @@
+"""Storage in a folder of the local file system."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import os
+import shutil
+import threading
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import zarr.storage
+
+from zarr_vectors.exceptions import ReadOnlyStoreError, StoreError
+from zarr_vectors.storage import files
+from zarr_vectors.storage.concurrency import each_parallel
+from zarr_vectors.storage.port import (
+    Blob,
+    BlobParts,
+    Listing,
+    Range,
+    check_address,
+    check_prefix,
+    parts_of,
+)
+from zarr_vectors.storage.ranges import by_address, check_range, plan_reads, scatter
+from zarr_vectors.typing import Bytes
+
+READ_GAP = 32 * 1024
+"""Ranges of one file that lie closer than this are read together: a local read call costs about as much
+as copying this many bytes."""
+
+TEMPORARY = ".zv-tmp-"
+"""Names of files that are being written start with this; they are never listed."""
+
+_NUMBERS = itertools.count()
+
+
+@dataclass(frozen=True, slots=True)
+class LocalStorage:
+    """Files below a folder.
+
+    Attributes
+    ----------
+    root : Path
+        The folder, made absolute and freed of symbolic links at construction. It need not exist; the first
+        write creates it.
+    read_only : bool
+        Refuse writes.
+    fsync : bool
+        Wait until written data is on the disk before it appears at its address.
+    atomic : bool
+        Write each file under another name and rename it. Without it a file may be seen half written, which
+        is harmless where nobody looks yet: in a folder that is itself renamed when it is complete.
+    """
+
+    root: Path
+    read_only: bool = False
+    fsync: bool = False
+    atomic: bool = True
+    _folders: set[str] = field(default_factory=set, init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        """Resolve the root once, so that a later change of the working folder does not move the store."""
+        object.__setattr__(self, "root", Path(self.root).expanduser().resolve())
+
+    @property
+    def url(self) -> str:
+        """The folder's absolute path."""
+        return str(self.root)
+
+    @property
+    def name(self) -> str:
+        """Name of the folder."""
+        return self.root.name
+
+    @property
+    def can_list(self) -> bool:
+        """Always true."""
+        return True
+
+    def get_many(self, requests: Sequence[Range]) -> list[Blob | None]:
+        """Read many ranges; each file is opened once.
+
+        Raises
+        ------
+        ArgumentError
+            An address that would leave the folder, or a range without meaning.
+        StoreError
+            The operating system refuses to read.
+        """
+        for request in requests:
+            check_address(request.address)
+            check_range(request)
+        results: list[Blob | None] = [None] * len(requests)
+
+        def read(item: tuple[str, list[int]]) -> int:
+            return self._read_file(item[0], item[1], requests, results)
+
+        each_parallel(read, iter(by_address(requests).items()))
+        return results
+
+    def _read_file(
+        self, address: str, places: list[int], requests: Sequence[Range], results: list[Blob | None]
+    ) -> int:
+        """Answer the requests of one file; give the number of bytes read."""
+        try:
+            handle = os.open(self._path(address), files.READ)
+        except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+            return 0
+        except OSError as error:
+            raise self._explained(error, address, "read") from error
+        amount = 0
+        try:
+            size = files.size(handle)
+            if size is None:
+                return 0
+            for planned in plan_reads(requests, READ_GAP, places):
+                first, last = _within(size, planned.start, planned.stop)
+                blob = files.read(handle, first, last - first)
+                amount += len(blob)
+                scatter(results, planned, blob)
+        except OSError as error:
+            raise self._explained(error, address, "read") from error
+        finally:
+            os.close(handle)
+        return amount
+
+    def put_many(self, items: Iterable[tuple[str, BlobParts]]) -> None:
+        """Write files; missing folders are created, and data is written without joining its buffers.
+
+        Raises
+        ------
+        ReadOnlyStoreError
+            The storage was opened for reading, or the operating system denies permission.
+        StoreError
+            The operating system refuses to write, for example because the disk is full.
+        """
+        self._check_writable()
+
+        def write(item: tuple[str, BlobParts]) -> int:
+            return self._write_file(check_address(item[0]), parts_of(item[1]))
+
+        each_parallel(write, iter(items))
+
+    def _write_file(self, address: str, parts: list[memoryview]) -> int:
+        path = self._path(address)
+        try:
+            if not self.atomic:
+                return self._create(path, parts)
+            temporary = os.path.join(os.path.dirname(path), _temporary_name())
+            amount = self._create(temporary, parts)
+            try:
+                os.replace(temporary, path)
+            except BaseException:
+                _remove(temporary)
+                raise
+        except OSError as error:
+            raise self._explained(error, address, "write") from error
+        return amount
+
+    def _create(self, target: str, parts: list[memoryview]) -> int:
+        """Write a file and whatever folders it needs; give its size in bytes."""
+        folder = os.path.dirname(target)
+        if folder not in self._folders:
+            self._make_folder(folder)
+        try:
+            handle = os.open(target, files.WRITE, 0o666)
+        except FileNotFoundError:
+            self._folders.clear()
+            self._make_folder(folder)
+            handle = os.open(target, files.WRITE, 0o666)
+        try:
+            amount = files.write(handle, parts)
+            if self.fsync:
+                os.fsync(handle)
+        except BaseException:
+            os.close(handle)
+            _remove(target)
+            raise
+        os.close(handle)
+        return amount
+
+    def _make_folder(self, folder: str) -> None:
+        os.makedirs(folder, exist_ok=True)
+        self._folders.add(folder)
+
+    def put_if_absent(self, address: str, data: Bytes) -> bool:
+        """Write one file unless it exists; whoever loses a race is told so."""
+        self._check_writable()
+        path = self._path(check_address(address))
+        temporary = os.path.join(os.path.dirname(path), _temporary_name())
+        try:
+            self._create(temporary, parts_of(data))
+            try:
+                return files.link_if_absent(temporary, path)
+            finally:
+                _remove(temporary)
+        except OSError as error:
+            raise self._explained(error, address, "write") from error
+
+    def list_folders(self, prefixes: Sequence[str]) -> list[Listing]:
+        """List one level below each prefix."""
+        return [self._list_folder(check_prefix(prefix)) for prefix in prefixes]
+
+    def _list_folder(self, prefix: str) -> Listing:
+        folders: list[str] = []
+        names: list[str] = []
+        try:
+            with os.scandir(self._path(prefix)) as entries:
+                for entry in entries:
+                    if entry.is_dir():
+                        folders.append(entry.name)
+                    elif not entry.name.startswith(TEMPORARY):
+                        names.append(entry.name)
+        except (FileNotFoundError, NotADirectoryError):
+            return Listing([], [])
+        except OSError as error:
+            raise self._explained(error, prefix, "list") from error
+        return Listing(sorted(folders), sorted(names))
+
+    def list_all(self, prefix: str = "") -> list[str]:
+        """List every file at any depth below a prefix, sorted."""
+        top = self._path(check_prefix(prefix))
+        found: list[str] = []
+        for folder, _, names in os.walk(top):
+            inside = os.path.relpath(folder, self.root).replace(os.sep, "/")
+            start = "" if inside == "." else inside + "/"
+            found += [start + name for name in names if not name.startswith(TEMPORARY)]
+        return sorted(found)
+
+    def exists(self, address: str) -> bool:
+        """Say whether there is a file at an address."""
+        return os.path.isfile(self._path(check_address(address)))
+
+    def delete_many(self, addresses: Sequence[str]) -> None:
+        """Delete files, and the folders that become empty by it, up to but without the root."""
+        self._check_writable()
+        folders = set()
+        for address in addresses:
+            path = self._path(check_address(address))
+            try:
+                _remove(path)
+            except OSError as error:
+                raise self._explained(error, address, "delete") from error
+            folders.add(os.path.dirname(path))
+        self._prune(folders)
+
+    def delete_prefix(self, prefix: str = "") -> None:
+        """Delete a folder with all that is in it; ``""`` deletes the root folder too."""
+        self._check_writable()
+        path = self._path(check_prefix(prefix))
+        self._folders.clear()
+        try:
+            if os.path.isdir(path):
+                shutil.rmtree(path)
+        except OSError as error:
+            raise self._explained(error, prefix, "delete") from error
+        if path != str(self.root):
+            self._prune({os.path.dirname(path)})
+
+    def move_many(self, pairs: Sequence[tuple[str, str]]) -> None:
+        """Rename files, replacing what is at their new addresses."""
+        self._check_writable()
+        folders = set()
+        for source, target in pairs:
+            old, new = self._path(check_address(source)), self._path(check_address(target))
+            if not os.path.isfile(old):
+                continue
+            try:
+                self._make_folder(os.path.dirname(new))
+                os.replace(old, new)
+            except OSError as error:
+                raise self._explained(error, source, "move") from error
+            folders.add(os.path.dirname(old))
+        self._prune(folders)
+
+    def zarr_store(self) -> zarr.storage.LocalStore:
+        """Give the folder as a zarr-python store."""
+        return zarr.storage.LocalStore(self.root, read_only=self.read_only)
+
+    def _prune(self, folders: set[str]) -> None:
+        """Remove folders that are empty, and those above them that become empty by it."""
+        root = str(self.root)
+        for folder in sorted(folders, key=len, reverse=True):
+            while len(folder) > len(root):
+                try:
+                    os.rmdir(folder)
+                except OSError:
+                    break
+                self._folders.discard(folder)
+                folder = os.path.dirname(folder)
+
+    def _path(self, address: str) -> str:
+        return f"{self.root}{os.sep}{address}" if address else str(self.root)
+
+    def _check_writable(self) -> None:
+        if self.read_only:
+            raise ReadOnlyStoreError(
+                f"cannot write to {self.url}: it was opened for reading only; open it with mode='r+'"
+            )
+
+    def _explained(self, error: OSError, address: str, verb: str) -> StoreError:
+        """Turn an error of the operating system into ours, with what was tried and where."""
+        what = f"cannot {verb} {address!r} in {self.url}"
+        if isinstance(error, PermissionError):
+            kind = StoreError if verb in ("read", "list") else ReadOnlyStoreError
+            return kind(f"{what}: permission denied")
+        return StoreError(f"{what}: {error.strerror or error}")
+
+
+def _within(size: int, start: int | None, stop: int | None) -> tuple[int, int]:
+    """Give the ends of a range inside a file of `size` bytes."""
+    if start is not None and start < 0:
+        return max(size + start, 0), size
+    first = min(start or 0, size)
+    return first, size if stop is None else max(first, min(stop, size))
+
+
+def _temporary_name() -> str:
+    return f"{TEMPORARY}{os.getpid()}-{threading.get_ident()}-{next(_NUMBERS)}"
+
+
+def _remove(path: str) -> None:
+    with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+        os.unlink(path)

@@ -1,0 +1,285 @@
+"""Storage in an object store: S3, Google Cloud, Azure, plain HTTP, or the memory of this process.
+
+Requests go through obstore's blocking functions on a pool of threads, which wait outside Python's lock. They
+cost a few microseconds each, where an awaitable costs over a hundred, so memory and nearby servers profit,
+and calling from inside a running event loop needs no precaution. Retries with back-off are obstore's.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+import obstore
+import obstore.store
+import zarr.abc.store
+import zarr.storage
+from obstore.exceptions import AlreadyExistsError, BaseError, NotSupportedError
+
+from zarr_vectors.exceptions import ReadOnlyStoreError, StoreError
+from zarr_vectors.storage.adapter import StorageStore
+from zarr_vectors.storage.concurrency import each_in_flight
+from zarr_vectors.storage.failures import explain
+from zarr_vectors.storage.port import (
+    Blob,
+    BlobParts,
+    Listing,
+    Range,
+    check_address,
+    check_prefix,
+    join,
+    joined,
+)
+from zarr_vectors.storage.ranges import Read, check_range, plan_reads, scatter
+from zarr_vectors.typing import Bytes
+
+READ_GAP = 256 * 1024
+"""Ranges of one object that lie closer than this are read in one request: as long as a request's latency."""
+
+REQUESTS_IN_FLIGHT = 48
+"""Largest number of requests that are under way at the same time."""
+
+_DELETIONS_A_REQUEST = 1000
+
+_RANGE = re.compile(r"\b416\b|[Rr]ange")
+
+_Item = TypeVar("_Item")
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectStorage:
+    """Objects below a prefix of an obstore store.
+
+    Attributes
+    ----------
+    store : obstore store
+        Connection to the bucket, container, server or memory.
+    prefix : str
+        Key of the root within `store`, without slashes at its ends; ``""`` is the root of `store` itself.
+    url : str
+        Where the root is, without credentials.
+    read_only : bool
+        Refuse writes.
+    can_list : bool
+        Whether the store can list keys.
+    """
+
+    store: Any = field(repr=False)
+    prefix: str
+    url: str
+    read_only: bool = False
+    can_list: bool = True
+
+    @property
+    def name(self) -> str:
+        """Last segment of the URL."""
+        return self.url.rstrip("/").rpartition("/")[2]
+
+    def get_many(self, requests: Sequence[Range]) -> list[Blob | None]:
+        """Read many ranges, all objects at the same time, close ranges of one object together.
+
+        Raises
+        ------
+        ArgumentError
+            An address that would leave the prefix, or a range without meaning.
+        StoreError
+            The store denies permission, cannot be reached, or fails after the retries.
+        """
+        for request in requests:
+            check_address(request.address)
+            check_range(request)
+        results: list[Blob | None] = [None] * len(requests)
+
+        def work(read: Read) -> None:
+            scatter(results, read, self._read(read.address, read.start, read.stop))
+
+        self._each(work, plan_reads(requests, READ_GAP))
+        return results
+
+    def _read(self, address: str, start: int | None, stop: int | None) -> Blob | None:
+        key = join(self.prefix, address)
+        with self._explained(address, "read"):
+            try:
+                if stop is None and not start:
+                    return memoryview(obstore.get(self.store, key).bytes())
+                if stop is None and start is not None:
+                    return self._read_end(key, start)
+                return self._read_bounded(key, start or 0, stop or 0)
+            except FileNotFoundError:
+                return None
+
+    def _read_end(self, key: str, start: int) -> Blob:
+        """Read from `start` (or from ``-start`` bytes before the end) to the end of an object."""
+        option: Any = {"offset": start} if start > 0 else {"suffix": -start}
+        try:
+            return memoryview(obstore.get(self.store, key, options={"range": option}).bytes())
+        except BaseError as error:
+            if not _is_about_range(error):
+                raise
+            size = obstore.head(self.store, key)["size"]
+            first = start if start > 0 else max(0, size + start)
+            return (
+                memoryview(obstore.get_range(self.store, key, start=first, end=size)) if first < size else b""
+            )
+
+    def _read_bounded(self, key: str, start: int, stop: int) -> Blob:
+        if start < stop:
+            try:
+                return memoryview(obstore.get_range(self.store, key, start=start, end=stop))
+            except BaseError as error:
+                if not _is_about_range(error) or start < obstore.head(self.store, key)["size"]:
+                    raise
+                return b""
+        obstore.head(self.store, key)
+        return b""
+
+    def put_many(self, items: Iterable[tuple[str, BlobParts]]) -> None:
+        """Write objects; large ones go up in several parts and appear when all are there.
+
+        Raises
+        ------
+        ReadOnlyStoreError
+            The storage was opened for reading, or the store denies permission.
+        StoreError
+            The store cannot be reached, or fails after the retries.
+        """
+        self._check_writable()
+        self._each(self._write, items)
+
+    def _write(self, item: tuple[str, BlobParts]) -> None:
+        key = join(self.prefix, check_address(item[0]))
+        with self._explained(item[0], "write"):
+            obstore.put(self.store, key, joined(item[1]))
+
+    def put_if_absent(self, address: str, data: Bytes) -> bool:
+        """Write one object unless its key is taken, by a conditional request."""
+        self._check_writable()
+        with self._explained(address, "write"):
+            try:
+                key = join(self.prefix, check_address(address))
+                obstore.put(self.store, key, data, mode="create", use_multipart=False)
+            except AlreadyExistsError:
+                return False
+        return True
+
+    def list_folders(self, prefixes: Sequence[str]) -> list[Listing]:
+        """List one level below each prefix, all at the same time.
+
+        Raises
+        ------
+        StoreError
+            The store cannot list, as plain HTTP servers cannot.
+        """
+        self._check_listable()
+        results: list[Listing] = [Listing([], [])] * len(prefixes)
+
+        def work(item: tuple[int, str]) -> None:
+            results[item[0]] = self._list_folder(item[1])
+
+        self._each(work, enumerate(map(check_prefix, prefixes)))
+        return results
+
+    def _list_folder(self, prefix: str) -> Listing:
+        top = join(self.prefix, prefix).rstrip("/")
+        with self._explained(prefix, "list"):
+            found = obstore.list_with_delimiter(self.store, top or None)
+        skip = len(top) + 1 if top else 0
+        folders = sorted(str(folder)[skip:].rstrip("/") for folder in found["common_prefixes"])
+        return Listing(folders, sorted(item["path"][skip:] for item in found["objects"]))
+
+    def list_all(self, prefix: str = "") -> list[str]:
+        """List every address at any depth below a prefix, sorted."""
+        self._check_listable()
+        top = join(self.prefix, check_prefix(prefix)).rstrip("/")
+        skip = len(self.prefix) + 1 if self.prefix else 0
+        with self._explained(prefix, "list"):
+            batches = obstore.list(self.store, top or None, chunk_size=1000)
+            return sorted(item["path"][skip:] for batch in batches for item in batch)
+
+    def exists(self, address: str) -> bool:
+        """Say whether there is an object at an address."""
+        with self._explained(address, "read"):
+            try:
+                obstore.head(self.store, join(self.prefix, check_address(address)))
+            except FileNotFoundError:
+                return False
+        return True
+
+    def delete_many(self, addresses: Sequence[str]) -> None:
+        """Delete objects, up to a thousand a request where the store takes that."""
+        self._check_writable()
+        keys = [join(self.prefix, check_address(address)) for address in addresses]
+        batches = [
+            keys[first : first + _DELETIONS_A_REQUEST] for first in range(0, len(keys), _DELETIONS_A_REQUEST)
+        ]
+        self._each(self._delete, batches)
+
+    def _delete(self, keys: list[str]) -> None:
+        with self._explained(keys[0], "delete"):
+            try:
+                obstore.delete(self.store, keys)
+            except FileNotFoundError:
+                for key in keys:
+                    with contextlib.suppress(FileNotFoundError):
+                        obstore.delete(self.store, key)
+
+    def delete_prefix(self, prefix: str = "") -> None:
+        """Delete everything below a prefix."""
+        self._check_writable()
+        self.delete_many(self.list_all(prefix))
+
+    def move_many(self, pairs: Sequence[tuple[str, str]]) -> None:
+        """Copy objects within the store, without transferring them, then delete the sources."""
+        self._check_writable()
+        self._each(self._move, pairs)
+
+    def _move(self, pair: tuple[str, str]) -> None:
+        source, target = (join(self.prefix, check_address(address)) for address in pair)
+        with self._explained(pair[0], "move"), contextlib.suppress(FileNotFoundError):
+            obstore.copy(self.store, source, target, overwrite=True)
+            obstore.delete(self.store, source)
+
+    def zarr_store(self) -> zarr.abc.store.Store:
+        """Give the same place as a zarr-python store."""
+        if self.prefix:
+            return StorageStore(self)
+        return zarr.storage.ObjectStore(self.store, read_only=self.read_only)
+
+    def _each(self, work: Callable[[_Item], None], items: Iterable[_Item]) -> None:
+        """Do the work of every item, on threads unless the store is this process's memory."""
+        source = iter(items)
+        if isinstance(self.store, obstore.store.MemoryStore):
+            for item in source:
+                work(item)
+            return
+        each_in_flight(work, source, REQUESTS_IN_FLIGHT)
+
+    def _check_writable(self) -> None:
+        if self.read_only:
+            raise ReadOnlyStoreError(
+                f"cannot write to {self.url}: it was opened for reading only; use mode='r+'"
+            )
+
+    def _check_listable(self) -> None:
+        if not self.can_list:
+            raise StoreError(
+                f"{self.url} cannot list its folders, since it is reached over plain HTTP; "
+                f"read what consolidated metadata names, or open it through its object store's own URL"
+            )
+
+    @contextlib.contextmanager
+    def _explained(self, address: str, verb: str) -> Iterator[None]:
+        try:
+            yield
+        except FileNotFoundError:
+            raise
+        except (BaseError, OSError) as error:
+            raise explain(error, verb, address, self.url) from None
+
+
+def _is_about_range(error: BaseError) -> bool:
+    """Say whether an error is about the bytes asked, not about the object, the rights or the connection."""
+    return isinstance(error, NotSupportedError) or bool(_RANGE.search(str(error)))

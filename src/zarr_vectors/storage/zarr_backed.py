@@ -1,0 +1,218 @@
+"""Storage in any zarr-python store that a user hands over: memory, fsspec, icechunk and others."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from zarr.abc.store import ByteRequest, OffsetByteRequest, RangeByteRequest, Store, SuffixByteRequest
+from zarr.core.buffer import default_buffer_prototype
+
+from zarr_vectors.exceptions import ReadOnlyStoreError, StoreError
+from zarr_vectors.storage.adapter import StorageStore
+from zarr_vectors.storage.bridge import run, run_each
+from zarr_vectors.storage.failures import explain, without_secrets
+from zarr_vectors.storage.port import (
+    Blob,
+    BlobParts,
+    Listing,
+    Range,
+    check_address,
+    check_prefix,
+    join,
+    joined,
+)
+from zarr_vectors.storage.ranges import Read, check_range, plan_reads, scatter
+from zarr_vectors.typing import Bytes
+
+READ_GAP = 256 * 1024
+"""Ranges of one object that lie closer than this are read in one request."""
+
+REQUESTS_IN_FLIGHT = 48
+"""Largest number of requests that are under way at the same time."""
+
+
+@dataclass(frozen=True, slots=True)
+class ZarrStorage:
+    """The keys of a zarr-python store.
+
+    Attributes
+    ----------
+    store : zarr.abc.store.Store
+        The store; it is not copied, so its owner sees what is written.
+    refuse_writes : bool
+        Refuse writes even where the store takes them.
+    """
+
+    store: Store
+    refuse_writes: bool = False
+
+    @property
+    def url(self) -> str:
+        """What the store calls itself, without credentials."""
+        return without_secrets(str(self.store))
+
+    @property
+    def name(self) -> str:
+        """Last segment of the store's own path, if it has one, else the kind of store."""
+        path = str(getattr(self.store, "path", "")).rstrip("/")
+        return path.rpartition("/")[2] or type(self.store).__name__
+
+    @property
+    def read_only(self) -> bool:
+        """As the store says."""
+        return self.refuse_writes or self.store.read_only or not self.store.supports_writes
+
+    @property
+    def can_list(self) -> bool:
+        """As the store says."""
+        return self.store.supports_listing
+
+    def get_many(self, requests: Sequence[Range]) -> list[Blob | None]:
+        """Read many ranges, all at the same time, close ranges of one object together.
+
+        Raises
+        ------
+        ArgumentError
+            An address that would leave the store, or a range without meaning.
+        StoreError
+            The store refuses or fails.
+        """
+        for request in requests:
+            check_address(request.address)
+            check_range(request)
+        reads = plan_reads(requests, READ_GAP)
+        results: list[Blob | None] = [None] * len(requests)
+        for read, blob in zip(reads, run_each(reads, self._read, REQUESTS_IN_FLIGHT), strict=True):
+            scatter(results, read, blob)
+        return results
+
+    async def _read(self, read: Read) -> Blob | None:
+        if read.stop is not None and read.start == read.stop:
+            return b"" if await self.store.exists(read.address) else None
+        wanted = _byte_request(read.start, read.stop)
+        try:
+            buffer = await self.store.get(read.address, default_buffer_prototype(), wanted)
+        except FileNotFoundError:
+            return None
+        except Exception as error:
+            raise explain(error, "read", read.address, self.url) from error
+        return None if buffer is None else memoryview(buffer.to_bytes())
+
+    def put_many(self, items: Iterable[tuple[str, BlobParts]]) -> None:
+        """Write objects.
+
+        Raises
+        ------
+        ReadOnlyStoreError
+            The store is for reading only, or denies permission.
+        StoreError
+            The store fails.
+        """
+        self._check_writable()
+        checked = [(check_address(address), data) for address, data in items]
+        run_each(checked, self._write, REQUESTS_IN_FLIGHT)
+
+    async def _write(self, item: tuple[str, BlobParts]) -> None:
+        buffer = default_buffer_prototype().buffer.from_bytes(bytes(joined(item[1])))
+        try:
+            await self.store.set(item[0], buffer)
+        except Exception as error:
+            raise explain(error, "write", item[0], self.url) from error
+
+    def put_if_absent(self, address: str, data: Bytes) -> bool:
+        """Write one object unless its key is taken.
+
+        The store's own conditional write does not say who won, so the object is read again: `data` must be
+        of this caller alone. It is as atomic as the store makes it.
+        """
+        self._check_writable()
+        check_address(address)
+        if self.exists(address):
+            return False
+        run(self.store.set_if_not_exists(address, default_buffer_prototype().buffer.from_bytes(bytes(data))))
+        return self.get_many([Range(address)])[0] == data
+
+    def list_folders(self, prefixes: Sequence[str]) -> list[Listing]:
+        """List one level below each prefix, all at the same time.
+
+        zarr-python stores give names without saying which are folders, so each name is looked up, except
+        that of the metadata documents.
+        """
+        self._check_listable()
+        return run_each([check_prefix(prefix) for prefix in prefixes], self._list_folder, REQUESTS_IN_FLIGHT)
+
+    async def _list_folder(self, prefix: str) -> Listing:
+        try:
+            names = {name.rstrip("/") async for name in self.store.list_dir(prefix)} - {""}
+        except FileNotFoundError:
+            return Listing([], [])
+        except Exception as error:
+            raise explain(error, "list", prefix, self.url) from error
+        files = [name for name in names if name == "zarr.json" or await self.store.exists(join(prefix, name))]
+        return Listing(sorted(names.difference(files)), sorted(files))
+
+    def list_all(self, prefix: str = "") -> list[str]:
+        """List every address at any depth below a prefix, sorted."""
+        self._check_listable()
+        top = check_prefix(prefix)
+
+        async def collect() -> list[str]:
+            return [key async for key in self.store.list_prefix(top + "/" if top else "")]
+
+        return sorted(run(collect()))
+
+    def exists(self, address: str) -> bool:
+        """Say whether there is an object at an address."""
+        return run(self.store.exists(check_address(address)))
+
+    def delete_many(self, addresses: Sequence[str]) -> None:
+        """Delete objects; absent ones are skipped."""
+        self._check_writable()
+        run_each([check_address(address) for address in addresses], self._delete, REQUESTS_IN_FLIGHT)
+
+    async def _delete(self, address: str) -> None:
+        try:
+            await self.store.delete(address)
+        except (FileNotFoundError, KeyError):
+            return
+        except Exception as error:
+            raise explain(error, "delete", address, self.url) from error
+
+    def delete_prefix(self, prefix: str = "") -> None:
+        """Delete everything below a prefix."""
+        self.delete_many(self.list_all(prefix))
+
+    def move_many(self, pairs: Sequence[tuple[str, str]]) -> None:
+        """Read objects, write them to their new addresses, and delete them at the old ones."""
+        self._check_writable()
+        run_each(list(pairs), self._move, REQUESTS_IN_FLIGHT)
+
+    async def _move(self, pair: tuple[str, str]) -> None:
+        source, target = check_address(pair[0]), check_address(pair[1])
+        blob = await self._read(Read(source, None, None, []))
+        if blob is not None:
+            await self._write((target, blob))
+            await self._delete(source)
+
+    def zarr_store(self) -> Store:
+        """Give the store itself, for reading only if this storage is."""
+        if self.store.read_only or not self.read_only:
+            return self.store
+        return StorageStore(self)
+
+    def _check_writable(self) -> None:
+        if self.read_only:
+            raise ReadOnlyStoreError(f"cannot write to {self.url}: the store is for reading only")
+
+    def _check_listable(self) -> None:
+        if not self.can_list:
+            raise StoreError(f"{self.url} cannot list its folders; read what consolidated metadata names")
+
+
+def _byte_request(start: int | None, stop: int | None) -> ByteRequest | None:
+    if stop is not None:
+        return RangeByteRequest(start or 0, stop)
+    if not start:
+        return None
+    return OffsetByteRequest(start) if start > 0 else SuffixByteRequest(-start)
