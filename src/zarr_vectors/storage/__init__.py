@@ -5,7 +5,9 @@ The only package that imports zarr, obstore and fsspec; it knows nothing of the 
 
 from zarr_vectors.storage.dense import decode_dense, dense_requests, encode_dense, fetch_dense
 from zarr_vectors.storage.documents import DOCUMENT_NAME, document_bytes, group_document, parse_document
+from zarr_vectors.storage.journal import Transaction, overlay
 from zarr_vectors.storage.local import LocalStorage
+from zarr_vectors.storage.lock import Lock, acquire, break_lock, lock
 from zarr_vectors.storage.object import ObjectStorage
 from zarr_vectors.storage.port import (
     Blob,
@@ -19,6 +21,13 @@ from zarr_vectors.storage.port import (
     list_folder,
     put_one,
 )
+from zarr_vectors.storage.replace import (
+    Replacement,
+    begin_replacement,
+    is_unfinished,
+    is_vacant,
+    recover,
+)
 from zarr_vectors.storage.resolve import Backend, Mode, StorePath, detect_scheme, resolve_storage
 from zarr_vectors.storage.zarr_backed import ZarrStorage
 
@@ -28,12 +37,18 @@ __all__ = [
     "Blob",
     "Listing",
     "LocalStorage",
+    "Lock",
     "Mode",
     "ObjectStorage",
     "Range",
+    "Replacement",
     "Storage",
     "StorePath",
+    "Transaction",
     "ZarrStorage",
+    "acquire",
+    "begin_replacement",
+    "break_lock",
     "check_address",
     "decode_dense",
     "dense_requests",
@@ -44,9 +59,14 @@ __all__ = [
     "get_one",
     "get_whole",
     "group_document",
+    "is_unfinished",
+    "is_vacant",
     "join",
     "list_folder",
+    "lock",
+    "overlay",
     "parse_document",
     "put_one",
+    "recover",
     "resolve_storage",
 ]

@@ -35,6 +35,9 @@ as copying this many bytes."""
 TEMPORARY = ".zv-tmp-"
 """Names of files that are being written start with this; they are never listed."""
 
+_ROOT_IS_OURS = ""
+"""Entry among the known folders of a storage whose root was not there before its first write."""
+
 _NUMBERS = itertools.count()
 
 
@@ -184,6 +187,8 @@ class LocalStorage:
         return amount
 
     def _make_folder(self, folder: str) -> None:
+        if not self._folders and not self.root.exists():
+            self._folders.add(_ROOT_IS_OURS)
         os.makedirs(folder, exist_ok=True)
         self._folders.add(folder)
 
@@ -236,7 +241,7 @@ class LocalStorage:
         return os.path.isfile(self._path(check_address(address)))
 
     def delete_many(self, addresses: Sequence[str]) -> None:
-        """Delete files, and the folders that become empty by it, up to but without the root."""
+        """Delete files, and the folders that become empty by it; the root only if this storage made it."""
         self._check_writable()
         folders = set()
         for address in addresses:
@@ -283,9 +288,9 @@ class LocalStorage:
 
     def _prune(self, folders: set[str]) -> None:
         """Remove folders that are empty, and those above them that become empty by it."""
-        root = str(self.root)
+        shortest = len(str(self.root)) + (_ROOT_IS_OURS not in self._folders)
         for folder in sorted(folders, key=len, reverse=True):
-            while len(folder) > len(root):
+            while len(folder) >= shortest:
                 try:
                     os.rmdir(folder)
                 except OSError:

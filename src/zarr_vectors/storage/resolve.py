@@ -13,6 +13,7 @@ import zarr.abc.store
 import zarr.storage
 
 from zarr_vectors.exceptions import ArgumentError, MissingExtraError, UnsupportedFeatureError
+from zarr_vectors.storage.adapter import StorageStore
 from zarr_vectors.storage.connect import OBJECT_SCHEMES, connect
 from zarr_vectors.storage.failures import without_secrets
 from zarr_vectors.storage.local import LocalStorage
@@ -67,7 +68,7 @@ def resolve_storage(
     Parameters
     ----------
     path : str, path, zarr Store, Storage, or object with a `storage` attribute
-        Where the store is or will be.
+        Where the store is or will be. A storage is given back as it is, whatever the mode.
     mode : {"r", "r+", "a", "w", "w-"}
         ``"r"`` refuses writes; the others allow them.
     backend : {"local", "obstore", "fsspec", "zarr"}, optional
@@ -94,10 +95,9 @@ def resolve_storage(
         raise ArgumentError(f"mode {mode!r} is not known: use one of {', '.join(map(repr, _MODES))}")
     if backend is not None and backend not in _BACKENDS:
         raise ArgumentError(f"backend {backend!r} is not known: use one of {', '.join(map(repr, _BACKENDS))}")
-    inner = getattr(path, "storage", path)
-    if not isinstance(inner, str | os.PathLike):
-        return _from_object(inner, mode == "r", backend_kwargs)
-    text = os.fspath(inner)
+    if not isinstance(path, str | os.PathLike):
+        return _from_object(path, mode == "r", backend_kwargs)
+    text = os.fspath(path)
     scheme = detect_scheme(text)
     chosen = backend or _default_backend(scheme)
     if chosen == "local":
@@ -154,10 +154,14 @@ def _from_object(place: object, read_only: bool, options: dict[str, Any]) -> Sto
     if isinstance(place, zarr.storage.ObjectStore):
         url = without_secrets(str(place.store))
         return ObjectStorage(place.store, "", url, read_only=read_only or place.read_only)
+    if isinstance(place, StorageStore) and not read_only and not place.read_only:
+        return place.storage
     if isinstance(place, zarr.abc.store.Store):
         return ZarrStorage(place, refuse_writes=read_only)
     if isinstance(place, Storage):
         return place
+    if isinstance(storage := getattr(place, "storage", None), Storage):
+        return storage
     raise ArgumentError(
         f"a {type(place).__name__} cannot be opened: give a path, a URL, a zarr-python Store or a Group"
     )

@@ -89,7 +89,7 @@ class ZarrStorage:
 
     async def _read(self, read: Read) -> Blob | None:
         if read.stop is not None and read.start == read.stop:
-            return b"" if await self.store.exists(read.address) else None
+            return b"" if await self._is_object(read.address) else None
         wanted = _byte_request(read.start, read.stop)
         try:
             buffer = await self.store.get(read.address, default_buffer_prototype(), wanted)
@@ -149,7 +149,7 @@ class ZarrStorage:
             return Listing([], [])
         except Exception as error:
             raise explain(error, "list", prefix, self.url) from error
-        files = [name for name in names if name == "zarr.json" or await self.store.exists(join(prefix, name))]
+        files = [name for name in names if name == "zarr.json" or await self._is_object(join(prefix, name))]
         return Listing(sorted(names.difference(files)), sorted(files))
 
     def list_all(self, prefix: str = "") -> list[str]:
@@ -164,7 +164,17 @@ class ZarrStorage:
 
     def exists(self, address: str) -> bool:
         """Say whether there is an object at an address."""
-        return run(self.store.exists(check_address(address)))
+        return run(self._is_object(check_address(address)))
+
+    async def _is_object(self, address: str) -> bool:
+        """Read one byte: some stores say that folders exist, too."""
+        if not await self.store.exists(address):
+            return False
+        try:
+            first = await self.store.get(address, default_buffer_prototype(), RangeByteRequest(0, 1))
+        except (FileNotFoundError, IsADirectoryError):
+            return False
+        return first is not None
 
     def delete_many(self, addresses: Sequence[str]) -> None:
         """Delete objects; absent ones are skipped."""

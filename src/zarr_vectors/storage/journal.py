@@ -1,0 +1,296 @@
+"""The redo journal: changes to a store that become final all at once.
+
+New objects are staged under ``.zv-journal/<id>/data/``. One marker, ``.zv-journal/<id>/commit.json``, makes
+the change final; it lists what is to be moved into place and what is to be deleted. Applying it may be
+interrupted anywhere and done again, and gives the same result. Without a marker a journal means nothing.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+import uuid
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Self
+
+import zarr.abc.store
+
+from zarr_vectors.exceptions import ReadOnlyStoreError, StoreError
+from zarr_vectors.storage.adapter import StorageStore
+from zarr_vectors.storage.documents import DOCUMENT_NAME, parse_document
+from zarr_vectors.storage.overlay import OverlayStorage
+from zarr_vectors.storage.port import (
+    INTERNAL_PREFIX,
+    Blob,
+    BlobParts,
+    Listing,
+    Range,
+    Storage,
+    check_address,
+    check_prefix,
+    get_whole,
+    join,
+    list_folder,
+    put_one,
+)
+from zarr_vectors.typing import Bytes, Document
+
+JOURNAL_FOLDER = f"{INTERNAL_PREFIX}journal"
+"""Folder of the root that holds the journals."""
+
+MARKER_NAME = "commit.json"
+"""Name of the object that makes a journal final."""
+
+_DATA = "data"
+
+
+@dataclass(slots=True)
+class Transaction:
+    """A storage whose writes and deletions are staged until `commit`, and seen by its own reads at once.
+
+    As a context manager it commits at the end of the block, and aborts when the block raises.
+
+    Attributes
+    ----------
+    storage : Storage
+        The store to be changed.
+    replaces : bool
+        The staged objects are to be all that the store holds: everything else is deleted by the commit,
+        and not seen through this transaction.
+    identifier : str
+        Name of the journal's folder; later journals sort after earlier ones.
+    """
+
+    storage: Storage
+    replaces: bool = False
+    identifier: str = field(default_factory=lambda: f"{time.time_ns():020d}-{uuid.uuid4().hex[:8]}")
+    _view: OverlayStorage = field(init=False, repr=False)
+    _is_open: bool = field(default=True, init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        """Look through what will be staged."""
+        folder = f"{JOURNAL_FOLDER}/{self.identifier}/{_DATA}"
+        self._view = OverlayStorage(self.storage, folder, hides_inner=self.replaces)
+
+    @property
+    def url(self) -> str:
+        """The URL of the store."""
+        return self.storage.url
+
+    @property
+    def name(self) -> str:
+        """The name of the store."""
+        return self.storage.name
+
+    @property
+    def read_only(self) -> bool:
+        """As the store."""
+        return self.storage.read_only
+
+    @property
+    def can_list(self) -> bool:
+        """As the store."""
+        return self.storage.can_list
+
+    def get_many(self, requests: Sequence[Range]) -> list[Blob | None]:
+        """Read staged objects where there are any, else those of the store."""
+        return self._view.get_many(requests)
+
+    def list_folders(self, prefixes: Sequence[str]) -> list[Listing]:
+        """List one level below each prefix, with what is staged and without what is deleted."""
+        return self._view.list_folders(prefixes)
+
+    def list_all(self, prefix: str = "") -> list[str]:
+        """List every address at any depth, with what is staged and without what is deleted."""
+        return self._view.list_all(prefix)
+
+    def exists(self, address: str) -> bool:
+        """Say whether an object is staged, or there and not deleted."""
+        return self._view.exists(address)
+
+    def put_many(self, items: Iterable[tuple[str, BlobParts]]) -> None:
+        """Stage objects."""
+        self._check_open()
+        self.storage.put_many(self._staging(items))
+
+    def _staging(self, items: Iterable[tuple[str, BlobParts]]) -> Iterator[tuple[str, BlobParts]]:
+        for address, data in items:
+            self._view.staged.add(check_address(address))
+            self._view.deleted.discard(address)
+            yield join(self._view.folder, address), data
+
+    def put_if_absent(self, address: str, data: Bytes) -> bool:
+        """Stage one object unless there is one; atomic only against this transaction's own threads."""
+        if self.exists(address):
+            return False
+        put_one(self, address, data)
+        return True
+
+    def delete_many(self, addresses: Sequence[str]) -> None:
+        """Take staged objects back, and mark those of the store for deletion."""
+        self._check_open()
+        chosen = {check_address(address) for address in addresses}
+        unstaged = chosen & self._view.staged
+        self._view.staged.difference_update(unstaged)
+        self._view.deleted.update(chosen)
+        if unstaged:
+            self.storage.delete_many([join(self._view.folder, address) for address in sorted(unstaged)])
+
+    def delete_prefix(self, prefix: str = "") -> None:
+        """Delete what is below a prefix, as seen through this transaction."""
+        self.delete_many(self.list_all(check_prefix(prefix)))
+
+    def move_many(self, pairs: Sequence[tuple[str, str]]) -> None:
+        """Stage copies under the new addresses and delete the old ones."""
+        blobs = get_whole(self, [source for source, _ in pairs])
+        found = [(pair, blob) for pair, blob in zip(pairs, blobs, strict=True) if blob is not None]
+        self.put_many((target, blob) for (_, target), blob in found)
+        targets = {target for _, target in pairs}
+        self.delete_many([source for (source, _), _ in found if source not in targets])
+
+    def zarr_store(self) -> zarr.abc.store.Store:
+        """Give the same view as a zarr-python store that stages what it writes."""
+        return StorageStore(self)
+
+    def commit(self) -> None:
+        """Make the change final, then apply it.
+
+        Once the marker is written the change is final: if applying it is interrupted, `recover` completes it.
+
+        Raises
+        ------
+        StoreError
+            The transaction is closed already, or the store fails.
+        """
+        self._check_open()
+        view = self._view
+        deleted = set(view.deleted)
+        if self.replaces:
+            kept = (one for one in self.storage.list_all("") if not one.startswith(INTERNAL_PREFIX))
+            deleted.update(kept)
+        marker = {"version": 1, "moves": sorted(view.staged), "deletions": sorted(deleted - view.staged)}
+        if view.staged or marker["deletions"]:
+            put_one(self.storage, _marker_address(self.identifier), json.dumps(marker).encode())
+            self._is_open = False
+            _apply(self.storage, self.identifier, marker)
+        self._is_open = False
+
+    def abort(self) -> None:
+        """Forget the change; nothing of it stays behind. Does nothing once committed."""
+        if self._is_open:
+            self._is_open = False
+            staged = [join(self._view.folder, address) for address in sorted(self._view.staged)]
+            self.storage.delete_many(staged)
+
+    def __enter__(self) -> Self:
+        """Begin."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Commit, or abort when the block raised."""
+        if kind is None:
+            if self._is_open:
+                self.commit()
+        else:
+            self.abort()
+
+    def _check_open(self) -> None:
+        if not self._is_open:
+            raise StoreError(
+                f"the change to {self.url} has been committed or aborted already; begin another one"
+            )
+        if self.storage.read_only:
+            raise ReadOnlyStoreError(
+                f"cannot write to {self.url}: it was opened for reading only; use mode='r+'"
+            )
+
+
+def recover(storage: Storage, *, discard_unmarked: bool = True) -> list[str]:
+    """Complete changes that were final when they were interrupted, and discard the others.
+
+    Parameters
+    ----------
+    storage : Storage
+        The store, open for writing.
+    discard_unmarked : bool
+        Discard journals without a marker. Other writers may be filling theirs at this moment: only who
+        holds the lock of the whole store may discard.
+
+    Returns
+    -------
+    list of str
+        Identifiers of the journals that were completed, in order.
+    """
+    completed = []
+    for identifier, marker in _journals(storage):
+        if marker is not None:
+            _apply(storage, identifier, marker)
+            completed.append(identifier)
+        elif discard_unmarked:
+            storage.delete_prefix(f"{JOURNAL_FOLDER}/{identifier}")
+    return completed
+
+
+def overlay(storage: Storage) -> Storage | None:
+    """Look through changes that are final but not applied yet.
+
+    Parameters
+    ----------
+    storage : Storage
+        The store.
+
+    Returns
+    -------
+    Storage or None
+        A view for reading; ``None`` when there is nothing to look through. Costs one listing; plain HTTP
+        servers, which cannot list, are read as they are.
+    """
+    view: Storage | None = None
+    for identifier, marker in _journals(storage):
+        if marker is not None:
+            folder = f"{JOURNAL_FOLDER}/{identifier}/{_DATA}"
+            view = OverlayStorage(view or storage, folder, set(marker["moves"]), set(marker["deletions"]))
+    return view
+
+
+def _marker_address(identifier: str) -> str:
+    return f"{JOURNAL_FOLDER}/{identifier}/{MARKER_NAME}"
+
+
+def _journals(storage: Storage) -> list[tuple[str, Document | None]]:
+    """Give the journals of a store, earliest first, each with its marker if it has one."""
+    identifiers = list_folder(storage, JOURNAL_FOLDER).folders if storage.can_list else []
+    if not identifiers:
+        return []
+    addresses = [_marker_address(identifier) for identifier in identifiers]
+    blobs = get_whole(storage, addresses)
+    return [
+        (identifier, None if blob is None else parse_document(blob, address))
+        for identifier, address, blob in zip(identifiers, addresses, blobs, strict=True)
+    ]
+
+
+def _apply(storage: Storage, identifier: str, marker: Document) -> None:
+    """Do what a marker says. What has been done already is skipped, so this may be repeated.
+
+    Payload moves first, then documents from the innermost to the root's, so that a reader who ignores
+    journals sees the new root last; deletions follow, and the marker goes at the end.
+    """
+    folder = f"{JOURNAL_FOLDER}/{identifier}/{_DATA}"
+    stages: dict[int, list[tuple[str, str]]] = {}
+    for address in marker["moves"]:
+        depth = -address.count("/") if address.rpartition("/")[2] == DOCUMENT_NAME else _PAYLOAD
+        stages.setdefault(depth, []).append((join(folder, address), address))
+    for depth in sorted(stages):
+        storage.move_many(stages[depth])
+    if marker["deletions"]:
+        storage.delete_many(marker["deletions"])
+    storage.delete_many([_marker_address(identifier)])
+
+
+_PAYLOAD = -1_000_000
+"""Sorts what is not a document before all documents."""

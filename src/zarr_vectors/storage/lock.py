@@ -1,0 +1,234 @@
+"""Locks that keep writers of one store, or of one partition of it, from each other.
+
+A lock is an object below ``.zv-lock/`` that is created only if it is absent, and that names who holds it and
+until when. Readers, and writers of other programs, ignore it.
+"""
+
+from __future__ import annotations
+
+import getpass
+import json
+import os
+import socket
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from urllib.parse import quote
+
+from zarr_vectors.exceptions import ArgumentError, MetadataError, StoreLockedError
+from zarr_vectors.storage.documents import parse_document
+from zarr_vectors.storage.port import INTERNAL_PREFIX, Storage, get_one, get_whole, put_one
+from zarr_vectors.typing import Document
+
+LOCK_FOLDER = f"{INTERNAL_PREFIX}lock"
+"""Folder of the root that holds the locks."""
+
+DEFAULT_SECONDS = 3600.0
+"""For how long a lock is held unless it is renewed."""
+
+_STORE = "store"
+_PARTITION = "partition-"
+_CLAIM_SECONDS = 30.0
+
+
+@dataclass(slots=True)
+class Lock:
+    """A lock that is held.
+
+    Attributes
+    ----------
+    storage : Storage
+        The store.
+    address : str
+        Where the lock is.
+    document : dict
+        ``owner``, ``host``, ``pid``, ``token`` (this holder's alone), ``expires`` (seconds since 1970).
+    ttl : float
+        Seconds for which taking or renewing it holds.
+    """
+
+    storage: Storage
+    address: str
+    document: Document
+    ttl: float
+
+    def renew(self) -> None:
+        """Hold the lock for another `ttl` seconds from now.
+
+        Raises
+        ------
+        StoreLockedError
+            It had expired and somebody else took it over, or it was broken.
+        """
+        if not self._is_ours():
+            raise StoreLockedError(f"the lock {self.address!r} of {self.storage.url} was lost; stop writing")
+        self.document = {**self.document, "expires": time.time() + self.ttl}
+        put_one(self.storage, self.address, _encoded(self.document))
+
+    def release(self) -> None:
+        """Give the lock up, unless somebody else has taken it over."""
+        if self._is_ours():
+            self.storage.delete_many([self.address])
+
+    def _is_ours(self) -> bool:
+        found = _read(self.storage, self.address)
+        return found is not None and found.get("token") == self.document["token"]
+
+
+@contextmanager
+def lock(
+    storage: Storage, partition: str | None = None, owner: str | None = None, ttl: float = DEFAULT_SECONDS
+) -> Iterator[Lock]:
+    """Hold a store, or one partition of it, for writing during a block.
+
+    Parameters
+    ----------
+    storage : Storage
+        The store.
+    partition : str, optional
+        Hold this partition only: other partitions may be held at the same time, the store may not.
+    owner : str, optional
+        Who is writing, for the message others get; the user's name by default.
+    ttl : float
+        Seconds after which others may take the lock over, should this process die.
+
+    Yields
+    ------
+    Lock
+        Released at the end of the block.
+
+    Raises
+    ------
+    StoreLockedError
+        Somebody else holds it; the message names the holder and the expiry.
+    """
+    held = acquire(storage, partition, owner, ttl)
+    try:
+        yield held
+    finally:
+        held.release()
+
+
+def acquire(
+    storage: Storage, partition: str | None = None, owner: str | None = None, ttl: float = DEFAULT_SECONDS
+) -> Lock:
+    """Take a lock without a block; parameters and errors as :func:`lock`."""
+    if ttl <= 0:
+        raise ArgumentError(f"a lock of {ttl} seconds would have expired already: give a positive ttl")
+    name = _STORE if partition is None else _PARTITION + quote(partition, safe="")
+    document = {
+        "owner": owner or _user(),
+        "host": socket.gethostname(),
+        "pid": os.getpid(),
+        "token": uuid.uuid4().hex,
+        "expires": time.time() + ttl,
+    }
+    held = Lock(storage, f"{LOCK_FOLDER}/{name}.json", document, ttl)
+    _take(held)
+    try:
+        _refuse_conflicts(held, is_partition=partition is not None)
+    except BaseException:
+        held.release()
+        raise
+    return held
+
+
+def break_lock(storage: Storage) -> list[Document]:
+    """Remove every lock of a store, whoever holds it; give what they said.
+
+    Only sensible when their holders are known to be dead.
+    """
+    addresses = storage.list_all(LOCK_FOLDER)
+    found = [
+        _parsed(blob, address) for address, blob in zip(addresses, get_whole(storage, addresses), strict=True)
+    ]
+    storage.delete_many(addresses)
+    return [document for document in found if document is not None]
+
+
+def _take(held: Lock) -> None:
+    """Create the lock, or take over an expired one; only one of those who try at once succeeds."""
+    storage, address = held.storage, held.address
+    if storage.put_if_absent(address, _encoded(held.document)):
+        return
+    found = _read(storage, address)
+    if found is None:
+        if storage.put_if_absent(address, _encoded(held.document)):
+            return
+        found = _read(storage, address) or {}
+    if not _has_expired(found) or not _take_over(held, found):
+        raise _locked(held, found)
+
+
+def _take_over(held: Lock, expired: Document) -> bool:
+    """Put our lock in the place of an expired one, under a claim to that very lock."""
+    storage = held.storage
+    claim = f"{held.address}.{expired.get('token', 'unknown')}.claim"
+    if not storage.put_if_absent(claim, _encoded({**held.document, "expires": time.time() + _CLAIM_SECONDS})):
+        if not _has_expired(_read(storage, claim) or {"expires": 0}):
+            return False
+        storage.delete_many([claim])
+        return False
+    try:
+        now = _read(storage, held.address) or {}
+        if now.get("token") != expired.get("token"):
+            return False
+        put_one(storage, held.address, _encoded(held.document))
+    finally:
+        storage.delete_many([claim])
+    return True
+
+
+def _refuse_conflicts(held: Lock, *, is_partition: bool) -> None:
+    """Refuse a partition of a store that is held, and a store of which a partition is held."""
+    storage = held.storage
+    if is_partition:
+        others = [f"{LOCK_FOLDER}/{_STORE}.json"]
+    else:
+        others = [
+            one for one in storage.list_all(LOCK_FOLDER) if one.startswith(f"{LOCK_FOLDER}/{_PARTITION}")
+        ]
+        others = [one for one in others if one.endswith(".json")]
+    for address, blob in zip(others, get_whole(storage, others) if others else [], strict=True):
+        found = _parsed(blob, address)
+        if found is not None and not _has_expired(found):
+            raise _locked(held, found)
+
+
+def _locked(held: Lock, found: Document) -> StoreLockedError:
+    until = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(found.get("expires", 0)))
+    who = f"{found.get('owner', 'somebody')} on {found.get('host', '?')} (process {found.get('pid', '?')})"
+    return StoreLockedError(
+        f"{held.storage.url} is being written by {who} until {until}; wait, or break the lock if that "
+        f"process is known to be dead"
+    )
+
+
+def _has_expired(document: Document) -> bool:
+    return bool(document.get("expires", 0) <= time.time())
+
+
+def _encoded(document: Document) -> bytes:
+    return json.dumps(document).encode()
+
+
+def _read(storage: Storage, address: str) -> Document | None:
+    return _parsed(get_one(storage, address), address)
+
+
+def _parsed(blob: bytes | memoryview | None, address: str) -> Document | None:
+    if blob is None:
+        return None
+    try:
+        return parse_document(blob, address)
+    except MetadataError:
+        return {"owner": "an unreadable lock", "expires": 0}
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError, ImportError):
+        return "unknown user"

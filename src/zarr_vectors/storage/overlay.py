@@ -1,0 +1,161 @@
+"""Reading a store as it will be when a journal has been applied to it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+import zarr.abc.store
+
+from zarr_vectors.exceptions import ReadOnlyStoreError
+from zarr_vectors.storage.adapter import StorageStore
+from zarr_vectors.storage.port import (
+    INTERNAL_PREFIX,
+    Blob,
+    BlobParts,
+    Listing,
+    Range,
+    Storage,
+    check_address,
+    check_prefix,
+    join,
+)
+from zarr_vectors.typing import Bytes
+
+
+@dataclass(frozen=True, slots=True)
+class OverlayStorage:
+    """A storage seen through staged objects and deletions; it refuses writes.
+
+    Attributes
+    ----------
+    inner : Storage
+        The store as it is.
+    folder : str
+        Where, within `inner`, the staged objects lie under their own addresses.
+    staged : set of str
+        Addresses that have been staged.
+    deleted : set of str
+        Addresses that are to be deleted.
+    hides_inner : bool
+        Show the staged objects alone, as if everything else had been deleted.
+    """
+
+    inner: Storage
+    folder: str
+    staged: set[str] = field(default_factory=set)
+    deleted: set[str] = field(default_factory=set)
+    hides_inner: bool = False
+
+    @property
+    def url(self) -> str:
+        """The URL of the store."""
+        return self.inner.url
+
+    @property
+    def name(self) -> str:
+        """The name of the store."""
+        return self.inner.name
+
+    @property
+    def read_only(self) -> bool:
+        """Always true."""
+        return True
+
+    @property
+    def can_list(self) -> bool:
+        """As the store."""
+        return self.inner.can_list
+
+    def get_many(self, requests: Sequence[Range]) -> list[Blob | None]:
+        """Read staged objects where there are any, else those of the store.
+
+        A staged object that is not there any more has been moved into place by whoever applies the journal
+        at this moment; it is then read there, in a second round.
+        """
+        shown = [place for place, request in enumerate(requests) if self._shows(request.address)]
+        wanted = [self._placed(requests[place]) for place in shown]
+        results: list[Blob | None] = [None] * len(requests)
+        for place, blob in zip(shown, self.inner.get_many(wanted) if wanted else [], strict=True):
+            results[place] = blob
+        moved = [
+            place for place in shown if results[place] is None and requests[place].address in self.staged
+        ]
+        if moved:
+            again = self.inner.get_many([requests[place] for place in moved])
+            for place, blob in zip(moved, again, strict=True):
+                results[place] = blob
+        return results
+
+    def _shows(self, address: str) -> bool:
+        check_address(address)
+        return address in self.staged or not (self.hides_inner or address in self.deleted)
+
+    def _placed(self, request: Range) -> Range:
+        if request.address not in self.staged:
+            return request
+        return request._replace(address=join(self.folder, request.address))
+
+    def list_folders(self, prefixes: Sequence[str]) -> list[Listing]:
+        """List one level below each prefix, with what is staged and without what is deleted."""
+        tops = [check_prefix(prefix) for prefix in prefixes]
+        below = [Listing([], [])] * len(tops) if self.hides_inner else self.inner.list_folders(tops)
+        return [self._merged(top, listing) for top, listing in zip(tops, below, strict=True)]
+
+    def _merged(self, top: str, listing: Listing) -> Listing:
+        start = f"{top}/" if top else ""
+        folders = {name for name in listing.folders if top or not name.startswith(INTERNAL_PREFIX)}
+        files = {name for name in listing.files if start + name not in self.deleted}
+        emptied = {gone[len(start) :].partition("/")[0] for gone in self.deleted if gone.startswith(start)}
+        folders -= {name for name in emptied & folders if not self.list_all(start + name)}
+        for address in self.staged:
+            if address.startswith(start):
+                name, mark, _ = address[len(start) :].partition("/")
+                (folders if mark else files).add(name)
+        return Listing(sorted(folders), sorted(files))
+
+    def list_all(self, prefix: str = "") -> list[str]:
+        """List every address at any depth, with what is staged and without what is deleted."""
+        top = check_prefix(prefix)
+        start = f"{top}/" if top else ""
+        found = {address for address in self.staged if address.startswith(start)}
+        if not self.hides_inner:
+            inner = (one for one in self.inner.list_all(top) if not one.startswith(INTERNAL_PREFIX))
+            found.update(one for one in inner if one not in self.deleted)
+        return sorted(found)
+
+    def exists(self, address: str) -> bool:
+        """Say whether an object is staged, or there and not deleted."""
+        if not self._shows(address):
+            return False
+        return address in self.staged or self.inner.exists(address)
+
+    def put_many(self, items: Iterable[tuple[str, BlobParts]]) -> None:
+        """Refuse."""
+        raise self._refusal()
+
+    def put_if_absent(self, address: str, data: Bytes) -> bool:
+        """Refuse."""
+        raise self._refusal()
+
+    def delete_many(self, addresses: Sequence[str]) -> None:
+        """Refuse."""
+        raise self._refusal()
+
+    def delete_prefix(self, prefix: str = "") -> None:
+        """Refuse."""
+        raise self._refusal()
+
+    def move_many(self, pairs: Sequence[tuple[str, str]]) -> None:
+        """Refuse."""
+        raise self._refusal()
+
+    def zarr_store(self) -> zarr.abc.store.Store:
+        """Give the same view as a zarr-python store."""
+        return StorageStore(self)
+
+    def _refusal(self) -> ReadOnlyStoreError:
+        return ReadOnlyStoreError(
+            f"cannot write to {self.url}: a change to it was interrupted and is being looked through; "
+            f"open it with mode='r+', which completes the change"
+        )

@@ -1,0 +1,271 @@
+"""Replacing a store as a whole: the old one is there until the new one is complete.
+
+In a folder the new store is written beside the old one and the two are exchanged. Elsewhere it is staged in
+a journal; where nothing was, it is written in place, with a note that says so until it is complete.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import socket
+import uuid
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Protocol, Self
+
+from zarr_vectors.exceptions import ReadOnlyStoreError, StoreError
+from zarr_vectors.storage.exchange import exchange
+from zarr_vectors.storage.journal import Transaction
+from zarr_vectors.storage.journal import recover as recover_journals
+from zarr_vectors.storage.local import LocalStorage
+from zarr_vectors.storage.lock import LOCK_FOLDER
+from zarr_vectors.storage.port import INTERNAL_PREFIX, Storage, get_whole, list_folder, put_one
+
+UNFINISHED_NOTE = f"{INTERNAL_PREFIX}unfinished.json"
+"""Object of the root that says that what is beside it is incomplete."""
+
+_NEW = ".zv-new-"
+_OLD = ".zv-old-"
+
+
+class _Way(Protocol):
+    """How a replacement is carried out in one kind of storage."""
+
+    def commit(self) -> None: ...
+    def abort(self) -> None: ...
+
+
+@dataclass(slots=True)
+class Replacement:
+    """A new store that will take the place of what is at an address.
+
+    As a context manager it commits at the end of the block, and aborts when the block raises.
+
+    Attributes
+    ----------
+    staging : Storage
+        Where to write the new store; empty at first. Its root metadata must be written last.
+    """
+
+    staging: Storage
+    _way: _Way
+    _is_open: bool = True
+
+    def commit(self) -> None:
+        """Put the new store in place of the old one, which is deleted.
+
+        Raises
+        ------
+        StoreError
+            The replacement is closed already, or the storage fails; the old store is then still there, or
+            the new one complete.
+        """
+        if not self._is_open:
+            raise StoreError(f"the replacement of {self.staging.url} has been committed or aborted already")
+        self._is_open = False
+        self._way.commit()
+
+    def abort(self) -> None:
+        """Forget the new store; nothing of it stays behind. Does nothing once committed."""
+        if self._is_open:
+            self._is_open = False
+            self._way.abort()
+
+    def __enter__(self) -> Self:
+        """Begin."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Commit, or abort when the block raised."""
+        if kind is not None:
+            self.abort()
+        elif self._is_open:
+            self.commit()
+
+
+def begin_replacement(storage: Storage) -> Replacement:
+    """Begin to write a store that will replace what is in a storage as a whole.
+
+    Parameters
+    ----------
+    storage : Storage
+        The place, empty or not. Whether what is there may be replaced is for the caller to judge.
+
+    Returns
+    -------
+    Replacement
+        With a `staging` storage that is empty.
+
+    Raises
+    ------
+    ReadOnlyStoreError
+        The storage refuses writes.
+    """
+    if storage.read_only:
+        raise ReadOnlyStoreError(
+            f"cannot write to {storage.url}: it was opened for reading only; use mode='w'"
+        )
+    if isinstance(storage, LocalStorage):
+        way = _Beside(storage)
+        return Replacement(way.staging, way)
+    if is_unfinished(storage):
+        _InPlace(storage).abort()
+    if is_vacant(storage):
+        put_one(
+            storage, UNFINISHED_NOTE, json.dumps({"host": socket.gethostname(), "pid": os.getpid()}).encode()
+        )
+        return Replacement(storage, _InPlace(storage))
+    transaction = Transaction(storage, replaces=True)
+    return Replacement(transaction, transaction)
+
+
+def is_vacant(storage: Storage) -> bool:
+    """Say whether a place holds nothing but locks and journals."""
+    listing = list_folder(storage)
+    return all(name.startswith(INTERNAL_PREFIX) for name in [*listing.folders, *listing.files])
+
+
+def is_unfinished(storage: Storage) -> bool:
+    """Say whether a place holds what an interrupted replacement of nothing left behind."""
+    return storage.exists(UNFINISHED_NOTE)
+
+
+def recover(storage: Storage, *, discard_unmarked: bool = True) -> list[str]:
+    """Put a store right after an interruption: complete what was final, discard or undo the rest.
+
+    Parameters
+    ----------
+    storage : Storage
+        The store, open for writing.
+    discard_unmarked : bool
+        As :func:`zarr_vectors.storage.journal.recover`.
+
+    Returns
+    -------
+    list of str
+        Identifiers of the journals that were completed.
+    """
+    if isinstance(storage, LocalStorage):
+        restore_old(storage)
+        remove_abandoned(storage)
+    return recover_journals(storage, discard_unmarked=discard_unmarked)
+
+
+@dataclass(frozen=True, slots=True)
+class _InPlace:
+    """A new store written where nothing was."""
+
+    storage: Storage
+
+    def commit(self) -> None:
+        self.storage.delete_many([UNFINISHED_NOTE])
+
+    def abort(self) -> None:
+        kept = [one for one in self.storage.list_all("") if not one.startswith(INTERNAL_PREFIX)]
+        self.storage.delete_many(kept)
+        self.storage.delete_many([UNFINISHED_NOTE])
+
+
+class _Beside:
+    """A new store in a folder beside the old one."""
+
+    def __init__(self, target: LocalStorage) -> None:
+        remove_abandoned(target)
+        self.target = target
+        folder = target.root.parent / f".{target.root.name}{_NEW}{_signature()}{uuid.uuid4().hex[:8]}"
+        self.staging = _NamedStorage(folder, fsync=target.fsync, atomic=False, final=target.root)
+
+    def commit(self) -> None:
+        new, final = self.staging.root, self.target.root
+        try:
+            new.mkdir(parents=True, exist_ok=True)
+            if not final.exists():
+                os.rename(new, final)
+                return
+            self._keep_locks()
+            if not exchange(new, final):
+                old = final.parent / new.name.replace(_NEW, _OLD)
+                os.rename(final, old)
+                os.rename(new, final)
+                new = old
+            shutil.rmtree(new)
+        except OSError as error:
+            raise StoreError(
+                f"cannot put the new store in place at {final}: {error.strerror or error}"
+            ) from error
+
+    def _keep_locks(self) -> None:
+        addresses = self.target.list_all(LOCK_FOLDER)
+        blobs = get_whole(self.target, addresses)
+        pairs = zip(addresses, blobs, strict=True)
+        self.staging.put_many((address, blob) for address, blob in pairs if blob is not None)
+
+    def abort(self) -> None:
+        self.staging.delete_prefix("")
+
+
+@dataclass(frozen=True, slots=True)
+class _NamedStorage(LocalStorage):
+    """A folder that goes by the URL and the name of the folder it will become."""
+
+    final: Path = Path()
+
+    @property
+    def url(self) -> str:
+        """Path of the folder that this one will become."""
+        return str(self.final)
+
+    @property
+    def name(self) -> str:
+        """Name of the folder that this one will become."""
+        return self.final.name
+
+
+def _signature() -> str:
+    """Give the part of a staging folder's name that tells whose it is."""
+    return f"{zlib.crc32(socket.gethostname().encode()):08x}-{os.getpid()}-"
+
+
+def _siblings(storage: LocalStorage, kind: str) -> list[Path]:
+    start = f".{storage.root.name}{kind}"
+    try:
+        with os.scandir(storage.root.parent) as entries:
+            return sorted(Path(entry.path) for entry in entries if entry.name.startswith(start))
+    except FileNotFoundError:
+        return []
+
+
+def remove_abandoned(storage: LocalStorage) -> None:
+    """Remove staging folders beside a store whose writers on this computer do not run any more."""
+    for path in _siblings(storage, _NEW):
+        owner = re.search(re.escape(_NEW) + r"([0-9a-f]{8})-(\d+)-", path.name)
+        if owner and _signature().startswith(owner[1]) and not _runs(int(owner[2])):
+            shutil.rmtree(path, ignore_errors=True)
+
+
+def _runs(process: int) -> bool:
+    if os.name == "nt":
+        return True
+    try:
+        os.kill(process, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:
+        pass
+    return True
+
+
+def restore_old(storage: LocalStorage) -> None:
+    """Put the old store back where a swap by two renames was interrupted between them."""
+    kept = _siblings(storage, _OLD)
+    if kept and not storage.root.exists():
+        os.rename(kept.pop(), storage.root)
+    for path in kept:
+        shutil.rmtree(path, ignore_errors=True)
