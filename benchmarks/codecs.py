@@ -15,7 +15,7 @@ from pathlib import Path
 import laspy
 import numpy as np
 
-from zarr_vectors.encoding.compression import Pipeline
+from zarr_vectors.encoding.compression import Pipeline, resolve_compressor
 from zarr_vectors.typing import AnyArray, Document
 
 CELL_ROWS = 50_000
@@ -96,8 +96,9 @@ CANDIDATES: dict[str, Callable[..., Document] | None] = {
     "zstd 1": zstd(1),
     "zstd 3": zstd(3),
     "blosc zstd 1, shuffle": blosc("zstd", 1, "shuffle"),
-    "blosc zstd 1, shuffle by row": blosc("zstd", 1, "shuffle", typesize="row"),
     "blosc zstd 1, shuffle, 256 KiB blocks": blosc("zstd", 1, "shuffle", 2**18),
+    "auto": lambda column: resolve_compressor("auto", itemsize=column.dtype.itemsize)[0],
+    "auto, shuffled by row": lambda column: resolve_compressor("auto", itemsize=column[0].nbytes)[0],
     "blosc zstd 3, shuffle": blosc("zstd", 3, "shuffle"),
     "blosc zstd 1, bitshuffle": blosc("zstd", 1, "bitshuffle"),
     "blosc lz4 1, shuffle": blosc("lz4", 1, "shuffle"),

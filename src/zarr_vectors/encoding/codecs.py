@@ -28,7 +28,7 @@ BLOSC_LIMIT: Final = 2**31 - 1 - 16
 
 _ZSTD_MAGIC: Final = 0xFD2FB528
 _ZSTD_BLOCK_RATIO: Final = 2**15
-"""No zstd frame decodes to more: a block holds up to 128 KiB and takes four bytes or more (RFC 8878, 3.1.1.2)."""
+"""No zstd frame decodes to more: a block of four bytes or more holds up to 128 KiB (RFC 8878, 3.1.1.2)."""
 
 _GENERIC: Final = (
     "zlib",
@@ -65,6 +65,21 @@ def _check_limit(name: str, size: int | None, limit: int | None) -> None:
         )
 
 
+def _zstd_header(data: Bytes) -> tuple[int | None, int]:
+    """Give the content size a zstd frame states, and the length of its header (RFC 8878, 3.1.1.1)."""
+    head = bytes(byte_view(data)[:18])
+    if len(head) < 6 or int.from_bytes(head[:4], "little") != _ZSTD_MAGIC:
+        return None, 0
+    descriptor = head[4]
+    single_segment = bool(descriptor & 0x20)
+    width = (1 if single_segment else 0, 2, 4, 8)[descriptor >> 6]
+    start = 5 + (not single_segment) + (0, 1, 2, 4)[descriptor & 3]
+    if width == 0 or len(head) < start + width:
+        return None, start
+    size = int.from_bytes(head[start : start + width], "little")
+    return (size + 256 if width == 2 else size), start + width
+
+
 @dataclass(frozen=True, slots=True)
 class ZstdCodec:
     """Zstandard frames (RFC 8878)."""
@@ -82,6 +97,8 @@ class ZstdCodec:
         _check_limit("zstd", size, limit)
         if size is not None and size > _ZSTD_BLOCK_RATIO * len(data):
             raise ArrayError(f"damaged zstd frame: {len(data)} bytes cannot decode to the {size} it states")
+        if size == 0:
+            return self._decode_nothing(data)
         try:
             decoded = bytes(numcodecs.zstd.decompress(data))
         except (RuntimeError, ValueError, MemoryError) as error:
@@ -90,18 +107,16 @@ class ZstdCodec:
         return decoded
 
     def decoded_size(self, data: Bytes) -> int | None:
-        """Read the content size of the frame header (RFC 8878, 3.1.1.1), where the frame has one."""
-        head = bytes(byte_view(data)[:18])
-        if len(head) < 6 or int.from_bytes(head[:4], "little") != _ZSTD_MAGIC:
-            return None
-        descriptor = head[4]
-        single_segment = bool(descriptor & 0x20)
-        width = (1 if single_segment else 0, 2, 4, 8)[descriptor >> 6]
-        start = 5 + (not single_segment) + (0, 1, 2, 4)[descriptor & 3]
-        if width == 0 or len(head) < start + width:
-            return None
-        size = int.from_bytes(head[start : start + width], "little")
-        return size + 256 if width == 2 else size
+        """Read the content size of the frame header, where the frame has one."""
+        return _zstd_header(data)[0]
+
+    def _decode_nothing(self, data: Bytes) -> bytes:
+        """Check a frame of no content, which the library refuses: an empty last block, perhaps a checksum."""
+        end = _zstd_header(data)[1]
+        checked = bool(byte_view(data)[4] & 0x04)
+        if bytes(byte_view(data)[end : end + 3]) != b"\1\0\0" or len(data) != end + 3 + 4 * checked:
+            raise ArrayError(f"damaged zstd frame of {len(data)} bytes: it states no content and holds some")
+        return b""
 
 
 @dataclass(frozen=True, slots=True)

@@ -54,7 +54,7 @@ def offsets_of(counts: IntArray | BoolArray) -> IntArray:
 
 
 def positions_in_runs(counts: IntArray) -> IntArray:
-    """Number the items of each run from zero.
+    """Give every item of every run its number within the run.
 
     Parameters
     ----------

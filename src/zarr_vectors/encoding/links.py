@@ -74,7 +74,8 @@ def permutations_from_codes(codes: IntArray, width: int) -> IntArray:
     bad = np.flatnonzero((values < 0) | (values >= factorial(width)))
     if bad.size:
         raise ArrayError(
-            f"link {bad[0]} has permutation code {values[bad[0]]}; with {width} endpoints it is below {factorial(width)}"
+            f"link {bad[0]} has permutation code {values[bad[0]]}; "
+            f"with {width} endpoints codes are 0 to {factorial(width) - 1}"
         )
     permutations = np.zeros((len(values), width), np.int64)
     for place in range(width):
@@ -114,9 +115,7 @@ def encode_link_rows(rows: IntArray, codes: IntArray | None = None) -> ByteArray
         found = None if codes is None else codes.shape
         raise ArgumentError(f"link rows take shape (M, L) and codes (M,); got {rows.shape} and {found}")
     if rows.size and rows.min() < 0:
-        raise ArgumentError(
-            f"link {np.flatnonzero((rows < 0).any(axis=1))[0]} names the negative row {rows.min()}"
-        )
+        raise ArgumentError(f"link {np.flatnonzero((rows < 0).any(axis=1))[0]} names a negative row")
     table = rows if codes is None else np.concatenate([codes[:, None], rows], axis=1)
     return byte_array(memoryview(np.ascontiguousarray(table, _ROW)))
 
@@ -148,12 +147,13 @@ def decode_link_rows(data: Bytes, width: int, *, has_perm: bool = False) -> tupl
     raw = byte_array(data)
     if raw.size % (_ROW.itemsize * columns):
         raise ArrayError(
-            f"a link cell is damaged: {raw.size} bytes are not a whole number of rows of {_ROW.itemsize * columns}"
+            f"a link cell is damaged: {raw.size} bytes are not a whole number of rows "
+            f"of {_ROW.itemsize * columns}"
         )
     table = np.frombuffer(raw, _ROW).astype(np.int64, copy=False).reshape(-1, columns)
     if table.size and table.min() < 0:
         bad = np.flatnonzero((table < 0).any(axis=1))[0]
         raise ArrayError(
-            f"a link cell is damaged: its link {bad} is {table[bad].tolist()}, with a negative number"
+            f"a link cell is damaged: its link {bad} has a negative number, {table[bad].tolist()}"
         )
     return (table[:, 1:], table[:, 0]) if has_perm else (table, None)

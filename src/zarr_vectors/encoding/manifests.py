@@ -29,6 +29,9 @@ RANGE_REFERENCE_LIMIT: Final = 2**27
 _FRAGMENT_LIMIT: Final = 2**32
 """A chunk numbers its fragments with 32 bits."""
 
+_FEW_OBJECTS: Final = 16
+"""From so many objects on, blocks of mixed sizes are found in rounds; fewer objects are taken one by one."""
+
 _COUNT: Final = np.dtype("<u4")
 _NUMBER: Final = np.dtype("<i8")
 _RUN: Final = np.dtype([("start", "<i8"), ("count", "<i8")])
@@ -252,18 +255,46 @@ def _walk_blocks(
 def _walk_rounds(
     buffer: ByteArray, rows: IntArray, places: IntArray, ends: IntArray, counts: IntArray, head: np.dtype[Any]
 ) -> list[tuple[IntArray, IntArray]]:
-    """Step through blocks of mixed sizes, one block of every object in a round."""
+    """Find blocks of mixed sizes: one block of every object in a round, the last few objects whole."""
     found = []
     done = 0
     finished = rows
-    while (rows := rows[counts[rows] > done]).size:
+    while (rows := rows[counts[rows] > done]).size > _FEW_OBJECTS:
         at = places[rows]
         blocks = _read_blocks(buffer, rows, at, ends, head)
         found.append((rows, at))
         places[rows] = blocks.places + _body_lengths(blocks)
         done += 1
+    for row in rows.tolist():
+        at = _leap(buffer, int(places[row]), int(ends[row]), int(counts[row]) - done, head)
+        same = np.full(len(at), row)
+        last = _read_blocks(buffer, same, at, ends, head)
+        found.append((same, at))
+        places[row] = (last.places + _body_lengths(last))[-1]
     _refuse(places[finished] != ends[finished], "bytes follow its last block", finished)
     return found
+
+
+def _leap(buffer: ByteArray, start: int, end: int, count: int, head: np.dtype[Any]) -> IntArray:
+    """Find the blocks of one manifest by doubling.
+
+    Where a block would end is worked out for every byte at which one might start; following these links from
+    the first ``2**k`` blocks, taken ``2**k`` times over, gives as many again. Places past the end are `end`.
+    """
+    data = buffer[start:end]
+    size = len(data)
+    possible = np.arange(max(size - head.itemsize - _COUNT.itemsize + 1, 0))
+    modes = data[head.itemsize - 1 :][: len(possible)]
+    listed = gather(data, possible + head.itemsize, _COUNT).astype(np.int64)
+    bodies = np.where(modes == 0, _NUMBER.itemsize, np.where(modes == 1, _RUN.itemsize, size))
+    bodies = np.where(modes == 2, _COUNT.itemsize + _NUMBER.itemsize * listed, bodies)
+    following = np.full(size + 1, size)
+    following[: len(possible)] = np.minimum(possible + head.itemsize + bodies, size)
+    found = np.zeros(1, np.int64)
+    while len(found) < count:
+        found = np.concatenate([found, following[found]])
+        following = following[following]
+    return start + found[:count]
 
 
 def _body_lengths(blocks: _Blocks) -> IntArray:

@@ -120,8 +120,8 @@ def _walk_lengths(array: ByteArray, count: int) -> IntArray:
     lengths = np.fromiter(map(len, items), np.int64, count)
     if 4 + 4 * count + int(lengths.sum()) != array.size:
         raise ArrayError(
-            f"a vlen-bytes chunk is damaged: its {count} items take {4 + 4 * count + int(lengths.sum())} bytes "
-            f"and {array.size} are present"
+            f"a vlen-bytes chunk is damaged: its {count} items take {4 + 4 * count + int(lengths.sum())} "
+            f"bytes and {array.size} are present"
         )
     return lengths
 
@@ -142,7 +142,8 @@ def frame_cell(payload: Bytes) -> bytes:
     view = byte_view(payload)
     if view.nbytes > _ITEM_LIMIT:
         raise ArgumentError(
-            f"the payload of a chunk takes {view.nbytes} bytes and a cell holds {_ITEM_LIMIT}; use smaller chunks"
+            f"the payload of a chunk takes {view.nbytes} bytes and a cell holds {_ITEM_LIMIT}; "
+            "use smaller chunks"
         )
     return b"".join((b"\1\0\0\0", view.nbytes.to_bytes(4, "little"), view))
 
