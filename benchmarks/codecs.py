@@ -13,6 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import laspy
+import numcodecs.blosc
 import numpy as np
 
 from zarr_vectors.encoding.compression import Pipeline, resolve_compressor
@@ -146,7 +147,7 @@ def report(title: str, columns: Columns, runs: int, each_column: bool) -> None:
         rows = {key: measure(column, candidate, runs) for key, column in columns.items()}
         total = tuple(sum(values) for values in zip(*rows.values(), strict=True))
         for key, (plain, stored, pack, unpack) in {"all": total, **(rows if each_column else {})}.items():
-            speeds = f"{plain / 1e6 / pack:,.0f} | {plain / 1e6 / unpack:,.0f}"
+            speeds = f"{plain / 1e6 / pack:,.0f} | {plain / 1e6 / unpack:,.0f}" if candidate else "– | –"
             print(f"| {name} | {key} | {stored / plain:.1%} | {speeds} |", flush=True)
 
 
@@ -161,6 +162,7 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--columns", action="store_true", help="show every column, not only the sums")
     options = parser.parse_args()
+    numcodecs.blosc.use_threads = False
     tiled = lidar_columns(options.lidar, options.tiles)
     report(f"autzen_trim.laz, {options.tiles} tiles", tiled, options.runs, options.columns)
     report("uniform random", uniform_columns(options.uniform), options.runs, options.columns)
