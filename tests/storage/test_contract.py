@@ -9,7 +9,16 @@ import pytest
 import zarr
 
 from zarr_vectors.exceptions import ArgumentError, ReadOnlyStoreError
-from zarr_vectors.storage import Listing, Range, Storage, get_one, get_whole, list_folder, put_one
+from zarr_vectors.storage import (
+    Listing,
+    Range,
+    Storage,
+    get_one,
+    get_whole,
+    list_folder,
+    put_one,
+    resolve_storage,
+)
 from zarr_vectors.testing.storage import CountingStorage, FailingStorage
 
 TEXT = b"0123456789"
@@ -141,7 +150,7 @@ def test_prefixes_that_would_leave_the_store_are_refused(storage: Storage) -> No
             storage.delete_prefix(bad)
 
 
-NAMES = ["0.0.+1_0.+1.0", "-1", "a b", "é", "50%", "x#y", "q?r", "a{b}", "..a", "a..", "~", "[1]", "a:b", "a&b"]
+NAMES = [
     "0.0.+1_0.+1.0",
     "-1",
     "a b",
@@ -247,8 +256,6 @@ def test_doubles_are_storages(fast_storage: Storage) -> None:
 
 
 def test_reading_only(storage: Storage) -> None:
-    from zarr_vectors.storage import resolve_storage
-
     put_one(storage, "a", b"1")
     readers = [resolve_storage(storage.zarr_store(), mode="r")]
     for reader in readers:

@@ -253,6 +253,9 @@ def _buffer(blob: Blob) -> Buffer:
 
 
 def _select(metadata: ArrayV3Metadata, stored: Mapping[str, Buffer], wanted: slice | IntArray) -> AnyArray:
+    if _ends_in_blosc(metadata):
+        for buffer in stored.values():
+            _check_blosc(buffer.to_bytes())
     path = zarr.storage.StorePath(zarr.storage.MemoryStore(dict(stored), read_only=True))
     array: zarr.Array[Any] = zarr.Array(AsyncArray(metadata, path))
     if not metadata.shape:
@@ -263,6 +266,20 @@ def _select(metadata: ArrayV3Metadata, stored: Mapping[str, Buffer], wanted: sli
     if not rows.size:
         return np.empty((0, *metadata.shape[1:]), dtype=array.dtype)
     return np.asarray(array.oindex[rows])[inverse.reshape(-1)]
+
+
+def _ends_in_blosc(metadata: ArrayV3Metadata) -> bool:
+    return type(metadata.codecs[-1]).__name__ == "BloscCodec"
+
+
+def _check_blosc(blob: bytes) -> None:
+    """Refuse a Blosc frame that is not as long as its header says: the decoder would read beyond its end.
+
+    Bytes 12 to 16 of the header hold the length of the whole frame (C-Blosc 1 chunk format).
+    """
+    stated = int.from_bytes(blob[12:16], "little")
+    if len(blob) != stated:
+        raise ValueError(f"Blosc frame of {len(blob)} bytes, where its header says {stated}")
 
 
 def _broken(metadata: ArrayV3Metadata, stored: Mapping[str, Buffer], wanted: slice | IntArray) -> list[str]:

@@ -6,7 +6,7 @@ import re
 
 from obstore.exceptions import PermissionDeniedError, UnauthenticatedError
 
-from zarr_vectors.exceptions import ReadOnlyStoreError, StoreError
+from zarr_vectors.exceptions import ReadOnlyStoreError, StoreError, StoreNotFoundError
 
 _WRITES = ("write", "delete", "move")
 _SECRETS = re.compile(
@@ -14,6 +14,7 @@ _SECRETS = re.compile(
     r"[\"']?\s*[=:]\s*[\"']?)[^&\s\"',}]+"
 )
 _USER_IN_URL = re.compile(r"(?<=://)[^/@\s]+@")
+_NO_BUCKET = re.compile(r"NoSuchBucket|ContainerNotFound|specified bucket does not exist")
 _RETRIES = re.compile(r"after (\d+) retries")
 _LONGEST = 300
 
@@ -21,6 +22,22 @@ _LONGEST = 300
 def without_secrets(text: str) -> str:
     """Give a text with the values of keys, tokens, signatures and passwords in it replaced by ``***``."""
     return _USER_IN_URL.sub("***@", _SECRETS.sub(r"\1***", text))
+
+
+def check_bucket(error: FileNotFoundError, verb: str, address: str, url: str) -> None:
+    """Tell a missing bucket from a missing object.
+
+    Raises
+    ------
+    StoreNotFoundError
+        It is the bucket or container that is missing: the store says so, or it refuses a write or a listing,
+        for which an object need not be there.
+    """
+    if verb in ("write", "list") or _NO_BUCKET.search(str(error)):
+        raise StoreNotFoundError(
+            f"cannot {verb} {address!r} in {url}: its bucket or container does not exist; "
+            f"create it first, or check the URL and the endpoint"
+        ) from None
 
 
 def explain(error: Exception, verb: str, address: str, url: str) -> StoreError:

@@ -22,7 +22,7 @@ from obstore.exceptions import AlreadyExistsError, BaseError, NotSupportedError
 from zarr_vectors.exceptions import ReadOnlyStoreError, StoreError
 from zarr_vectors.storage.adapter import StorageStore
 from zarr_vectors.storage.concurrency import each_in_flight
-from zarr_vectors.storage.failures import explain
+from zarr_vectors.storage.failures import check_bucket, explain
 from zarr_vectors.storage.port import (
     Blob,
     BlobParts,
@@ -108,7 +108,8 @@ class ObjectStorage:
                 if stop is None and start is not None:
                     return self._read_end(key, start)
                 return self._read_bounded(key, start or 0, stop or 0)
-            except FileNotFoundError:
+            except FileNotFoundError as error:
+                check_bucket(error, "read", address, self.url)
                 return None
 
     def _read_end(self, key: str, start: int) -> Blob:
@@ -274,7 +275,8 @@ class ObjectStorage:
     def _explained(self, address: str, verb: str) -> Iterator[None]:
         try:
             yield
-        except FileNotFoundError:
+        except FileNotFoundError as error:
+            check_bucket(error, verb, address, self.url)
             raise
         except (BaseError, OSError) as error:
             raise explain(error, verb, address, self.url) from None

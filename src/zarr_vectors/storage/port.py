@@ -20,6 +20,9 @@ from zarr_vectors.typing import Bytes
 Blob: TypeAlias = bytes | memoryview
 """What a read hands back."""
 
+ZarrStore: TypeAlias = zarr.abc.store.Store
+"""A zarr-python store, for layers that must not know zarr-python."""
+
 BlobParts: TypeAlias = Bytes | Sequence[Bytes]
 """What a write takes: one buffer, or several that are written one after another."""
 
@@ -132,7 +135,7 @@ class Storage(Protocol):
     def move_many(self, pairs: Sequence[tuple[str, str]]) -> None:
         """Move objects from the first address of each pair to the second; absent sources are skipped."""
 
-    def zarr_store(self) -> zarr.abc.store.Store:
+    def zarr_store(self) -> ZarrStore:
         """Give the same place as a zarr-python store."""
 
 

@@ -149,6 +149,8 @@ class ZarrStorage:
             return Listing([], [])
         except Exception as error:
             raise explain(error, "list", prefix, self.url) from error
+        if names == {prefix.rpartition("/")[2]} and await self._is_object(prefix):
+            return Listing([], [])  # an object listed as if it were its own folder
         files = [name for name in names if name == "zarr.json" or await self._is_object(join(prefix, name))]
         return Listing(sorted(names.difference(files)), sorted(files))
 

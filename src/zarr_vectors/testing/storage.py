@@ -7,10 +7,8 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-import zarr.abc.store
-
 from zarr_vectors.storage.adapter import StorageStore
-from zarr_vectors.storage.port import Blob, BlobParts, Listing, Range, Storage, parts_of
+from zarr_vectors.storage.port import Blob, BlobParts, Listing, Range, Storage, ZarrStore, parts_of
 from zarr_vectors.typing import Bytes
 
 
@@ -144,7 +142,7 @@ class CountingStorage:
         self.log += [Request("move", source) for source, _ in pairs]
         self.inner.move_many(pairs)
 
-    def zarr_store(self) -> zarr.abc.store.Store:
+    def zarr_store(self) -> ZarrStore:
         """Give a zarr-python store whose requests are counted here."""
         return StorageStore(self)
 
@@ -264,6 +262,6 @@ class FailingStorage:
                 raise
             self.inner.move_many([(source, target)])
 
-    def zarr_store(self) -> zarr.abc.store.Store:
+    def zarr_store(self) -> ZarrStore:
         """Give a zarr-python store whose operations count here."""
         return StorageStore(self)

@@ -1,0 +1,133 @@
+from __future__ import annotations
+
+import threading
+import time
+
+import pytest
+
+from tests.servers import S3Server
+from zarr_vectors.exceptions import ArgumentError, StoreLockedError
+from zarr_vectors.storage import Storage, acquire, break_lock, get_one, lock, put_one, resolve_storage
+from zarr_vectors.storage.lock import LOCK_FOLDER
+
+
+def test_one_holder_at_a_time(storage: Storage) -> None:
+    with (
+        lock(storage, owner="ada"),
+        pytest.raises(StoreLockedError, match=r"is being written by ada on .+ \(process \d+\) until .+ UTC"),
+    ):
+        acquire(storage)
+    with lock(storage, owner="grace"):
+        assert storage.list_all(LOCK_FOLDER) == [f"{LOCK_FOLDER}/store.json"]
+    assert storage.list_all() == []
+
+
+def test_partitions_exclude_the_store_and_themselves_only(fast_storage: Storage) -> None:
+    with lock(fast_storage, "0/0"), lock(fast_storage, "0/1"):
+        for partition in ("0/0", None):
+            with pytest.raises(StoreLockedError):
+                acquire(fast_storage, partition)
+    with lock(fast_storage), pytest.raises(StoreLockedError):
+        acquire(fast_storage, "0/0")
+    assert fast_storage.list_all() == []
+
+
+def test_an_error_inside_releases(fast_storage: Storage) -> None:
+    with pytest.raises(RuntimeError, match="x"), lock(fast_storage):
+        raise RuntimeError("x")
+    assert fast_storage.list_all() == []
+
+
+def test_an_expired_lock_is_taken_over_and_its_holder_told(fast_storage: Storage) -> None:
+    dead = acquire(fast_storage, owner="dead", ttl=0.01)
+    time.sleep(0.02)
+    living = acquire(fast_storage, owner="living")
+    with pytest.raises(StoreLockedError, match="was lost"):
+        dead.renew()
+    dead.release()
+    with pytest.raises(StoreLockedError, match="living"):
+        acquire(fast_storage)
+    living.release()
+    assert fast_storage.list_all() == []
+
+
+def test_expired_locks_do_not_conflict(fast_storage: Storage) -> None:
+    acquire(fast_storage, "a", ttl=0.01)
+    time.sleep(0.02)
+    with lock(fast_storage):
+        pass
+    acquire(fast_storage, ttl=0.01)
+    time.sleep(0.02)
+    with lock(fast_storage, "b"):
+        pass
+
+
+def test_renewing(fast_storage: Storage) -> None:
+    with lock(fast_storage, ttl=60) as held:
+        before = held.document["expires"]
+        held.ttl = 600
+        held.renew()
+        assert held.document["expires"] > before + 500
+
+
+def test_breaking(fast_storage: Storage) -> None:
+    acquire(fast_storage, owner="ada")
+    put_one(fast_storage, f"{LOCK_FOLDER}/partition-x.json", b"damaged")
+    assert {document["owner"] for document in break_lock(fast_storage)} == {"ada", "an unreadable lock"}
+    assert fast_storage.list_all() == []
+    assert break_lock(fast_storage) == []
+
+
+def test_a_claim_left_by_the_dead_is_cleared(fast_storage: Storage) -> None:
+    dead = acquire(fast_storage, ttl=0.01)
+    claim = f"{dead.address}.{dead.document['token']}.claim"
+    put_one(fast_storage, claim, b'{"expires": 0}')
+    time.sleep(0.02)
+    with pytest.raises(StoreLockedError):
+        acquire(fast_storage)
+    acquire(fast_storage).release()
+    assert get_one(fast_storage, claim) is None
+
+
+def test_a_claim_of_the_living_is_respected(fast_storage: Storage) -> None:
+    dead = acquire(fast_storage, ttl=0.01)
+    claim = f"{dead.address}.{dead.document['token']}.claim"
+    put_one(fast_storage, claim, b'{"expires": 99999999999}')
+    time.sleep(0.02)
+    with pytest.raises(StoreLockedError):
+        acquire(fast_storage)
+    assert fast_storage.exists(claim)
+
+
+def test_only_one_of_many_gets_it(fast_storage: Storage, s3: S3Server) -> None:
+    remote = resolve_storage("s3://bucket/locked", mode="w", **s3.options)
+    for storage in (fast_storage, remote):
+        for expired in (False, True):
+            if expired:
+                acquire(storage, ttl=0.001)
+                time.sleep(0.01)
+            got: list[object] = []
+            barrier = threading.Barrier(6)
+
+            def attempt(
+                place: Storage = storage, got: list[object] = got, all_here: threading.Barrier = barrier
+            ) -> None:
+                all_here.wait()
+                try:
+                    got.append(acquire(place))
+                except StoreLockedError:
+                    return
+
+            threads = [threading.Thread(target=attempt) for _ in range(6)]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+            assert len(got) == 1
+            break_lock(storage)
+
+
+def test_bad_ttl(fast_storage: Storage) -> None:
+    for ttl in (0, -1):
+        with pytest.raises(ArgumentError, match="positive ttl"):
+            acquire(fast_storage, ttl=ttl)
