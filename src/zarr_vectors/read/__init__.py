@@ -1,1 +1,1 @@
-"""From a query to a result: plan, fetch, decode, assemble."""
+"""Query → plan → fetch → decode → result: every read of a store goes through here."""

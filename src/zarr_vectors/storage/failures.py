@@ -34,10 +34,14 @@ def check_bucket(error: FileNotFoundError, verb: str, address: str, url: str) ->
         for which an object need not be there.
     """
     if verb in ("write", "list") or _NO_BUCKET.search(str(error)):
-        raise StoreNotFoundError(
-            f"cannot {verb} {address!r} in {url}: its bucket or container does not exist; "
-            f"create it first, or check the URL and the endpoint"
-        ) from None
+        raise _no_bucket(verb, address, url) from None
+
+
+def _no_bucket(verb: str, address: str, url: str) -> StoreNotFoundError:
+    return StoreNotFoundError(
+        f"cannot {verb} {address!r} in {url}: its bucket or container does not exist; "
+        f"create it first, or check the URL and the endpoint"
+    )
 
 
 def explain(error: Exception, verb: str, address: str, url: str) -> StoreError:
@@ -55,7 +59,7 @@ def explain(error: Exception, verb: str, address: str, url: str) -> StoreError:
     Returns
     -------
     StoreError
-        `ReadOnlyStoreError` when permission to write is denied.
+        `ReadOnlyStoreError` when permission to write is denied, `StoreNotFoundError` when the bucket is missing.
     """
     what = f"cannot {verb} {address!r} in {url}"
     text = str(error)
@@ -65,6 +69,8 @@ def explain(error: Exception, verb: str, address: str, url: str) -> StoreError:
             f"{what}: permission denied; check the credentials and their rights, "
             f"or pass anon=True for a public bucket"
         )
+    if _NO_BUCKET.search(text):
+        return _no_bucket(verb, address, url)
     summary = without_secrets(text.split("\n\nDebug source", 1)[0].strip())
     retries = _RETRIES.search(text)
     tries = f" (given up after {int(retries.group(1)) + 1} attempts)" if retries else ""

@@ -1,1 +1,1 @@
-"""The public doors of each kind of geometry: ``write_*`` and ``read_*``."""
+"""The public doors, one module per kind of geometry: ``write_*`` and ``read_*``."""

@@ -1,1 +1,1 @@
-"""From elements to a store: options, partition, encode, commit (payload first, root metadata last)."""
+"""Partition → encode → commit: payload first, indexes next, root metadata last."""

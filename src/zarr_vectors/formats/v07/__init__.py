@@ -1,1 +1,1 @@
-"""Revision 0.7 of the format: one small array per chunk, crossings in one blob."""
+"""Revision 0.7: per-chunk arrays are groups of one tiny Zarr array per chunk."""

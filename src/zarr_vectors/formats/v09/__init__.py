@@ -1,1 +1,1 @@
-"""Revision 0.9 of the format: one array over the grid of chunks, sharded or not."""
+"""Revision 0.9: per-chunk arrays are single Zarr arrays of byte strings, sharded or not."""

@@ -1,0 +1,41 @@
+"""Chunk keys: the one place where chunk coordinates are spelled and parsed (``"i.j.k"``)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from zarr_vectors.exceptions import MetadataError
+from zarr_vectors.ordering import lexicographic_order
+from zarr_vectors.typing import IntArray
+
+
+def format_keys(chunks: IntArray) -> list[str]:
+    """Return the keys of chunk coordinates ``(C, S)``."""
+    return [".".join(map(str, row)) for row in chunks.tolist()]
+
+
+def parse_keys(keys: Sequence[str], ndim: int, where: str) -> IntArray:
+    """Return the coordinates ``(C, S)`` of chunk keys, in numeric order.
+
+    Raises
+    ------
+    MetadataError
+        When a key is not ``ndim`` integers joined by full stops, or stands there twice.
+    """
+    try:
+        numbers = [tuple(map(int, key.split("."))) for key in keys]
+        chunks = np.array(numbers, np.int64).reshape(len(numbers), ndim)
+    except (ValueError, AttributeError, TypeError, OverflowError) as error:
+        raise MetadataError(f"{where}: chunk keys must be {ndim} integers joined by '.': {error}") from error
+    ordered = chunks[lexicographic_order(chunks)]
+    if len(ordered) > 1 and bool((ordered[1:] == ordered[:-1]).all(axis=1).any()):
+        raise MetadataError(f"{where}: a chunk key is listed twice")
+    return ordered
+
+
+def is_key(name: str, ndim: int) -> bool:
+    """Return whether a name is a chunk key of ``ndim`` components."""
+    parts = name.split(".")
+    return len(parts) == ndim and all(part.lstrip("-").isdecimal() and part.isascii() for part in parts)

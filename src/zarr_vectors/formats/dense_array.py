@@ -1,0 +1,99 @@
+"""Dense arrays of objects and groups: ordinary Zarr arrays, one row per object or group."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from zarr_vectors.encoding.compression import resolve_compressor
+from zarr_vectors.exceptions import MetadataError
+from zarr_vectors.formats.documents import attribute_document, parse_attribute
+from zarr_vectors.formats.layout import Blobs, LevelOptions
+from zarr_vectors.formats.objects import DENSE_ROWS_PER_CHUNK, absent_value
+from zarr_vectors.model.attributes import AttributeSpec, Column
+from zarr_vectors.storage.dense import decode_dense, dense_requests, encode_dense
+from zarr_vectors.storage.port import Range
+from zarr_vectors.typing import AnyArray, Document, IntArray
+
+
+class ZarrDense:
+    """Reading side of a dense array.
+
+    Parameters
+    ----------
+    path : str
+        Path of the array below the root of the store.
+    zarr_document : dict
+        Its ``zarr.json``.
+    """
+
+    def __init__(self, path: str, zarr_document: Document) -> None:
+        self.path = path
+        self._document = zarr_document
+        attributes = zarr_document.get("attributes") or {}
+        try:
+            self.shape = tuple(int(s) for s in zarr_document["shape"])
+            data_type = zarr_document["data_type"]
+        except (KeyError, TypeError, ValueError) as error:
+            raise MetadataError(f"{path}: not an array: {type(error).__name__}: {error}") from error
+        if len(self.shape) not in (1, 2) or min(self.shape) < 0:
+            raise MetadataError(f"{path}: expected shape (n,) or (n, C), got {self.shape}")
+        if isinstance(data_type, str):
+            dtype = data_type
+        else:
+            bits = int((data_type.get("configuration") or {}).get("length_bytes", 4)) * 8
+            dtype = f"<U{max(1, bits // 32)}"
+        parsed = parse_attribute(attributes, path, dtype=dtype)
+        names = parsed.channel_names
+        if len(self.shape) == 1:
+            names = None
+        elif names is None or len(names) != self.shape[1]:
+            names = tuple(f"ch{c}" for c in range(self.shape[1]))
+        self.spec = AttributeSpec(
+            dtype=parsed.dtype,
+            unit=parsed.unit,
+            description=parsed.description,
+            channel_names=names,
+            encoding=parsed.encoding,
+            categories=parsed.categories,
+            ordered=parsed.ordered,
+            fill=parsed.fill,
+            time_unit=parsed.time_unit,
+        )
+
+    @property
+    def count(self) -> int:
+        """Number of rows."""
+        return self.shape[0]
+
+    def requests(self, rows: IntArray | None) -> list[Range]:
+        """Return the Zarr chunks that hold some rows (None: all)."""
+        return dense_requests(self._document, self.path, rows)
+
+    def decode(self, blobs: Blobs, rows: IntArray | None) -> AnyArray:
+        """Return the values of those rows in stored form."""
+        return decode_dense(self._document, list(blobs), rows, path=self.path)  # type: ignore[arg-type]
+
+
+def encode_column(
+    path: str, zarr_vectors_array: str, name: str, column: Column, options: LevelOptions
+) -> list[tuple[str, bytes]]:
+    """Return the objects of a dense attribute array, its metadata last."""
+    document = attribute_document(zarr_vectors_array, name, column.spec) | {"shape": list(column.values.shape)}
+    fill = 0 if zarr_vectors_array == "groupings_attribute" else absent_value(column.values.dtype)
+    if column.values.dtype.kind == "U":
+        document["encoding"] = "fixed_length_utf32"
+        fill = ""
+    elif zarr_vectors_array == "object_attribute":
+        document["fill_sentinel_meaning"] = "absent"
+    return encode_values(path, column.values, options, fill, document)
+
+
+def encode_values(
+    path: str, values: AnyArray, options: LevelOptions, fill: object, document: Document
+) -> list[tuple[str, bytes]]:
+    """Return the objects of a dense array, its metadata last."""
+    codecs = [] if options.compressor is None else resolve_compressor("zstd")
+    chunks = (DENSE_ROWS_PER_CHUNK, *values.shape[1:])
+    little = np.ascontiguousarray(values)
+    metadata, *data = encode_dense(path, little, chunks=chunks, fill_value=fill, codecs=codecs, attributes=document)
+    return [*data, metadata]

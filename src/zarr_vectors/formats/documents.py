@@ -1,0 +1,331 @@
+"""Model ⇄ JSON for what both revisions spell alike: the root, level and attribute documents."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+
+from zarr_vectors.constants import CROSS_CHUNK_LINKED, DEFAULT_REDUCTION_FACTOR, OBJECTS_STANDARD
+from zarr_vectors.exceptions import MetadataError, ZarrVectorsError
+from zarr_vectors.model.attributes import AttributeSpec
+from zarr_vectors.model.axes import NgffAxis, default_axes
+from zarr_vectors.model.metadata import LevelEntry, LevelMetadata, RootMetadata
+from zarr_vectors.typing import Document
+
+ROOT_KEY = "zarr_vectors"
+LEVEL_KEY = "zarr_vectors_level"
+MULTISCALES_KEY = "multiscales"
+MULTISCALE_TYPE = "zarr_vectors_multiscale"
+
+_ROOT_KEYS = frozenset(
+    "zv_version format_capabilities chunk_shape bounds geometry_types base_bin_shape links_convention "
+    "object_index_convention cross_chunk_strategy crs reduction_factor cross_level_depth cross_level_storage "
+    "attribute_specs".split()
+)
+_LEVEL_KEYS = frozenset(
+    "level vertex_count arrays_present bin_shape bin_ratio object_sparsity coarsening_method parent_level "
+    "chunk_shape preserves_object_ids inherited_num_objects shared_fragments fragments_tile chunk_dims "
+    "chunk_attribute_name chunk_attribute_values stale nodes".split()
+)
+_ENTRY_KEYS = frozenset("path level bin_ratio bin_shape object_sparsity coordinateTransformations".split())
+
+
+def group_document(attributes: Document) -> Document:
+    """Return the ``zarr.json`` document of a group."""
+    return {"zarr_format": 3, "node_type": "group", "attributes": attributes}
+
+
+def parse_root(attributes: Document, where: str) -> RootMetadata:
+    """Read the root's attributes.
+
+    Raises
+    ------
+    MetadataError
+        Naming the store and the key that is missing or malformed.
+    """
+    block = attributes.get(ROOT_KEY)
+    if not isinstance(block, dict):
+        raise MetadataError(f"{where}: no {ROOT_KEY!r} block in the root's attributes; is this a Zarr Vectors store?")
+    try:
+        return _parse_root(block, attributes)
+    except ZarrVectorsError as error:
+        raise MetadataError(f"{where}: {error}") from error
+    except (KeyError, TypeError, ValueError, IndexError, AttributeError, OverflowError) as error:
+        raise MetadataError(f"{where}: malformed root metadata: {type(error).__name__}: {error}") from error
+
+
+def _parse_root(block: Document, attributes: Document) -> RootMetadata:
+    for required in ("zv_version", "chunk_shape", "bounds"):
+        if block.get(required) is None:
+            raise MetadataError(f"root metadata lacks {required!r}")
+    chunk_shape = _floats(block["chunk_shape"])
+    blocks = attributes.get(MULTISCALES_KEY) or [{}]
+    multiscale = blocks[0]
+    axes = [NgffAxis(a["name"], a.get("type", "space"), a.get("unit")) for a in multiscale.get("axes", [])]
+    base_bin = _floats(block["base_bin_shape"]) if block.get("base_bin_shape") is not None else None
+    levels = [_parse_entry(entry, base_bin or chunk_shape) for entry in multiscale.get("datasets", [])]
+    return RootMetadata(
+        zv_version=str(block["zv_version"]),
+        axes=tuple(axes) or default_axes(len(chunk_shape)),
+        chunk_shape=chunk_shape,
+        bounds=(_floats(block["bounds"][0]), _floats(block["bounds"][1])),
+        geometry_types=tuple(block.get("geometry_types") or ()),
+        base_bin_shape=base_bin,
+        links_convention=block.get("links_convention"),
+        object_index_convention=block.get("object_index_convention", OBJECTS_STANDARD),
+        cross_chunk_strategy=block.get("cross_chunk_strategy", CROSS_CHUNK_LINKED),
+        crs=block.get("crs"),
+        reduction_factor=int(block.get("reduction_factor") or DEFAULT_REDUCTION_FACTOR),
+        cross_level_depth=int(block.get("cross_level_depth") or 0),
+        cross_level_storage=block.get("cross_level_storage"),
+        format_capabilities=tuple(block.get("format_capabilities") or ()),
+        attribute_specs=_parse_specs(block.get("attribute_specs") or {}),
+        name=str(multiscale.get("name", "default")),
+        levels=tuple(sorted(levels, key=lambda entry: entry.level)),
+        extra={key: value for key, value in block.items() if key not in _ROOT_KEYS},
+    )
+
+
+def root_block(root: RootMetadata) -> Document:
+    """Return the ``zarr_vectors`` block of the root's attributes."""
+    block: Document = {
+        "zv_version": root.zv_version,
+        "format_capabilities": list(root.format_capabilities),
+        "chunk_shape": list(root.chunk_shape),
+        "bounds": [list(root.bounds[0]), list(root.bounds[1])],
+        "geometry_types": list(root.geometry_types),
+    }
+    optional = {
+        "base_bin_shape": None if root.base_bin_shape is None else list(root.base_bin_shape),
+        "links_convention": root.links_convention,
+        "object_index_convention": root.object_index_convention,
+        "cross_chunk_strategy": root.cross_chunk_strategy,
+        "crs": root.crs,
+        "cross_level_storage": root.cross_level_storage,
+    }
+    block |= {key: value for key, value in optional.items() if value is not None}
+    block["reduction_factor"] = root.reduction_factor
+    block["cross_level_depth"] = root.cross_level_depth
+    if root.attribute_specs:
+        block["attribute_specs"] = _specs_document(root.attribute_specs)
+    return block | root.extra
+
+
+def multiscales_block(root: RootMetadata) -> list[Document]:
+    """Return the root's ``multiscales`` list (OME-Zarr NGFF 0.4, with the keys of this format)."""
+    return [
+        {
+            "version": "0.4",
+            "name": root.name,
+            "type": MULTISCALE_TYPE,
+            "axes": [axis.document() for axis in root.axes],
+            "datasets": [_entry_document(entry) for entry in root.levels],
+            "metadata": {"format": "zarr_vectors"},
+        }
+    ]
+
+
+def _parse_entry(entry: Document, base_bin: tuple[float, ...]) -> LevelEntry:
+    transforms = {t["type"]: t for t in entry.get("coordinateTransformations", [])}
+    scale = transforms["scale"]["scale"] if "scale" in transforms else [1.0] * len(base_bin)
+    ratio = _floats(entry.get("bin_ratio") or scale)
+    if entry.get("bin_shape"):
+        bin_shape = _floats(entry["bin_shape"])
+    elif "translation" in transforms:
+        bin_shape = tuple(2 * float(t) for t in transforms["translation"]["translation"])
+    else:
+        bin_shape = tuple(r * b for r, b in zip(ratio, base_bin, strict=True))
+    return LevelEntry(
+        level=int(entry.get("level", entry["path"])),
+        bin_ratio=ratio,
+        bin_shape=bin_shape,
+        object_sparsity=float(entry.get("object_sparsity", 1.0)),
+        extra={key: value for key, value in entry.items() if key not in _ENTRY_KEYS},
+    )
+
+
+def _entry_document(entry: LevelEntry) -> Document:
+    return {
+        "path": str(entry.level),
+        "level": entry.level,
+        "bin_ratio": [_whole(r) for r in entry.bin_ratio],
+        "bin_shape": list(entry.bin_shape),
+        "object_sparsity": entry.object_sparsity,
+        "coordinateTransformations": [
+            {"type": "scale", "scale": list(entry.scale)},
+            {"type": "translation", "translation": list(entry.translation)},
+        ],
+    } | entry.extra
+
+
+def parse_level(attributes: Document, level: int, where: str) -> LevelMetadata:
+    """Read a level's attributes; what real stores lack takes its default.
+
+    Raises
+    ------
+    MetadataError
+        Naming the level and what is malformed.
+    """
+    block = attributes.get(LEVEL_KEY) or {}
+    try:
+        return LevelMetadata(
+            level=int(block.get("level", level)),
+            vertex_count=int(block.get("vertex_count") or 0),
+            arrays_present=tuple(block.get("arrays_present") or ()),
+            bin_shape=_optional_floats(block.get("bin_shape")),
+            bin_ratio=_optional_floats(block.get("bin_ratio")),
+            object_sparsity=float(block.get("object_sparsity", 1.0)),
+            coarsening_method=block.get("coarsening_method") or "none",
+            parent_level=block.get("parent_level"),
+            chunk_shape=_optional_floats(block.get("chunk_shape")),
+            preserves_object_ids=block.get("preserves_object_ids"),
+            inherited_num_objects=block.get("inherited_num_objects"),
+            shared_fragments=bool(block.get("shared_fragments", False)),
+            fragments_tile=bool(block.get("fragments_tile", False)),
+            chunk_dims=tuple(block["chunk_dims"]) if block.get("chunk_dims") else None,
+            chunk_attribute_name=block.get("chunk_attribute_name"),
+            chunk_attribute_values=(
+                tuple(block["chunk_attribute_values"]) if block.get("chunk_attribute_values") is not None else None
+            ),
+            stale=bool(block.get("stale", False)),
+            nodes=tuple(str(name) for name in block.get("nodes") or ()),
+            extra={key: value for key, value in block.items() if key not in _LEVEL_KEYS},
+        )
+    except ZarrVectorsError as error:
+        raise MetadataError(f"{where}: {error}") from error
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+        raise MetadataError(f"{where}: malformed level metadata: {type(error).__name__}: {error}") from error
+
+
+def level_block(level: LevelMetadata) -> Document:
+    """Return the ``zarr_vectors_level`` block of a level's attributes."""
+    block: Document = {
+        "level": level.level,
+        "vertex_count": level.vertex_count,
+        "arrays_present": list(level.arrays_present),
+        "object_sparsity": level.object_sparsity,
+        "coarsening_method": level.coarsening_method,
+        "shared_fragments": level.shared_fragments,
+        "fragments_tile": level.fragments_tile,
+    }
+    optional = {
+        "bin_shape": _listed(level.bin_shape),
+        "bin_ratio": None if level.bin_ratio is None else [_whole(r) for r in level.bin_ratio],
+        "chunk_shape": _listed(level.chunk_shape),
+        "parent_level": level.parent_level,
+        "preserves_object_ids": level.preserves_object_ids,
+        "inherited_num_objects": level.inherited_num_objects,
+        "chunk_dims": _listed(level.chunk_dims),
+        "chunk_attribute_name": level.chunk_attribute_name,
+        "chunk_attribute_values": _listed(level.chunk_attribute_values),
+        "stale": True if level.stale else None,
+        "nodes": list(level.nodes) or None,
+    }
+    return block | {key: value for key, value in optional.items() if value is not None} | level.extra
+
+
+def attribute_document(zv_array: str, name: str, spec: AttributeSpec) -> Document:
+    """Return the metadata that an attribute array carries in both revisions."""
+    document: Document = dict(spec.extra) | {"zv_array": zv_array, "name": name, "dtype": spec.dtype}
+    if spec.channel_names is not None:
+        document["channel_names"] = list(spec.channel_names)
+    if spec.encoding is not None:
+        document["encoding"] = spec.encoding
+    if spec.categories is not None:
+        document |= {
+            "categories": [plain_value(c) for c in spec.categories],
+            "ordered": spec.ordered,
+            "_FillValue": plain_value(spec.fill),
+        }
+    elif spec.fill is not None:
+        document["_FillValue"] = plain_value(spec.fill)
+    if spec.encoding == "datetime64":
+        document["unit"] = spec.time_unit
+    elif spec.unit is not None:
+        document["unit"] = spec.unit
+    if spec.description is not None:
+        document["description"] = spec.description
+    return document
+
+
+def parse_attribute(document: Mapping[str, Any], where: str, *, dtype: str | None = None) -> AttributeSpec:
+    """Read the metadata of an attribute array.
+
+    Raises
+    ------
+    MetadataError
+        When the data type is missing or not a NumPy number type.
+    """
+    name = dtype or document.get("dtype")
+    try:
+        parsed = np.dtype(name)
+    except TypeError as error:
+        raise MetadataError(f"{where}: dtype {name!r} is not a NumPy data type") from error
+    if parsed.hasobject or parsed.itemsize == 0 and parsed.kind != "U":
+        raise MetadataError(f"{where}: dtype {name!r} cannot be stored")
+    encoding = document.get("encoding")
+    timed = encoding == "datetime64"
+    channels = document.get("channel_names")
+    categories = document.get("categories")
+    row_shape = document.get("row_shape")
+    if channels is None and row_shape:
+        channels = [f"ch{c}" for c in range(int(row_shape[0]))]
+    if channels is not None and (not isinstance(channels, list) or len(channels) > 1 << 24):
+        raise MetadataError(f"{where}: channel_names must be a list, got {type(channels).__name__}")
+    return AttributeSpec(
+        dtype=parsed.name if parsed.kind != "U" else str(name),
+        unit=None if timed else document.get("unit"),
+        description=document.get("description"),
+        channel_names=None if channels is None else tuple(str(c) for c in channels),
+        encoding=None if encoding == "raw" else encoding,
+        categories=None if categories is None else tuple(categories),
+        ordered=bool(document.get("ordered", False)),
+        fill=document.get("_FillValue"),
+        time_unit=document.get("unit") if timed else None,
+    )
+
+
+def merge_capabilities(*sets: Iterable[str]) -> tuple[str, ...]:
+    """Return capability tokens without repeats, in the order of first mention."""
+    return tuple(dict.fromkeys(token for tokens in sets for token in tokens))
+
+
+def _parse_specs(document: Document) -> dict[tuple[str, str], AttributeSpec]:
+    return {
+        (scope, name): AttributeSpec(
+            dtype=str(entry.get("dtype", "")), unit=entry.get("unit"), description=entry.get("description")
+        )
+        for scope, entries in document.items()
+        for name, entry in entries.items()
+    }
+
+
+def _specs_document(specs: Mapping[tuple[str, str], AttributeSpec]) -> Document:
+    document: Document = {}
+    for (scope, name), spec in specs.items():
+        entry = {"dtype": spec.dtype, "unit": spec.unit, "description": spec.description}
+        document.setdefault(scope, {})[name] = {key: value for key, value in entry.items() if value is not None}
+    return document
+
+
+def _floats(values: Iterable[Any]) -> tuple[float, ...]:
+    return tuple(float(v) for v in values)
+
+
+def _optional_floats(values: Iterable[Any] | None) -> tuple[float, ...] | None:
+    return None if values is None else _floats(values)
+
+
+def _listed(values: Iterable[Any] | None) -> list[Any] | None:
+    return None if values is None else [plain_value(v) for v in values]
+
+
+def _whole(value: float) -> float | int:
+    return int(value) if float(value).is_integer() else value
+
+
+def plain_value(value: Any) -> Any:
+    """Return a NumPy scalar as the Python one that JSON knows; anything else as it is."""
+    return value.item() if isinstance(value, np.generic) else value

@@ -1,0 +1,208 @@
+"""What a revision hands to readers and writers: arrays of a level as requests for bytes and their decoding.
+
+Nothing here fetches: a handle says which byte ranges it needs and decodes what came back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol, TypeAlias
+
+import numpy as np
+
+from zarr_vectors.model.attributes import AttributeSpec
+from zarr_vectors.storage.port import Range
+from zarr_vectors.typing import AnyArray, ByteArray, Bytes, Document, IntArray
+
+Blobs: TypeAlias = Sequence[Bytes | None]
+
+
+class CellArray(Protocol):
+    """An array with one payload per chunk."""
+
+    @property
+    def path(self) -> str:
+        """Path of the array below the root of the store."""
+
+    @property
+    def document(self) -> Document:
+        """The array's own metadata (``zv_array`` and what goes with it)."""
+
+    @property
+    def spec(self) -> AttributeSpec:
+        """Data type and channels of a row."""
+
+    @property
+    def chunks(self) -> IntArray | None:
+        """Coordinates ``(C, S)`` of the chunks that hold something, in numeric order; None where unknown."""
+
+    @property
+    def requests_per_cell(self) -> int:
+        """How many ranges :meth:`cell_requests` gives for each chunk."""
+
+    def all_chunks(self) -> IntArray:
+        """Return every chunk that the array has room for, where its metadata does not list those in use."""
+
+    def list_chunks(self, addresses: Sequence[str]) -> None:
+        """Derive :attr:`chunks` from the addresses below the array and the shard indexes taken in."""
+
+    def index_requests(self, chunks: IntArray) -> list[Range]:
+        """Return the ranges to read before the cells of some chunks can be located; empty when none."""
+
+    def accept_indexes(self, requests: Sequence[Range], blobs: Blobs) -> None:
+        """Take in what :meth:`index_requests` asked for."""
+
+    def cell_requests(self, chunks: IntArray) -> list[Range | None]:
+        """Return the ranges of the cells of some chunks, chunk after chunk; None for cells that are empty."""
+
+    def payload_size(self, blobs: Blobs) -> int | None:
+        """Return the size in bytes of a cell's payload without decoding it, where its framing says so."""
+
+    def payload(self, blobs: Blobs, chunk: IntArray) -> Bytes:
+        """Decode one cell from the blobs of its requests; an empty cell is ``b""``."""
+
+    def row_requests(self, chunks: IntArray, starts: IntArray, stops: IntArray) -> list[Range] | None:
+        """Return ranges for payload bytes ``[start, stop)`` of chunks, or None where cells are compressed."""
+
+
+class DenseArray(Protocol):
+    """An array with one row per object or group."""
+
+    @property
+    def spec(self) -> AttributeSpec:
+        """Data type and channels of a row."""
+
+    @property
+    def count(self) -> int:
+        """Number of rows."""
+
+    def requests(self, rows: IntArray | None) -> list[Range]:
+        """Return the ranges that hold some rows (None: all)."""
+
+    def decode(self, blobs: Blobs, rows: IntArray | None) -> AnyArray:
+        """Return the values of those rows in stored form."""
+
+
+class RaggedArray(Protocol):
+    """A list of byte strings, one per object or group."""
+
+    @property
+    def count(self) -> int:
+        """Number of entries."""
+
+    def requests(self, rows: IntArray | None) -> list[Range]:
+        """Return the ranges that hold some entries (None: all)."""
+
+    def decode(self, blobs: Blobs, rows: IntArray | None) -> tuple[ByteArray, IntArray]:
+        """Return those entries as one buffer and ``(n + 1,)`` offsets into it."""
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectIndex:
+    """The object index of a level.
+
+    Parameters
+    ----------
+    count : int
+        Number of objects (manifest rows).
+    sid_ndim : int
+        Components of a chunk coordinate in the manifests.
+    manifests : RaggedArray
+        One manifest per object.
+    ids : DenseArray, optional
+        Object ids by row; None means ``0 … count - 1``.
+    sorted : bool
+        Whether the ids ascend.
+    document : dict
+        The group's own metadata.
+    """
+
+    count: int
+    sid_ndim: int
+    manifests: RaggedArray
+    ids: DenseArray | None
+    sorted: bool
+    document: Document
+
+
+@dataclass(frozen=True, slots=True)
+class LevelArrays:
+    """Every array of one level, ready to be read.
+
+    Parameters
+    ----------
+    vertices, vertex_fragments : CellArray
+        Positions and fragment indexes.
+    vertex_attributes, fragment_attributes : mapping of str to CellArray
+        By name.
+    object_index : ObjectIndex, optional
+        None where there are no objects, or under the ``identity`` convention.
+    object_attributes, group_attributes : mapping of str to DenseArray
+        By name.
+    groups : RaggedArray, optional
+        Object ids of each group, as int64 bytes.
+    """
+
+    vertices: CellArray
+    vertex_fragments: CellArray | None
+    vertex_attributes: Mapping[str, CellArray] = field(default_factory=dict)
+    fragment_attributes: Mapping[str, CellArray] = field(default_factory=dict)
+    object_index: ObjectIndex | None = None
+    object_attributes: Mapping[str, DenseArray] = field(default_factory=dict)
+    groups: RaggedArray | None = None
+    group_attributes: Mapping[str, DenseArray] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class CellPayloads:
+    """Payloads of one array, one per chunk, back to back in a buffer.
+
+    Parameters
+    ----------
+    path : str
+        Path of the array below the level.
+    document : dict
+        The array's own metadata.
+    chunks : (C, S) int64
+        Chunk coordinates in numeric order.
+    buffer : uint8 array
+        All payloads.
+    offsets : (C + 1,) int64
+        Where each payload starts; an empty payload is an empty cell.
+    itemsize : int
+        Bytes of a number of the payload, which byte shuffling goes by.
+    """
+
+    path: str
+    document: Document
+    chunks: IntArray
+    buffer: ByteArray
+    offsets: IntArray
+    itemsize: int
+
+    @classmethod
+    def of_rows(
+        cls, path: str, document: Document, chunks: IntArray, rows: AnyArray, row_offsets: IntArray
+    ) -> CellPayloads:
+        """Make the payloads of raw rows ``(N, …)`` whose chunks start at ``row_offsets``."""
+        little = np.ascontiguousarray(rows, rows.dtype.newbyteorder("<"))
+        stride = little.dtype.itemsize * int(np.prod(little.shape[1:], dtype=np.int64))
+        buffer = little.reshape(-1).view(np.uint8)
+        return cls(path, document, chunks, buffer, row_offsets * stride, little.dtype.itemsize)
+
+
+@dataclass(frozen=True, slots=True)
+class LevelOptions:
+    """How the arrays of a level are stored.
+
+    Parameters
+    ----------
+    compressor : object
+        Anything that ``resolve_compressor`` takes.
+    shard_shape : tuple of int, "auto" or None
+        Chunks of a shard along every axis; None stores one object a chunk.
+    """
+
+    compressor: Any = "auto"
+    shard_shape: Any = "auto"

@@ -1,0 +1,54 @@
+"""What a format revision can do: find, open and encode the nodes of a store."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Protocol
+
+from zarr_vectors.formats.layout import LevelArrays, LevelOptions
+from zarr_vectors.model.cells import Cells
+from zarr_vectors.model.metadata import LevelMetadata, RootMetadata
+from zarr_vectors.storage.port import BlobParts
+from zarr_vectors.typing import Document
+
+
+class Revision(Protocol):
+    """One revision of the format."""
+
+    @property
+    def name(self) -> str:
+        """Name by which users ask for it."""
+
+    @property
+    def stamp(self) -> str:
+        """What stores of it carry as ``zv_version``."""
+
+    @property
+    def shards(self) -> bool:
+        """Whether arrays may be sharded."""
+
+    @property
+    def keyed_by_chunk(self) -> bool:
+        """Whether per-chunk arrays are folders with one node per chunk key."""
+
+    def is_chunk_node(self, node: str) -> bool:
+        """Return whether a node of a level, by its path below the level, belongs to a single chunk."""
+
+    def node_folders(self, level: str) -> Mapping[str, int]:
+        """Return the folders below a level that hold nodes, and how many levels deep."""
+
+    def root_attributes(self, root: RootMetadata, previous: Document | None) -> Document:
+        """Return the attributes of the root, unknown keys of the previous ones kept."""
+
+    def level_attributes(self, level: LevelMetadata, previous: Document | None) -> Document:
+        """Return the attributes of a level, unknown keys of the previous ones kept."""
+
+    def open_level(
+        self, level: str, documents: Mapping[str, Document], keys: Sequence[str] | None, sid_ndim: int
+    ) -> LevelArrays:
+        """Open the arrays of a level from the metadata of its nodes."""
+
+    def encode_level(
+        self, level: str, cells: Cells, root: RootMetadata, metadata: LevelMetadata, options: LevelOptions
+    ) -> Iterator[Iterator[tuple[str, BlobParts]]]:
+        """Yield the objects of a level's arrays in batches; each batch must be written before the next."""

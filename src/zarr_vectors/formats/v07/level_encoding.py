@@ -1,0 +1,177 @@
+"""Cells of a level → the objects of revision 0.7."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from zarr_vectors.constants import (
+    FRAGMENT_ATTRIBUTES,
+    GROUP_ATTRIBUTES,
+    GROUPS,
+    OBJECT_ATTRIBUTES,
+    OBJECT_INDEX,
+    VERTEX_ATTRIBUTES,
+    VERTEX_FRAGMENTS,
+    VERTICES,
+)
+from zarr_vectors.encoding.compression import Pipeline, resolve_compressor
+from zarr_vectors.formats.chunk_keys import format_keys
+from zarr_vectors.formats.dense_array import encode_values
+from zarr_vectors.formats.documents import attribute_document, group_document
+from zarr_vectors.formats.layout import CellPayloads, LevelOptions
+from zarr_vectors.formats.objects import (
+    MANIFESTS_PER_CHUNK,
+    fragment_payloads,
+    group_payloads,
+    manifest_payloads,
+)
+from zarr_vectors.formats.v07.tiny_array import encode_tiny
+from zarr_vectors.formats.vlen_array import encode_vlen
+from zarr_vectors.model.attributes import Column
+from zarr_vectors.model.cells import Cells, ObjectTable
+from zarr_vectors.model.elements import Groups
+from zarr_vectors.parallel import split_evenly, thread_map, worker_count
+from zarr_vectors.storage.port import BlobParts
+from zarr_vectors.typing import Bytes, Document
+
+Objects = Iterator[tuple[str, BlobParts]]
+
+_BATCH = 2048
+
+
+@dataclass(slots=True)
+class LevelEncoding:
+    """The objects of a level: data first, metadata of the groups when all data is written.
+
+    Parameters
+    ----------
+    level : str
+        Path of the level's group.
+    options : LevelOptions
+        Compression; this revision has no shards.
+    """
+
+    level: str
+    options: LevelOptions
+
+    def encode(self, cells: Cells) -> Iterator[Objects]:
+        """Yield the objects of the level in batches, each to be written before the next is asked for."""
+        documents: list[tuple[str, BlobParts]] = []
+        for payloads in _cell_payloads(cells):
+            documents.append(self._group(payloads.path, payloads.document))
+            yield self._cells(payloads)
+        yield iter(self._tables(cells))
+        families = {address.split("/")[1] for address, _ in documents if address.count("/") > 2}
+        yield iter([*(self._group(family, {}) for family in sorted(families)), *documents])
+
+    def _group(self, path: str, attributes: Document) -> tuple[str, BlobParts]:
+        return f"{self.level}/{path}/zarr.json", json.dumps(group_document(attributes)).encode()
+
+    def _cells(self, payloads: CellPayloads) -> Objects:
+        codecs = resolve_compressor(self.options.compressor, itemsize=payloads.itemsize)
+        pipeline = Pipeline.from_documents(codecs)
+        keys = format_keys(payloads.chunks)
+        offsets = payloads.offsets.tolist()
+        buffer = memoryview(np.ascontiguousarray(payloads.buffer))
+
+        def encode(rows: slice) -> list[tuple[str, BlobParts]]:
+            objects: list[tuple[str, BlobParts]] = []
+            for row in range(rows.start, rows.stop):
+                path = f"{self.level}/{payloads.path}/{keys[row]}"
+                objects += encode_tiny(path, buffer[offsets[row] : offsets[row + 1]], pipeline, codecs)
+            return objects
+
+        for start in range(0, len(keys), _BATCH):
+            stop = min(len(keys), start + _BATCH)
+            parts = split_evenly(stop - start, 2 * worker_count())
+            for batch in thread_map(encode, [slice(start + p.start, start + p.stop) for p in parts]):
+                yield from batch
+
+    def _tables(self, cells: Cells) -> list[tuple[str, BlobParts]]:
+        objects: list[tuple[str, BlobParts]] = []
+        if cells.objects is not None:
+            objects += self._object_index(cells.objects, cells.chunks.shape[1])
+            objects += self._columns(OBJECT_ATTRIBUTES, "object_attribute", cells.objects.attributes)
+        if cells.groups is not None:
+            objects += self._group_lists(cells.groups)
+            objects += self._columns(GROUP_ATTRIBUTES, "groupings_attribute", cells.groups.attributes)
+        return objects
+
+    def _object_index(self, table: ObjectTable, sid_ndim: int) -> list[tuple[str, BlobParts]]:
+        if table.manifests is None:
+            return []
+        path = f"{self.level}/{OBJECT_INDEX}"
+        buffer, offsets = manifest_payloads(table.manifests, merge=False)
+        document: Document = {
+            "zv_array": "object_index",
+            "num_objects": len(table.ids),
+            "sid_ndim": sid_ndim,
+            "layout": "vlen_manifests_v1",
+        }
+        codecs = self._small_codecs()
+        objects: list[tuple[str, BlobParts]] = [
+            *encode_vlen(f"{path}/manifests", buffer, offsets, MANIFESTS_PER_CHUNK, codecs, {})
+        ]
+        ids = np.asarray(table.ids, np.int64)
+        if not np.array_equal(ids, np.arange(len(ids))):
+            document["object_ids_sorted"] = bool((np.diff(ids) > 0).all())
+            objects += encode_values(f"{path}/object_ids", ids, self.options, 0, {})
+        return [*objects, self._group(OBJECT_INDEX, document)]
+
+    def _columns(self, family: str, kind: str, columns: Any) -> list[tuple[str, BlobParts]]:
+        if not columns:
+            return []
+        objects: list[tuple[str, BlobParts]] = [self._group(family, {})]
+        for name, column in columns.items():
+            objects += self._column(f"{family}/{name}", kind, name, column)
+        return objects
+
+    def _column(self, path: str, kind: str, name: str, column: Column) -> list[tuple[str, BlobParts]]:
+        values = np.ascontiguousarray(column.values, column.values.dtype.newbyteorder("<"))
+        document = attribute_document(kind, name, column.spec) | {
+            "shape": list(values.shape),
+            "num_channels": int(values.shape[1]) if values.ndim == 2 else 1,
+        }
+        if values.dtype.kind == "U":
+            document |= {"dtype": values.dtype.str, "encoding": "fixed_length_utf32"}
+        if kind == "object_attribute":
+            document["has_present_mask"] = False
+        data = values.reshape(-1).view(np.uint8) if values.size and values.dtype.itemsize else b""
+        return [*self._tiny(f"{path}/data", data), self._group(path, document)]
+
+    def _group_lists(self, groups: Groups) -> list[tuple[str, BlobParts]]:
+        buffer, offsets = group_payloads(groups)
+        return [
+            *self._tiny(f"{GROUPS}/data", buffer),
+            *self._tiny(f"{GROUPS}/offsets", np.ascontiguousarray(offsets[:-1], "<i8").view(np.uint8)),
+            self._group(GROUPS, {"zv_array": "groups", "num_groups": groups.count}),
+        ]
+
+    def _tiny(self, path: str, data: Bytes) -> list[tuple[str, BlobParts]]:
+        codecs = self._small_codecs()
+        return encode_tiny(f"{self.level}/{path}", data, Pipeline.from_documents(codecs), codecs)
+
+    def _small_codecs(self) -> list[Document]:
+        return [] if self.options.compressor is None else resolve_compressor("zstd")
+
+
+def _cell_payloads(cells: Cells) -> Iterator[CellPayloads]:
+    """Yield the payloads of every per-chunk array of some cells."""
+    vertices = {"zv_array": "vertices", "dtype": cells.positions.dtype.name, "encoding": "raw"}
+    yield CellPayloads.of_rows(VERTICES, vertices, cells.chunks, cells.positions, cells.row_offsets)
+    buffer, offsets = fragment_payloads(cells.fragments)
+    fragments = {"zv_array": "vertex_fragments", "encoding": "fragment_index_v1"}
+    yield CellPayloads(VERTEX_FRAGMENTS, fragments, cells.chunks, buffer, offsets, 8)
+    families = (
+        (VERTEX_ATTRIBUTES, "attribute", cells.attributes, cells.row_offsets),
+        (FRAGMENT_ATTRIBUTES, "fragment_attribute", cells.fragment_attributes, cells.fragments.offsets),
+    )
+    for family, kind, columns, row_offsets in families:
+        for name, column in columns.items():
+            document = attribute_document(kind, name, column.spec)
+            yield CellPayloads.of_rows(f"{family}/{name}", document, cells.chunks, column.values, row_offsets)

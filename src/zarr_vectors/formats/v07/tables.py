@@ -1,0 +1,110 @@
+"""Object and group tables of revision 0.7: flat byte blobs in tiny arrays (reading side)."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from zarr_vectors.exceptions import ArrayError, MetadataError
+from zarr_vectors.formats.documents import parse_attribute
+from zarr_vectors.formats.layout import Blobs
+from zarr_vectors.formats.objects import absent_value
+from zarr_vectors.formats.v07.tiny_array import decode_tiny, tiny_requests
+from zarr_vectors.model.attributes import AttributeSpec
+from zarr_vectors.ordering import expand_ranges, offsets_of
+from zarr_vectors.storage.port import Range
+from zarr_vectors.typing import AnyArray, ByteArray, Document, IntArray
+
+
+class BlobColumn:
+    """Reading side of an object or group attribute.
+
+    Parameters
+    ----------
+    path : str
+        Path of the attribute's group below the root of the store.
+    document : dict
+        Its attributes: ``dtype``, ``shape``, ``num_channels``, ``has_present_mask``.
+    """
+
+    def __init__(self, path: str, document: Document) -> None:
+        self.path = path
+        spec = parse_attribute(document, path)
+        shape = document.get("shape")
+        if not isinstance(shape, list) or len(shape) not in (1, 2) or not all(isinstance(s, int) for s in shape):
+            raise MetadataError(f"{path}: shape must be [n] or [n, C], got {shape!r}")
+        self.shape = tuple(shape)
+        self._masked = bool(document.get("has_present_mask", False))
+        names = spec.channel_names
+        if len(shape) == 2 and (names is None or len(names) != shape[1]):
+            names = tuple(f"ch{c}" for c in range(shape[1]))
+        self.spec = AttributeSpec(
+            dtype=spec.dtype,
+            unit=spec.unit,
+            description=spec.description,
+            channel_names=names if len(shape) == 2 else None,
+            encoding=spec.encoding,
+            categories=spec.categories,
+            ordered=spec.ordered,
+            fill=spec.fill,
+            time_unit=spec.time_unit,
+        )
+
+    @property
+    def count(self) -> int:
+        """Number of rows."""
+        return self.shape[0]
+
+    def requests(self, rows: IntArray | None) -> list[Range]:
+        """Return the ranges of the blob (and of the mask of present rows): rows are not apart."""
+        mask = tiny_requests(f"{self.path}/present_mask") if self._masked else []
+        return [*tiny_requests(f"{self.path}/data"), *mask]
+
+    def decode(self, blobs: Blobs, rows: IntArray | None) -> AnyArray:
+        """Return the values of some rows; absent ones hold the value that means "absent"."""
+        data = decode_tiny(f"{self.path}/data", blobs[0], blobs[1])
+        dtype = self.spec.numpy_dtype
+        expected = int(np.prod(self.shape, dtype=object)) * dtype.itemsize
+        if memoryview(data).nbytes != expected:
+            raise ArrayError(f"{self.path}: {memoryview(data).nbytes} bytes, shape {self.shape} needs {expected}")
+        values: AnyArray = np.frombuffer(data, dtype).reshape(self.shape)
+        if self._masked:
+            present = np.frombuffer(decode_tiny(f"{self.path}/present_mask", blobs[2], blobs[3]), np.uint8)
+            if len(present) != self.count:
+                raise ArrayError(f"{self.path}: present_mask has {len(present)} rows for {self.count}")
+            values = values.copy()
+            values[present == 0] = absent_value(dtype)
+        return values if rows is None else values[rows]
+
+
+class BlobLists:
+    """Reading side of lists kept as a data blob and a blob of byte offsets without an end entry.
+
+    Parameters
+    ----------
+    path : str
+        Path of the group that holds ``data`` and ``offsets``.
+    count : int
+        Number of lists.
+    """
+
+    def __init__(self, path: str, count: int) -> None:
+        self.path = path
+        self.count = count
+
+    def requests(self, rows: IntArray | None) -> list[Range]:
+        """Return the ranges of both blobs."""
+        return [*tiny_requests(f"{self.path}/data"), *tiny_requests(f"{self.path}/offsets")]
+
+    def decode(self, blobs: Blobs, rows: IntArray | None) -> tuple[ByteArray, IntArray]:
+        """Return some lists (None: all) as one buffer and offsets into it."""
+        buffer = np.frombuffer(decode_tiny(f"{self.path}/data", blobs[0], blobs[1]), np.uint8)
+        raw = decode_tiny(f"{self.path}/offsets", blobs[2], blobs[3])
+        if memoryview(raw).nbytes != 8 * self.count:
+            raise ArrayError(f"{self.path}: {memoryview(raw).nbytes} bytes of offsets for {self.count} entries")
+        offsets = np.append(np.frombuffer(raw, "<i8"), len(buffer)).astype(np.int64)
+        if self.count and (offsets[0] < 0 or bool((np.diff(offsets) < 0).any())):
+            raise ArrayError(f"{self.path}: offsets do not ascend within the {len(buffer)} bytes of data")
+        if rows is None:
+            return buffer, offsets
+        lengths = np.diff(offsets)[rows]
+        return buffer[expand_ranges(offsets[:-1][rows], lengths)], offsets_of(lengths)

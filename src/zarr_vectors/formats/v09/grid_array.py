@@ -1,0 +1,236 @@
+"""A grid array: one Zarr array of byte strings whose cells are the chunks of a level (reading side)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from zarr_vectors.encoding.compression import Pipeline
+from zarr_vectors.encoding.ragged import unframe_cell
+from zarr_vectors.encoding.shard import decode_shard_index, shard_index_length
+from zarr_vectors.exceptions import ArrayError, MetadataError, UnsupportedFeatureError
+from zarr_vectors.formats.chunk_keys import parse_keys
+from zarr_vectors.formats.layout import Blobs
+from zarr_vectors.model.attributes import AttributeSpec
+from zarr_vectors.storage.port import Range
+from zarr_vectors.typing import Bytes, Document, IntArray
+
+CELL_HEADER = 8
+EMPTY_CELL = np.uint64(2**64 - 1)
+
+
+class GridArray:
+    """Reading side of a grid array.
+
+    Parameters
+    ----------
+    path : str
+        Path of the array below the root of the store.
+    zarr_document : dict
+        Its ``zarr.json``.
+    spec : AttributeSpec
+        Data type and channels of a row.
+
+    Raises
+    ------
+    MetadataError
+        When the document is not that of a grid array.
+    UnsupportedFeatureError
+        When it uses a codec that is not known here.
+    """
+
+    requests_per_cell = 1
+
+    def __init__(self, path: str, zarr_document: Document, spec: AttributeSpec) -> None:
+        self.path = path
+        self.spec = spec
+        self.document: Document = zarr_document.get("attributes") or {}
+        try:
+            self._parse(zarr_document)
+        except (KeyError, TypeError, IndexError, ValueError) as error:
+            if isinstance(error, MetadataError):
+                raise
+            raise MetadataError(f"{path}: not a grid array: {type(error).__name__}: {error}") from error
+        self._indexes: dict[int, Any] = {}
+
+    def _parse(self, document: Document) -> None:
+        if document["data_type"] != "variable_length_bytes":
+            raise MetadataError(f"{self.path}: data type must be variable_length_bytes, got {document['data_type']!r}")
+        self.shape = tuple(int(s) for s in document["shape"])
+        self.origin = np.array(self.document.get("chunk_grid_origin") or [0] * len(self.shape), np.int64)
+        if self.origin.shape != (len(self.shape),):
+            raise MetadataError(f"{self.path}: chunk_grid_origin must have {len(self.shape)} numbers")
+        outer = tuple(int(s) for s in document["chunk_grid"]["configuration"]["chunk_shape"])
+        codecs = document["codecs"]
+        self.shard_shape: tuple[int, ...] | None = None
+        if codecs[0]["name"] == "sharding_indexed":
+            if len(codecs) != 1:
+                raise UnsupportedFeatureError(f"{self.path}: codecs around sharding_indexed are not supported")
+            codecs = self._parse_shard(codecs[0]["configuration"], outer)
+        elif any(s != 1 for s in outer):
+            raise UnsupportedFeatureError(f"{self.path}: chunks of {outer} cells are not supported without shards")
+        if codecs[0]["name"] != "vlen-bytes":
+            raise UnsupportedFeatureError(f"{self.path}: expected codec vlen-bytes, found {codecs[0]['name']!r}")
+        self.pipeline = Pipeline.from_documents(codecs[1:])
+        self.compressed = len(codecs) > 1
+        separator = document.get("chunk_key_encoding", {}).get("configuration", {}).get("separator", "/")
+        encoding = document.get("chunk_key_encoding", {}).get("name", "default")
+        self._prefix = f"{self.path}/c" if encoding == "default" else self.path
+        self._join = (separator, encoding == "default")
+        keys = self.document.get("nonempty_chunks")
+        self._chunks = None if keys is None else self._listed(keys)
+
+    def _parse_shard(self, configuration: Document, outer: tuple[int, ...]) -> list[Document]:
+        if any(s != 1 for s in configuration["chunk_shape"]):
+            raise UnsupportedFeatureError(f"{self.path}: inner chunks of more than one cell are not supported")
+        if configuration.get("index_location", "end") != "end":
+            raise UnsupportedFeatureError(f"{self.path}: a shard index at the start is not supported")
+        self.shard_shape = outer
+        names = [codec["name"] for codec in configuration["index_codecs"]]
+        if names not in (["bytes", "crc32c"], ["bytes"]):
+            raise UnsupportedFeatureError(f"{self.path}: shard index codecs {names} are not supported")
+        self._checksum = names == ["bytes", "crc32c"]
+        self._shards = tuple(-(-s // o) for s, o in zip(self.shape, outer, strict=True))
+        return list(configuration["codecs"])
+
+    def _listed(self, keys: list[str]) -> IntArray:
+        chunks = parse_keys(keys, len(self.shape), f"{self.path}: nonempty_chunks")
+        cells = chunks - self.origin
+        outside = ((cells < 0) | (cells >= np.array(self.shape))).any(axis=1)
+        if outside.any():
+            raise MetadataError(
+                f"{self.path}: chunk {chunks[outside][0].tolist()} lies outside the grid of shape {self.shape} "
+                f"at {self.origin.tolist()}"
+            )
+        return chunks
+
+    @property
+    def chunks(self) -> IntArray | None:
+        """Coordinates of the non-empty chunks in numeric order, or None where the metadata does not say."""
+        return self._chunks
+
+    def list_chunks(self, addresses: Sequence[str]) -> None:
+        """Derive the non-empty chunks from the addresses below the array, where its metadata lacks them.
+
+        For sharded arrays the indexes of all shards must have been taken in (those of :meth:`all_chunks`).
+        """
+        if self.shard_shape is None:
+            separator, skip = self._join
+            prefix = f"{self._prefix}{separator}" if skip else f"{self.path}/"
+            names = [a.removeprefix(prefix) for a in addresses if a.startswith(prefix)]
+            keys = [n.replace(separator, ".") for n in names if n != "zarr.json"]
+            cells = parse_keys(keys, len(self.shape), self.path)
+        else:
+            everything = self.all_chunks()
+            starts, stops, _ = self._located(everything)
+            self._chunks = everything[np.array(starts) != np.array(stops)]
+            return
+        self._chunks = cells + self.origin
+
+    def all_chunks(self) -> IntArray:
+        """Return every chunk of the grid, ``(prod(shape), S)``, in numeric order."""
+        grids = np.indices(self.shape, dtype=np.int64)
+        return grids.reshape(len(self.shape), -1).T + self.origin
+
+    def index_requests(self, chunks: IntArray) -> list[Range]:
+        """Return the shard indexes that are needed and not yet known."""
+        if self.shard_shape is None or len(chunks) == 0:
+            return []
+        shard_numbers, _ = self._in_shards(chunks)
+        length = shard_index_length(math.prod(self.shard_shape), self._checksum)
+        missing = [n for n in np.unique(shard_numbers).tolist() if n not in self._indexes]
+        return [Range(self._shard_address(n), -length, None) for n in missing]
+
+    def accept_indexes(self, requests: Sequence[Range], blobs: Blobs) -> None:
+        """Take in shard indexes; an absent shard has only empty cells."""
+        if self.shard_shape is None:
+            return
+        count = math.prod(self.shard_shape)
+        for request, blob in zip(requests, blobs, strict=True):
+            number = self._shard_number(request.address)
+            if blob is None:
+                self._indexes[number] = np.full((count, 2), EMPTY_CELL, np.uint64)
+                continue
+            try:
+                self._indexes[number] = decode_shard_index(blob, count, checksum=self._checksum)
+            except ArrayError as error:
+                raise ArrayError(f"{request.address}: {error}") from error
+
+    def cell_requests(self, chunks: IntArray) -> list[Range | None]:
+        """Return one range a chunk; None for empty cells and chunks outside the grid."""
+        cells = chunks - self.origin
+        legal = ((cells >= 0) & (cells < np.array(self.shape))).all(axis=1)
+        if self.shard_shape is None:
+            addresses = self._cell_addresses(cells)
+            return [Range(a) if ok else None for a, ok in zip(addresses, legal.tolist(), strict=True)]
+        starts, stops, addresses = self._located(np.where(legal[:, None], chunks, self.origin))
+        return [
+            Range(address, start, stop) if ok and start != stop else None
+            for address, start, stop, ok in zip(addresses, starts, stops, legal.tolist(), strict=True)
+        ]
+
+    def row_requests(self, chunks: IntArray, starts: IntArray, stops: IntArray) -> list[Range] | None:
+        """Return ranges for payload bytes of chunks, or None where cells are compressed."""
+        if self.compressed:
+            return None
+        if self.shard_shape is None:
+            addresses, base = self._cell_addresses(chunks - self.origin), np.zeros(len(chunks), np.int64)
+        else:
+            begin, _, addresses = self._located(chunks)
+            base = np.array(begin, np.int64)
+        first, last = base + starts + CELL_HEADER, base + stops + CELL_HEADER
+        return [Range(a, b, e) for a, b, e in zip(addresses, first.tolist(), last.tolist(), strict=True)]
+
+    def payload_size(self, blobs: Blobs) -> int | None:
+        """Return the payload's size from the framing of the compressed cell."""
+        if blobs[0] is None:
+            return 0
+        size = self.pipeline.decoded_size(blobs[0])
+        return None if size is None else size - CELL_HEADER
+
+    def payload(self, blobs: Blobs, chunk: IntArray) -> Bytes:
+        """Decode one cell."""
+        if blobs[0] is None:
+            return b""
+        try:
+            return unframe_cell(self.pipeline.decode(blobs[0]))
+        except ArrayError as error:
+            raise ArrayError(f"{self.path}: chunk {'.'.join(map(str, chunk.tolist()))}: {error}") from error
+
+    def _cell_addresses(self, cells: IntArray) -> list[str]:
+        separator, skip = self._join
+        start = f"{self._prefix}{separator}" if skip else f"{self.path}/"
+        return [start + separator.join(map(str, row)) for row in cells.tolist()]
+
+    def _in_shards(self, chunks: IntArray) -> tuple[IntArray, IntArray]:
+        """Return the number of each chunk's shard and its place inside it."""
+        assert self.shard_shape is not None
+        cells = np.clip(chunks - self.origin, 0, np.array(self.shape) - 1)
+        shard, inner = np.divmod(cells, np.array(self.shard_shape))
+        numbers = np.ravel_multi_index(tuple(shard.T), self._shards)
+        places = np.ravel_multi_index(tuple(inner.T), self.shard_shape)
+        return numbers.astype(np.int64), places.astype(np.int64)
+
+    def _located(self, chunks: IntArray) -> tuple[list[int], list[int], list[str]]:
+        numbers, places = self._in_shards(chunks)
+        ranges = np.zeros((len(chunks), 2), np.int64)
+        for number in np.unique(numbers).tolist():
+            rows = numbers == number
+            entries = self._indexes[number][places[rows]]
+            filled = entries[:, 0] != EMPTY_CELL
+            found = np.where(filled[:, None], entries, np.uint64(0)).astype(np.int64)
+            found[:, 1] += found[:, 0]
+            ranges[rows] = found
+        names = {n: self._shard_address(n) for n in np.unique(numbers).tolist()}
+        return ranges[:, 0].tolist(), ranges[:, 1].tolist(), [names[n] for n in numbers.tolist()]
+
+    def _shard_address(self, number: int) -> str:
+        return self._cell_addresses(np.array([np.unravel_index(number, self._shards)], np.int64))[0]
+
+    def _shard_number(self, address: str) -> int:
+        separator, skip = self._join
+        name = address.removeprefix(f"{self._prefix}{separator}" if skip else f"{self.path}/")
+        return int(np.ravel_multi_index(tuple(int(p) for p in name.split(separator)), self._shards))

@@ -1,0 +1,173 @@
+"""Payloads of a level → grid arrays: framing, compression, shards and their metadata (writing side)."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from zarr_vectors.encoding.compression import Pipeline, resolve_compressor
+from zarr_vectors.encoding.ragged import frame_cell
+from zarr_vectors.encoding.shard import encode_shard
+from zarr_vectors.exceptions import ArgumentError
+from zarr_vectors.formats.chunk_keys import format_keys
+from zarr_vectors.formats.layout import CellPayloads, LevelOptions
+from zarr_vectors.parallel import split_evenly, thread_map, worker_count
+from zarr_vectors.storage.port import BlobParts
+from zarr_vectors.typing import Bytes, Document
+
+SHARD_BYTES = 128 << 20
+MAX_SHARD_CELLS = 1 << 18
+
+
+@dataclass(frozen=True, slots=True)
+class GridExtent:
+    """The chunk grid that every array of a level shares.
+
+    Parameters
+    ----------
+    origin, shape : tuple of int
+        Lowest chunk and number of chunks along every axis.
+    """
+
+    origin: tuple[int, ...]
+    shape: tuple[int, ...]
+
+
+def choose_shard_shape(option: Any, extent: GridExtent, payload_bytes: int) -> tuple[int, ...] | None:
+    """Return the shard shape of an array, in chunks.
+
+    Parameters
+    ----------
+    option : tuple of int, int, "auto" or None
+        What the user asked for; "auto" makes shards of about 128 MB, at most 262,144 cells each.
+    extent : GridExtent
+        Grid of the level.
+    payload_bytes : int
+        Uncompressed size of the array.
+    """
+    if option is None:
+        return None
+    if isinstance(option, str):
+        if option != "auto":
+            raise ArgumentError(f"shard_shape: expected 'auto', None, a number or one per axis, got {option!r}")
+        return _shards_of_size(extent.shape, payload_bytes)
+    numbers = (option,) * len(extent.shape) if np.ndim(option) == 0 else tuple(option)
+    if len(numbers) != len(extent.shape) or any(int(n) != n or n < 1 for n in numbers):
+        raise ArgumentError(f"shard_shape: expected {len(extent.shape)} whole numbers of chunks, got {option!r}")
+    return tuple(int(n) for n in numbers)
+
+
+def _shards_of_size(shape: tuple[int, ...], payload_bytes: int) -> tuple[int, ...]:
+    shard = list(shape)
+    cells = math.prod(shape)
+    wanted = min(MAX_SHARD_CELLS, cells * SHARD_BYTES / max(1, payload_bytes))
+    while math.prod(shard) > wanted and max(shard) > 1:
+        axis = max(range(len(shard)), key=lambda d: shard[d])
+        shard[axis] = -(-shard[axis] // 2)
+    return tuple(shard)
+
+
+def grid_document(
+    payloads: CellPayloads, extent: GridExtent, codecs: list[Document], shard_shape: tuple[int, ...] | None
+) -> Document:
+    """Return the ``zarr.json`` of a grid array."""
+    cell_codecs: list[Document] = [{"name": "vlen-bytes", "configuration": {}}, *codecs]
+    ones = [1] * len(extent.shape)
+    if shard_shape is not None:
+        cell_codecs = [
+            {
+                "name": "sharding_indexed",
+                "configuration": {
+                    "chunk_shape": ones,
+                    "codecs": cell_codecs,
+                    "index_codecs": [
+                        {"name": "bytes", "configuration": {"endian": "little"}},
+                        {"name": "crc32c"},
+                    ],
+                    "index_location": "end",
+                },
+            }
+        ]
+    filled = payloads.chunks[np.diff(payloads.offsets) > 0]
+    return {
+        "zarr_format": 3,
+        "node_type": "array",
+        "shape": list(extent.shape),
+        "data_type": "variable_length_bytes",
+        "chunk_grid": {
+            "name": "regular",
+            "configuration": {"chunk_shape": ones if shard_shape is None else list(shard_shape)},
+        },
+        "chunk_key_encoding": {"name": "default", "configuration": {"separator": "/"}},
+        "fill_value": "",
+        "codecs": cell_codecs,
+        "attributes": payloads.document
+        | {"chunk_grid_origin": list(extent.origin), "nonempty_chunks": sorted(format_keys(filled))},
+        "storage_transformers": [],
+    }
+
+
+def encode_grid(
+    level_path: str, payloads: CellPayloads, extent: GridExtent, options: LevelOptions
+) -> tuple[Iterator[tuple[str, BlobParts]], tuple[str, bytes]]:
+    """Return the data objects of a grid array (made as they are consumed) and its metadata object."""
+    path = f"{level_path}/{payloads.path}"
+    codecs = resolve_compressor(options.compressor, itemsize=payloads.itemsize)
+    shard_shape = choose_shard_shape(options.shard_shape, extent, int(payloads.offsets[-1]))
+    document = grid_document(payloads, extent, codecs, shard_shape)
+    pipeline = Pipeline.from_documents(codecs)
+    cells = payloads.chunks - np.array(extent.origin, np.int64)
+    if shard_shape is None:
+        data = _single_cells(path, payloads, cells, pipeline)
+    else:
+        data = _shards(path, payloads, cells, pipeline, shard_shape)
+    return data, (f"{path}/zarr.json", json.dumps(document).encode())
+
+
+def _single_cells(
+    path: str, payloads: CellPayloads, cells: Any, pipeline: Pipeline
+) -> Iterator[tuple[str, BlobParts]]:
+    batch = 1024
+    names = [f"{path}/c/" + "/".join(map(str, cell)) for cell in cells.tolist()]
+    for start in range(0, len(cells), batch):
+        rows = np.arange(start, min(len(cells), start + batch))
+        for row, blob in zip(rows.tolist(), encode_cells(payloads, rows, pipeline), strict=True):
+            if blob is not None:
+                yield names[row], blob
+
+
+def _shards(
+    path: str, payloads: CellPayloads, cells: Any, pipeline: Pipeline, shard_shape: tuple[int, ...]
+) -> Iterator[tuple[str, BlobParts]]:
+    shard_of, inner = np.divmod(cells, np.array(shard_shape, np.int64))
+    places = np.ravel_multi_index(tuple(inner.T), shard_shape) if len(cells) else np.zeros(0, np.int64)
+    names, number = np.unique(shard_of, axis=0, return_inverse=True)
+    number = number.reshape(-1)
+    for n, name in enumerate(names.tolist()):
+        rows = np.flatnonzero(number == n)
+        blobs = encode_cells(payloads, rows, pipeline)
+        slots: list[Bytes | None] = [None] * math.prod(shard_shape)
+        for place, blob in zip(places[rows].tolist(), blobs, strict=True):
+            slots[place] = blob
+        if any(slot is not None for slot in slots):
+            yield f"{path}/c/" + "/".join(map(str, name)), encode_shard(slots)
+
+
+def encode_cells(payloads: CellPayloads, rows: Any, pipeline: Pipeline) -> list[Bytes | None]:
+    """Frame and compress the cells of some chunks on the thread pool; None for empty ones."""
+    starts, stops = payloads.offsets[rows].tolist(), payloads.offsets[rows + 1].tolist()
+    buffer = memoryview(np.ascontiguousarray(payloads.buffer))
+
+    def encode(part: slice) -> list[Bytes | None]:
+        return [
+            pipeline.encode(frame_cell(buffer[a:b])) if b > a else None
+            for a, b in zip(starts[part], stops[part], strict=True)
+        ]
+
+    parts = split_evenly(len(starts), 4 * worker_count())
+    return [blob for part in thread_map(encode, parts) for blob in part]

@@ -1,0 +1,111 @@
+"""The arrays of a level in revision 0.9, opened for reading."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TypeVar
+
+from zarr_vectors.constants import (
+    FRAGMENT_ATTRIBUTES,
+    GROUP_ATTRIBUTES,
+    GROUPS,
+    OBJECT_ATTRIBUTES,
+    OBJECT_INDEX,
+    VERTEX_ATTRIBUTES,
+    VERTEX_FRAGMENTS,
+    VERTICES,
+)
+from zarr_vectors.exceptions import ArrayError, MetadataError
+from zarr_vectors.formats.documents import parse_attribute
+from zarr_vectors.formats.layout import LevelArrays, ObjectIndex
+from zarr_vectors.formats.dense_array import ZarrDense
+from zarr_vectors.formats.v09.grid_array import GridArray
+from zarr_vectors.formats.vlen_array import VlenArray
+from zarr_vectors.model.attributes import AttributeSpec
+from zarr_vectors.typing import Document
+
+T = TypeVar("T")
+Documents = Mapping[str, Document]
+
+_BYTES = AttributeSpec(dtype="uint8")
+
+
+def open_level(level: str, documents: Documents) -> LevelArrays:
+    """Open every array of a level.
+
+    Parameters
+    ----------
+    level : str
+        Path of the level's group.
+    documents : mapping of str to dict
+        ``zarr.json`` of every node below the level, by path below the root.
+
+    Raises
+    ------
+    ArrayError
+        When the level has no vertices.
+    """
+    vertices_path = f"{level}/{VERTICES}"
+    if vertices_path not in documents:
+        raise ArrayError(f"{vertices_path}: the level has no vertices array")
+    vertices_document = documents[vertices_path]
+    vertices = GridArray(
+        vertices_path, vertices_document, parse_vertices(vertices_path, vertices_document.get("attributes") or {},
+                                                         len(vertices_document.get("shape", ())))
+    )
+    fragments_path = f"{level}/{VERTEX_FRAGMENTS}"
+    fragments = documents.get(fragments_path)
+    groups_path = f"{level}/{GROUPS}"
+    return LevelArrays(
+        vertices=vertices,
+        vertex_fragments=GridArray(fragments_path, fragments, _BYTES) if fragments else None,
+        vertex_attributes=_members(level, VERTEX_ATTRIBUTES, documents, _attribute),
+        fragment_attributes=_members(level, FRAGMENT_ATTRIBUTES, documents, _attribute),
+        object_index=_object_index(level, documents),
+        object_attributes=_members(level, OBJECT_ATTRIBUTES, documents, ZarrDense),
+        groups=VlenArray(groups_path, documents[groups_path]) if groups_path in documents else None,
+        group_attributes=_members(level, GROUP_ATTRIBUTES, documents, ZarrDense),
+    )
+
+
+def parse_vertices(path: str, attributes: Document, ndim: int) -> AttributeSpec:
+    """Return the spec of the vertices: their data type and one channel per axis."""
+    spec = parse_attribute({"dtype": attributes.get("dtype", "float32")}, path)
+    if spec.numpy_dtype.kind != "f":
+        raise MetadataError(f"{path}: vertices must be floats, got dtype {spec.dtype!r}")
+    return AttributeSpec(
+        dtype=spec.dtype,
+        channel_names=tuple(f"axis{d}" for d in range(ndim)),
+        encoding=attributes.get("encoding", "raw"),
+    )
+
+
+def _members(
+    level: str, family: str, documents: Documents, make: Callable[[str, Document], T]
+) -> dict[str, T]:
+    prefix = f"{level}/{family}/"
+    return {
+        path[len(prefix) :]: make(path, document)
+        for path, document in sorted(documents.items())
+        if path.startswith(prefix) and document.get("node_type") == "array" and "/" not in path[len(prefix) :]
+    }
+
+
+def _attribute(path: str, document: Document) -> GridArray:
+    return GridArray(path, document, parse_attribute(document.get("attributes") or {}, path))
+
+
+def _object_index(level: str, documents: Documents) -> ObjectIndex | None:
+    path = f"{level}/{OBJECT_INDEX}"
+    manifests_path = f"{path}/manifests"
+    if manifests_path not in documents:
+        return None
+    attributes = (documents.get(path) or {}).get("attributes") or {}
+    manifests = VlenArray(manifests_path, documents[manifests_path])
+    ids_document = documents.get(f"{path}/object_ids")
+    ids = ZarrDense(f"{path}/object_ids", ids_document) if ids_document else None
+    if ids is not None and ids.count != manifests.count:
+        raise ArrayError(f"{path}: {ids.count} object ids for {manifests.count} manifests")
+    sid_ndim = int(attributes.get("sid_ndim", 0)) or len(documents[f"{level}/{VERTICES}"].get("shape", ()))
+    ascending = bool(attributes.get("object_ids_sorted", ids is None))
+    return ObjectIndex(manifests.count, sid_ndim, manifests, ids, ascending, attributes)

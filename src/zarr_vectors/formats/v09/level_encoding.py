@@ -1,0 +1,153 @@
+"""Cells of a level → the objects of revision 0.9."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from zarr_vectors.constants import (
+    FRAGMENT_ATTRIBUTES,
+    GROUP_ATTRIBUTES,
+    GROUPS,
+    OBJECT_ATTRIBUTES,
+    OBJECT_INDEX,
+    VERTEX_ATTRIBUTES,
+    VERTEX_FRAGMENTS,
+    VERTICES,
+)
+from zarr_vectors.encoding.compression import resolve_compressor
+from zarr_vectors.formats.documents import attribute_document, group_document
+from zarr_vectors.formats.layout import CellPayloads, LevelOptions
+from zarr_vectors.formats.objects import (
+    MANIFESTS_PER_CHUNK,
+    fragment_payloads,
+    group_payloads,
+    manifest_payloads,
+)
+from zarr_vectors.formats.dense_array import encode_column, encode_values
+from zarr_vectors.formats.v09.grid_encoding import GridExtent, encode_grid
+from zarr_vectors.formats.vlen_array import encode_vlen
+from zarr_vectors.model.attributes import Column
+from zarr_vectors.model.cells import Cells, ObjectTable
+from zarr_vectors.model.elements import Groups
+from zarr_vectors.storage.port import BlobParts
+from zarr_vectors.typing import Document, IntArray
+
+Objects = Iterator[tuple[str, BlobParts]]
+
+
+@dataclass(slots=True)
+class LevelEncoding:
+    """The objects of a level: data first, metadata when all data is written.
+
+    Parameters
+    ----------
+    level : str
+        Path of the level's group.
+    extent : GridExtent
+        Chunk grid of the level.
+    options : LevelOptions
+        Compression and shards.
+    """
+
+    level: str
+    extent: GridExtent
+    options: LevelOptions
+
+    def encode(self, cells: Cells) -> Iterator[Objects]:
+        """Yield the objects of the level in batches, each to be written before the next is asked for."""
+        documents: list[tuple[str, bytes]] = []
+        for payloads in cell_payloads(cells):
+            data, document = encode_grid(self.level, payloads, self.extent, self.options)
+            documents.append(document)
+            yield data
+        yield iter(self._dense(cells))
+        yield iter([*self._groups_of_arrays(documents), *documents])
+
+    def _groups_of_arrays(self, documents: list[tuple[str, bytes]]) -> list[tuple[str, bytes]]:
+        """Return the metadata of the groups between the level and its arrays."""
+        families = {address.split("/")[1] for address, _ in documents if address.count("/") > 2}
+        return [(f"{self.level}/{family}/zarr.json", _json(group_document({}))) for family in sorted(families)]
+
+    def _dense(self, cells: Cells) -> list[tuple[str, BlobParts]]:
+        objects: list[tuple[str, BlobParts]] = []
+        if cells.objects is not None:
+            objects += self._object_index(cells.objects, cells.chunks.shape[1])
+            objects += self._columns(OBJECT_ATTRIBUTES, "object_attribute", dict(cells.objects.attributes))
+        if cells.groups is not None:
+            objects += self._group_lists(cells.groups)
+            objects += self._columns(GROUP_ATTRIBUTES, "groupings_attribute", dict(cells.groups.attributes))
+        return objects
+
+    def _columns(self, family: str, kind: str, columns: dict[str, Column]) -> list[tuple[str, BlobParts]]:
+        if not columns:
+            return []
+        objects: list[tuple[str, BlobParts]] = [(f"{self.level}/{family}/zarr.json", _json(group_document({})))]
+        for name, column in columns.items():
+            objects += encode_column(f"{self.level}/{family}/{name}", kind, name, column, self.options)
+        return objects
+
+    def _object_index(self, table: ObjectTable, sid_ndim: int) -> list[tuple[str, BlobParts]]:
+        if table.manifests is None:
+            return []
+        path = f"{self.level}/{OBJECT_INDEX}"
+        buffer, offsets = manifest_payloads(table.manifests, merge=False)
+        document = {
+            "zv_array": "object_index",
+            "num_objects": len(table.ids),
+            "num_present": int((np.diff(table.manifests.offsets) > 0).sum()),
+            "sid_ndim": sid_ndim,
+            "layout": "vlen_manifests_v2",
+            "object_ids_sorted": bool((np.diff(table.ids) > 0).all()),
+        }
+        return [
+            *encode_vlen(f"{path}/manifests", buffer, offsets, MANIFESTS_PER_CHUNK, self._small_codecs(), {}),
+            *encode_values(f"{path}/object_ids", np.asarray(table.ids, np.int64), self.options, 0, {}),
+            (f"{path}/zarr.json", _json(group_document(document))),
+        ]
+
+    def _group_lists(self, groups: Groups) -> list[tuple[str, BlobParts]]:
+        buffer, offsets = group_payloads(groups)
+        document = {"zv_array": "groups", "num_groups": groups.count}
+        return [
+            *encode_vlen(
+                f"{self.level}/{GROUPS}", buffer, offsets, max(1, groups.count), self._small_codecs(), document
+            )
+        ]
+
+    def _small_codecs(self) -> list[Document]:
+        return [] if self.options.compressor is None else resolve_compressor("zstd")
+
+
+def cell_payloads(cells: Cells) -> Iterator[CellPayloads]:
+    """Yield the payloads of every per-chunk array of some cells."""
+    dtype = cells.positions.dtype.name
+    yield CellPayloads.of_rows(
+        VERTICES,
+        {"zv_array": "vertices", "dtype": dtype, "encoding": "raw"},
+        cells.chunks,
+        cells.positions,
+        cells.row_offsets,
+    )
+    buffer, offsets = fragment_payloads(cells.fragments)
+    document = {"zv_array": "vertex_fragments", "encoding": "fragment_index_v1"}
+    yield CellPayloads(VERTEX_FRAGMENTS, document, cells.chunks, buffer, offsets, 8)
+    for name, column in cells.attributes.items():
+        yield _rows(VERTEX_ATTRIBUTES, "attribute", name, column, cells.chunks, cells.row_offsets)
+    for name, column in cells.fragment_attributes.items():
+        yield _rows(FRAGMENT_ATTRIBUTES, "fragment_attribute", name, column, cells.chunks, cells.fragments.offsets)
+
+
+def _rows(
+    family: str, kind: str, name: str, column: Column, chunks: IntArray, row_offsets: IntArray
+) -> CellPayloads:
+    document = attribute_document(kind, name, column.spec)
+    document["row_shape"] = list(column.values.shape[1:])
+    return CellPayloads.of_rows(f"{family}/{name}", document, chunks, column.values, row_offsets)
+
+
+def _json(document: Document) -> bytes:
+    return json.dumps(document).encode()

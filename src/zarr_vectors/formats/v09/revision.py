@@ -1,0 +1,105 @@
+"""Revision 0.9 as a whole."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+import numpy as np
+
+from zarr_vectors.constants import (
+    FRAGMENT_ATTRIBUTES,
+    GROUP_ATTRIBUTES,
+    OBJECT_ATTRIBUTES,
+    OBJECT_INDEX,
+    VERTEX_ATTRIBUTES,
+)
+from zarr_vectors.formats.documents import (
+    LEVEL_KEY,
+    MULTISCALES_KEY,
+    ROOT_KEY,
+    level_block,
+    multiscales_block,
+    root_block,
+)
+from zarr_vectors.formats.layout import LevelArrays, LevelOptions
+from zarr_vectors.formats.v09.grid_encoding import GridExtent
+from zarr_vectors.formats.v09.level import open_level
+from zarr_vectors.formats.v09.level_encoding import LevelEncoding
+from zarr_vectors.model.cells import Cells
+from zarr_vectors.model.grid import grid_extent
+from zarr_vectors.model.metadata import LevelMetadata, RootMetadata
+from zarr_vectors.storage.port import BlobParts
+from zarr_vectors.typing import Document
+
+
+class Revision09:
+    """Revision 0.9, as the reference implementation 0.9.2 writes it."""
+
+    name = "0.9"
+    stamp = "0.9.2"
+    keyed_by_chunk = False
+    shards = True
+
+    def is_chunk_node(self, node: str) -> bool:
+        """Return False: chunks are cells, not nodes."""
+        return False
+
+    def node_folders(self, level: str) -> Mapping[str, int]:
+        """Return the folders below a level that hold nodes."""
+        families = (VERTEX_ATTRIBUTES, FRAGMENT_ATTRIBUTES, OBJECT_ATTRIBUTES, GROUP_ATTRIBUTES, OBJECT_INDEX)
+        return {level: 1} | {f"{level}/{family}": 1 for family in families}
+
+    def root_attributes(self, root: RootMetadata, previous: Document | None) -> Document:
+        """Return the attributes of the root, with the ``ome`` block that 0.9.2 expects."""
+        return (previous or {}) | {
+            ROOT_KEY: root_block(root),
+            MULTISCALES_KEY: multiscales_block(root),
+            "ome": _ome_block(root),
+        }
+
+    def level_attributes(self, level: LevelMetadata, previous: Document | None) -> Document:
+        """Return the attributes of a level."""
+        return (previous or {}) | {LEVEL_KEY: level_block(level)}
+
+    def open_level(
+        self, level: str, documents: Mapping[str, Document], keys: Sequence[str] | None, sid_ndim: int
+    ) -> LevelArrays:
+        """Open the arrays of a level from the metadata of its nodes."""
+        return open_level(level, documents)
+
+    def encode_level(
+        self, level: str, cells: Cells, root: RootMetadata, metadata: LevelMetadata, options: LevelOptions
+    ) -> Iterator[Iterator[tuple[str, BlobParts]]]:
+        """Yield the objects of a level's arrays in batches."""
+        extent = level_extent(cells, root, metadata)
+        return LevelEncoding(level, extent, options).encode(cells)
+
+
+def level_extent(cells: Cells, root: RootMetadata, metadata: LevelMetadata) -> GridExtent:
+    """Return the grid of a level: that of the bounds, and of the chunks where they reach beyond it."""
+    origin, shape = grid_extent(root.bounds, metadata.chunk_shape or root.chunk_shape)
+    low, high = np.array(origin), np.array(origin) + np.array(shape)
+    spatial = cells.chunks[:, cells.chunks.shape[1] - len(origin) :]
+    if len(spatial):
+        low = np.minimum(low, spatial.min(axis=0))
+        high = np.maximum(high, spatial.max(axis=0) + 1)
+    if cells.chunks.shape[1] > len(origin):
+        leading = len(metadata.chunk_attribute_values or ()) or int(cells.chunks[:, 0].max(initial=0)) + 1
+        low, high = np.insert(low, 0, 0), np.insert(high, 0, leading)
+    return GridExtent(tuple(int(v) for v in low), tuple(int(v) for v in high - low))
+
+
+def _ome_block(root: RootMetadata) -> Document:
+    axes = [axis.document() for axis in root.axes]
+    return {
+        "version": "0.6",
+        "type": "collection",
+        "name": root.name,
+        "attributes": {
+            "scene": {
+                "coordinateSystems": [{"name": "world", "axes": axes}],
+                "coordinateTransformations": [],
+            }
+        },
+        "nodes": [{"type": "zv:level", "name": str(entry.level)} for entry in root.levels],
+    }

@@ -1,0 +1,89 @@
+"""Attributes: how the values of a column are stored and what they mean."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from zarr_vectors.typing import AnyArray, Document
+
+
+@dataclass(frozen=True, slots=True)
+class AttributeSpec:
+    """What is known of an attribute besides its values.
+
+    Parameters
+    ----------
+    dtype : str
+        NumPy name of the stored data type, for example ``"float32"`` or ``"bool"``.
+    unit : str, optional
+        Physical unit, for example ``"microvolt"``.
+    description : str, optional
+        One sentence for a reader.
+    channel_names : tuple of str, optional
+        Names of the C channels of an ``(n, C)`` attribute; None for a scalar one.
+    encoding : str, optional
+        ``"dictionary"`` (codes into ``categories``), ``"datetime64"`` (int64 counts of ``time_unit``),
+        ``"fixed_length_utf32"`` (strings of objects and groups), or None for plain numbers.
+    categories : tuple, optional
+        The values that dictionary codes stand for.
+    ordered : bool
+        Whether the categories have an order.
+    fill : optional
+        Stored value that means "missing".
+    time_unit : str, optional
+        NumPy time unit of ``"datetime64"`` values.
+    extra : dict
+        Further metadata, kept as it is.
+    """
+
+    dtype: str = ""
+    unit: str | None = None
+    description: str | None = None
+    channel_names: tuple[str, ...] | None = None
+    encoding: str | None = None
+    categories: tuple[Any, ...] | None = None
+    ordered: bool = False
+    fill: Any = None
+    time_unit: str | None = None
+    extra: Document = field(default_factory=dict)
+
+    @property
+    def channels(self) -> int | None:
+        """Number of channels, or None for a scalar attribute."""
+        return None if self.channel_names is None else len(self.channel_names)
+
+    @property
+    def numpy_dtype(self) -> np.dtype[Any]:
+        """The stored data type, little-endian."""
+        return np.dtype(self.dtype).newbyteorder("<")
+
+    @property
+    def row_stride(self) -> int:
+        """Bytes of one row."""
+        return self.numpy_dtype.itemsize * (1 if self.channel_names is None else len(self.channel_names))
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """Stored values of one attribute, one row per vertex, fragment, link, object or group.
+
+    Parameters
+    ----------
+    values : (n,) or (n, C) array
+        Values in stored form (codes for categories, counts for datetimes).
+    spec : AttributeSpec
+        How to understand them.
+    """
+
+    values: AnyArray
+    spec: AttributeSpec
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def take(self, rows: AnyArray | slice) -> Column:
+        """Return the column of some rows."""
+        return Column(self.values[rows], self.spec)

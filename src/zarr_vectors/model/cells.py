@@ -1,0 +1,131 @@
+"""Cells: the decoded chunks of one level, kept concatenated in numeric chunk order."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from zarr_vectors.model.attributes import Column
+from zarr_vectors.model.elements import Groups
+from zarr_vectors.typing import AnyArray, FloatArray, IntArray
+
+
+@dataclass(frozen=True, slots=True)
+class Fragments:
+    """Fragment tables of many chunks.
+
+    Parameters
+    ----------
+    offsets : (C + 1,) int64
+        Where the fragments of each chunk start.
+    starts, counts : (F,) int64
+        A range fragment covers rows ``[start, start + count)`` of its chunk; an explicit one covers
+        ``rows[start : start + count]``.
+    explicit : (F,) bool, optional
+        Which fragments are explicit lists; None when all are ranges.
+    rows : (E,) int64
+        Chunk rows of the explicit fragments.
+    """
+
+    offsets: IntArray
+    starts: IntArray
+    counts: IntArray
+    explicit: AnyArray | None = None
+    rows: IntArray = field(default_factory=lambda: np.zeros(0, np.int64))
+
+    @property
+    def count(self) -> int:
+        """Number of fragments."""
+        return len(self.starts)
+
+    @property
+    def chunk_of(self) -> IntArray:
+        """For every fragment the row of its chunk, ``(F,)``."""
+        return np.repeat(np.arange(len(self.offsets) - 1), np.diff(self.offsets))
+
+
+@dataclass(frozen=True, slots=True)
+class Manifests:
+    """Which fragments make up each object, in manifest order.
+
+    Parameters
+    ----------
+    offsets : (O + 1,) int64
+        Where the references of each object start.
+    chunks : (K, S) int64
+        Chunk coordinates of each reference.
+    fragments : (K,) int64
+        Chunk-local fragment number of each reference.
+    """
+
+    offsets: IntArray
+    chunks: IntArray
+    fragments: IntArray
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectTable:
+    """The objects of a level as they are stored.
+
+    Parameters
+    ----------
+    ids : (O,) int64
+        Object ids; row r of everything below belongs to ``ids[r]``.
+    manifests : Manifests, optional
+        None under the ``identity`` convention, where object id equals fragment index.
+    attributes : mapping of str to Column
+        One row per object.
+    """
+
+    ids: IntArray
+    manifests: Manifests | None
+    attributes: Mapping[str, Column] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Cells:
+    """Decoded chunks of one level.
+
+    Everything is concatenated chunk after chunk; ``offsets`` arrays say where each chunk starts, so that a
+    single chunk is a slice.
+
+    Parameters
+    ----------
+    chunks : (C, S) int64
+        Chunk coordinates in numeric order; S is D, or D + 1 in attribute-chunked levels.
+    row_offsets : (C + 1,) int64
+        Where the rows of each chunk start.
+    positions : (N, D) float
+        Vertex positions.
+    fragments : Fragments
+        Fragment tables.
+    attributes : mapping of str to Column
+        One row per vertex.
+    fragment_attributes : mapping of str to Column
+        One row per fragment.
+    objects : ObjectTable, optional
+        None for geometry without identity.
+    groups : Groups, optional
+        Sets of objects.
+    """
+
+    chunks: IntArray
+    row_offsets: IntArray
+    positions: FloatArray
+    fragments: Fragments
+    attributes: Mapping[str, Column] = field(default_factory=dict)
+    fragment_attributes: Mapping[str, Column] = field(default_factory=dict)
+    objects: ObjectTable | None = None
+    groups: Groups | None = None
+
+    @property
+    def count(self) -> int:
+        """Number of vertices."""
+        return len(self.positions)
+
+    @property
+    def row_counts(self) -> IntArray:
+        """Vertices of each chunk, ``(C,)``."""
+        return np.diff(self.row_offsets)

@@ -1,0 +1,180 @@
+"""Fetching cells: shard indexes in one round, then the cells of every array in another."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import cast
+
+import numpy as np
+
+from zarr_vectors.exceptions import ArrayError
+from zarr_vectors.formats.chunk_keys import format_keys
+from zarr_vectors.formats.layout import Blobs, CellArray
+from zarr_vectors.formats.objects import parse_fragments
+from zarr_vectors.model.cells import Fragments
+from zarr_vectors.ordering import offsets_of
+from zarr_vectors.parallel import split_evenly, thread_map, worker_count
+from zarr_vectors.storage.port import Blob, Range, Storage
+from zarr_vectors.typing import AnyArray, Bytes, IntArray
+
+
+@dataclass(frozen=True, slots=True)
+class FetchedCells:
+    """The undecoded cells of some chunks of one array.
+
+    Parameters
+    ----------
+    array : CellArray
+        The array.
+    chunks : (n, S) int64
+        The chunks.
+    blobs : list
+        ``array.requests_per_cell`` blobs a chunk; None where something is absent.
+    """
+
+    array: CellArray
+    chunks: IntArray
+    blobs: list[Bytes | None]
+
+    def cell(self, row: int) -> Blobs:
+        """Return the blobs of one chunk."""
+        width = self.array.requests_per_cell
+        return self.blobs[row * width : (row + 1) * width]
+
+    def payload(self, row: int) -> Bytes:
+        """Decode the payload of one chunk."""
+        return self.array.payload(self.cell(row), self.chunks[row])
+
+
+def fetch_cells(storage: Storage, arrays: Sequence[CellArray], chunks: IntArray) -> list[FetchedCells]:
+    """Fetch the cells of some chunks of several arrays.
+
+    Shard indexes that are not yet known are read in one round, the cells of all arrays in a second.
+
+    Parameters
+    ----------
+    storage : Storage
+        Where the store is.
+    arrays : sequence of CellArray
+        Arrays of one level.
+    chunks : (n, S) int64
+        Chunks to fetch.
+    """
+    fetch_indexes(storage, arrays, chunks)
+    plans = [array.cell_requests(chunks) for array in arrays]
+    blobs = get_some(storage, [request for plan in plans for request in plan])
+    fetched, start = [], 0
+    for array, plan in zip(arrays, plans, strict=True):
+        fetched.append(FetchedCells(array, chunks, blobs[start : start + len(plan)]))
+        start += len(plan)
+    return fetched
+
+
+def fetch_indexes(storage: Storage, arrays: Sequence[CellArray], chunks: IntArray) -> None:
+    """Read the shard indexes that some chunks of several arrays need, in one round."""
+    plans = [array.index_requests(chunks) for array in arrays]
+    if not any(plans):
+        return
+    blobs = storage.get_many([request for plan in plans for request in plan])
+    start = 0
+    for array, plan in zip(arrays, plans, strict=True):
+        array.accept_indexes(plan, blobs[start : start + len(plan)])
+        start += len(plan)
+
+
+def get_some(storage: Storage, requests: Sequence[Range | None]) -> list[Bytes | None]:
+    """Read many ranges in one round, skipping those that are None."""
+    wanted = [request for request in requests if request is not None]
+    if not wanted:
+        return [None] * len(requests)
+    found: list[Blob | None] = storage.get_many(wanted)
+    if len(wanted) == len(requests):
+        return cast("list[Bytes | None]", found)
+    blobs = iter(found)
+    return [None if request is None else next(blobs) for request in requests]
+
+
+def decode_fragments(cells: FetchedCells) -> Fragments:
+    """Decode the fragment indexes of some chunks."""
+    payloads = [cells.payload(row) for row in range(len(cells.chunks))]
+    try:
+        return parse_fragments(payloads)
+    except ArrayError:
+        for key, payload in zip(format_keys(cells.chunks), payloads, strict=True):
+            try:
+                parse_fragments([payload])
+            except ArrayError as error:
+                raise ArrayError(f"{cells.array.path}: chunk {key}: {error}") from error
+        raise
+
+
+def decode_rows(cells: FetchedCells, row_counts: IntArray | None = None) -> tuple[AnyArray, IntArray]:
+    """Decode raw rows of some chunks into one array that is allocated once.
+
+    Parameters
+    ----------
+    cells : FetchedCells
+        The cells.
+    row_counts : (n,) int64, optional
+        Rows that each chunk must have; without it they follow from the sizes of the cells.
+
+    Returns
+    -------
+    rows : (N,) or (N, C) array
+        The rows of all chunks.
+    row_offsets : (n + 1,) int64
+        Where each chunk's rows start.
+
+    Raises
+    ------
+    ArrayError
+        When a cell is damaged or has another number of rows; names the array and the chunk.
+    """
+    spec = cells.array.spec
+    stride, dtype = spec.row_stride, spec.numpy_dtype
+    sizes, payloads = _sizes(cells)
+    expected = None if row_counts is None else np.asarray(row_counts, np.int64) * stride
+    _check_sizes(cells, sizes, stride, expected)
+    offsets = offsets_of(sizes)
+    buffer = np.empty(int(offsets[-1]), np.uint8)
+    starts = offsets.tolist()
+
+    def copy(rows: slice) -> None:
+        for row in range(rows.start, rows.stop):
+            payload = np.frombuffer(payloads[row] if payloads else cells.payload(row), np.uint8)
+            if len(payload) != starts[row + 1] - starts[row]:
+                raise _wrong_size(cells, row, len(payload), starts[row + 1] - starts[row])
+            buffer[starts[row] : starts[row + 1]] = payload
+
+    thread_map(copy, split_evenly(len(cells.chunks), 4 * worker_count()))
+    values: AnyArray = buffer.view(dtype)
+    if spec.channels is not None:
+        values = values.reshape(-1, spec.channels)
+    return values, offsets // stride
+
+
+def _sizes(cells: FetchedCells) -> tuple[IntArray, list[Bytes]]:
+    """Return the payload sizes, and the payloads where only decoding tells their sizes."""
+    stated = [cells.array.payload_size(cells.cell(row)) for row in range(len(cells.chunks))]
+    if all(size is not None for size in stated):
+        return np.array(stated, np.int64), []
+    payloads = [cells.payload(row) for row in range(len(cells.chunks))]
+    return np.array([memoryview(p).nbytes for p in payloads], np.int64), payloads
+
+
+def _check_sizes(cells: FetchedCells, sizes: IntArray, stride: int, expected: IntArray | None) -> None:
+    wrong = (sizes < 0) | (sizes % stride != 0)
+    if expected is not None:
+        wrong |= sizes != expected
+    if wrong.any():
+        row = int(np.flatnonzero(wrong)[0])
+        payload = cells.payload(row)  # a damaged cell says more than its size does
+        wanted = stride if expected is None else int(expected[row])
+        raise _wrong_size(cells, row, memoryview(payload).nbytes, wanted, multiple=expected is None)
+
+
+def _wrong_size(cells: FetchedCells, row: int, found: int, wanted: int, *, multiple: bool = False) -> ArrayError:
+    key = ".".join(map(str, cells.chunks[row].tolist()))
+    needed = f"a multiple of {wanted}" if multiple else str(wanted)
+    return ArrayError(f"{cells.array.path}: chunk {key} holds {found} bytes, expected {needed}")

@@ -1,0 +1,106 @@
+"""An open level: its metadata, its arrays, and the chunks that hold something."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from zarr_vectors.exceptions import StoreError, UnknownNameError
+from zarr_vectors.formats.documents import parse_level
+from zarr_vectors.formats.layout import CellArray, LevelArrays
+from zarr_vectors.formats.revision import Revision
+from zarr_vectors.model.grid import Grid
+from zarr_vectors.model.metadata import LevelMetadata, RootMetadata
+from zarr_vectors.read.nodes import find_nodes
+from zarr_vectors.spatial.lookup import ChunkLookup
+from zarr_vectors.storage.port import Storage
+from zarr_vectors.typing import Document, IntArray
+
+
+@dataclass(slots=True)
+class LevelReader:
+    """An open level.
+
+    Parameters
+    ----------
+    storage : Storage
+        Where the store is.
+    root : RootMetadata
+        The store's metadata.
+    metadata : LevelMetadata
+        The level's own.
+    attributes : dict
+        The level group's attributes as they stand.
+    arrays : LevelArrays
+        Every array, ready to be read.
+    chunks : (C, S) int64
+        Chunks that hold vertices, in numeric order.
+    lookup : ChunkLookup
+        Finds the row of a chunk in ``chunks``.
+    """
+
+    storage: Storage
+    root: RootMetadata
+    metadata: LevelMetadata
+    attributes: Document
+    arrays: LevelArrays
+    chunks: IntArray
+    lookup: ChunkLookup = field(repr=False)
+
+    @property
+    def grid(self) -> Grid:
+        """The level's chunk and bin shapes."""
+        return self.metadata.grid(self.root)
+
+    @property
+    def name(self) -> str:
+        """The store and level, for messages."""
+        return f"{self.storage.url}: level {self.metadata.level}"
+
+    def attribute(self, name: str) -> CellArray:
+        """Return a vertex attribute's array.
+
+        Raises
+        ------
+        UnknownNameError
+            Naming the attributes that the level has.
+        """
+        if name not in self.arrays.vertex_attributes:
+            raise UnknownNameError(
+                f"{self.name} has no vertex attribute {name!r}; it has {sorted(self.arrays.vertex_attributes)}"
+            )
+        return self.arrays.vertex_attributes[name]
+
+
+def open_level_reader(
+    storage: Storage, root: RootMetadata, revision: Revision, number: int
+) -> LevelReader | None:
+    """Open a level; None when the store has no such level."""
+    level = str(number)
+    documents, keys = find_nodes(storage, revision, level)
+    if not documents:
+        return None
+    attributes: Document = (documents.get(level) or {}).get("attributes") or {}
+    metadata = parse_level(attributes, number, f"{storage.url}: level {number}")
+    sid_ndim = root.ndim + (metadata.chunk_attribute_name is not None)
+    arrays = revision.open_level(level, documents, keys, sid_ndim)
+    chunks = arrays.vertices.chunks
+    if chunks is None:
+        chunks = _derive_chunks(storage, arrays.vertices)
+    return LevelReader(storage, root, metadata, attributes, arrays, chunks, ChunkLookup.of(chunks))
+
+
+def _derive_chunks(storage: Storage, vertices: CellArray) -> IntArray:
+    """Find the chunks of an array whose metadata does not list them."""
+    if not storage.can_list:
+        raise StoreError(
+            f"{storage.url}: {vertices.path} does not list its chunks, and this storage cannot be listed"
+        )
+    addresses = storage.list_all(vertices.path)
+    everything = vertices.all_chunks()
+    requests = vertices.index_requests(everything)
+    vertices.accept_indexes(requests, storage.get_many(requests))
+    vertices.list_chunks(addresses)
+    assert vertices.chunks is not None
+    return np.asarray(vertices.chunks)

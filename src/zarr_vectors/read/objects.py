@@ -1,0 +1,189 @@
+"""Objects and groups of a level: ids, manifests, attributes, membership."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+
+from zarr_vectors.constants import GROUP_NAME_ATTRIBUTE, OBJECTS_IDENTITY
+from zarr_vectors.formats.columns import decode_column
+from zarr_vectors.exceptions import ArgumentError, ArrayError, UnknownNameError
+from zarr_vectors.formats.layout import DenseArray
+from zarr_vectors.formats.objects import parse_manifests
+from zarr_vectors.model.attributes import Column
+from zarr_vectors.model.cells import Fragments, Manifests
+from zarr_vectors.model.elements import Groups
+from zarr_vectors.read.level import LevelReader
+from zarr_vectors.typing import IntArray
+
+
+def read_object_ids(level: LevelReader) -> IntArray | None:
+    """Return the object ids of a level by manifest row, or None where it has no object index."""
+    index = level.arrays.object_index
+    if index is None:
+        return None
+    if index.ids is None:
+        return np.arange(index.count, dtype=np.int64)
+    blobs = level.storage.get_many(index.ids.requests(None))
+    return index.ids.decode(blobs, None).astype(np.int64)
+
+
+def object_rows(level: LevelReader, object_ids: Any) -> IntArray:
+    """Return the manifest row of every object id asked for.
+
+    Raises
+    ------
+    UnknownNameError
+        Naming the ids that the level does not have.
+    """
+    wanted = as_object_ids(object_ids)
+    index = level.arrays.object_index
+    if index is None:
+        raise UnknownNameError(f"object_ids: {level.name} has no objects")
+    if index.ids is None:
+        known = (wanted >= 0) & (wanted < index.count)
+        rows = wanted
+    else:
+        ids = read_object_ids(level)
+        assert ids is not None
+        order = np.argsort(ids, kind="stable")
+        places = np.minimum(np.searchsorted(ids, wanted, sorter=order), max(0, len(ids) - 1))
+        rows = order[places] if len(ids) else np.zeros(len(wanted), np.int64)
+        known = ids[rows] == wanted if len(ids) else np.zeros(len(wanted), bool)
+    if not known.all():
+        missing = wanted[~known]
+        listed = ", ".join(map(str, missing[:5].tolist())) + (", …" if len(missing) > 5 else "")
+        raise UnknownNameError(f"object_ids: {level.name} has no object {listed} ({index.count} objects)")
+    return rows
+
+
+def as_object_ids(object_ids: Any) -> IntArray:
+    """Check ids that a user gave, a number or a sequence of them."""
+    given = np.atleast_1d(np.asarray(list(object_ids) if isinstance(object_ids, (set, range)) else object_ids))
+    if given.size == 0:
+        return np.zeros(0, np.int64)
+    if given.ndim != 1 or given.dtype.kind not in "iu":
+        raise ArgumentError(f"object_ids: expected whole numbers, got {given.dtype} of shape {given.shape}")
+    if given.dtype.kind == "u" and int(given.max()) > np.iinfo(np.int64).max:
+        raise ArgumentError(f"object_ids: {int(given.max())} is beyond int64, the range of object ids")
+    return given.astype(np.int64)
+
+
+def read_manifests(level: LevelReader, rows: IntArray | None) -> Manifests:
+    """Return the manifests of some objects (None: all), in one round."""
+    index = level.arrays.object_index
+    if index is None:
+        raise UnknownNameError(f"{level.name} has no object index")
+    blobs = level.storage.get_many(index.manifests.requests(rows))
+    buffer, offsets = index.manifests.decode(blobs, rows)
+    try:
+        return parse_manifests(buffer, offsets, index.sid_ndim)
+    except ArrayError as error:
+        raise ArrayError(f"{level.name}: object_index: {error}") from error
+
+
+def fragment_owners(level: LevelReader, fragments: Fragments, chunk_rows: IntArray) -> tuple[IntArray, bool]:
+    """Return the manifest row of the object that each fragment of some chunks belongs to.
+
+    Parameters
+    ----------
+    level : LevelReader
+        The level.
+    fragments : Fragments
+        Fragments of the chunks ``level.chunks[chunk_rows]``.
+    chunk_rows : (n,) int64
+        Rows of the chunks in ``level.chunks``, ascending.
+
+    Returns
+    -------
+    owners : (F,) int64
+        -1 for fragments of no object.
+    shared : bool
+        Whether some fragment belongs to several objects (its owner is then one of them).
+    """
+    owners = np.full(fragments.count, -1, np.int64)
+    if level.root.object_index_convention == OBJECTS_IDENTITY and level.arrays.object_index is None:
+        return np.arange(fragments.count, dtype=np.int64), False
+    manifests = read_manifests(level, None)
+    objects = np.repeat(np.arange(len(manifests.offsets) - 1), np.diff(manifests.offsets))
+    place_of = np.full(len(level.chunks), -1, np.int64)
+    place_of[chunk_rows] = np.arange(len(chunk_rows))
+    rows = level.lookup.rows(manifests.chunks)
+    places = np.where(rows >= 0, place_of[rows], -1)
+    used = places >= 0
+    numbers = fragments.offsets[places[used]] + manifests.fragments[used]
+    legal = numbers < fragments.offsets[places[used] + 1]
+    if not legal.all():
+        raise ArrayError(f"{level.name}: a manifest names a fragment that its chunk does not have")
+    owners[numbers] = objects[used]
+    pairs = np.unique(np.stack([numbers, objects[used]], axis=1), axis=0) if len(numbers) else numbers
+    return owners, len(pairs) > len(np.unique(numbers))
+
+
+def read_column(level: LevelReader, array: DenseArray, rows: IntArray | None = None) -> Column:
+    """Return a dense attribute, of some rows or all."""
+    return Column(array.decode(level.storage.get_many(array.requests(rows)), rows), array.spec)
+
+
+def read_columns(level: LevelReader, arrays: dict[str, DenseArray], rows: IntArray | None) -> dict[str, Column]:
+    """Return several dense attributes in one round."""
+    plans = {name: array.requests(rows) for name, array in arrays.items()}
+    blobs = level.storage.get_many([request for plan in plans.values() for request in plan])
+    columns, start = {}, 0
+    for name, plan in plans.items():
+        values = arrays[name].decode(blobs[start : start + len(plan)], rows)
+        columns[name] = Column(values, arrays[name].spec)
+        start += len(plan)
+    return columns
+
+
+def read_groups(level: LevelReader) -> Groups | None:
+    """Return the groups of a level with their attributes, or None where it has none."""
+    array = level.arrays.groups
+    if array is None:
+        return None
+    buffer, offsets = array.decode(level.storage.get_many(array.requests(None)), None)
+    if len(buffer) % 8 or bool((offsets % 8).any()):
+        raise ArrayError(f"{level.name}: groups: member lists must be whole int64 numbers")
+    members = np.frombuffer(np.ascontiguousarray(buffer), "<i8").astype(np.int64)
+    return Groups(members, offsets // 8, read_columns(level, dict(level.arrays.group_attributes), None))
+
+
+def group_numbers(level: LevelReader, groups: Groups, group_ids: Any) -> list[int]:
+    """Return the numbers of groups asked for by number or name.
+
+    Raises
+    ------
+    UnknownNameError
+        Naming the group that the level does not have.
+    """
+    asked: Sequence[Any] = [group_ids] if isinstance(group_ids, (int, np.integer, str)) else list(group_ids)
+    names: list[str] | None = None
+    numbers = []
+    for group in asked:
+        if isinstance(group, str):
+            names = _group_names(groups) if names is None else names
+            if group not in names:
+                raise UnknownNameError(f"group_ids: {level.name} has no group named {group!r}; it has {names[:20]}")
+            numbers.append(names.index(group))
+        elif isinstance(group, (int, np.integer)) and 0 <= int(group) < groups.count:
+            numbers.append(int(group))
+        else:
+            raise UnknownNameError(f"group_ids: {level.name} has no group {group!r}; it has {groups.count} groups")
+    return numbers
+
+
+def _group_names(groups: Groups) -> list[str]:
+    column = groups.attributes.get(GROUP_NAME_ATTRIBUTE)
+    return [] if column is None else [str(name) for name in decode_column(column).tolist()]
+
+
+def objects_of_groups(level: LevelReader, group_ids: Any) -> IntArray:
+    """Return the ids of the objects in any of some groups, ascending and unique."""
+    groups = read_groups(level)
+    if groups is None:
+        raise UnknownNameError(f"group_ids: {level.name} has no groups")
+    members: Iterable[IntArray] = [groups.of(number) for number in group_numbers(level, groups, group_ids)]
+    return np.unique(np.concatenate([np.zeros(0, np.int64), *members]))

@@ -1,0 +1,288 @@
+"""Reading vertices: which chunks a query meets, their cells, and the rows that it asks for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from zarr_vectors.constants import OBJECT_ID_ATTRIBUTE
+from zarr_vectors.exceptions import ArrayError, UnsupportedFeatureError
+from zarr_vectors.formats.layout import CellArray
+from zarr_vectors.model.attributes import Column
+from zarr_vectors.model.cells import Fragments
+from zarr_vectors.ordering import expand_ranges
+from zarr_vectors.read.fetch import FetchedCells, decode_fragments, decode_rows, fetch_cells
+from zarr_vectors.read.filters import matching_rows
+from zarr_vectors.read.level import LevelReader
+from zarr_vectors.read.objects import fragment_owners, object_rows, read_manifests, read_object_ids
+from zarr_vectors.read.partial import read_bins
+from zarr_vectors.read.query import Query
+from zarr_vectors.spatial.boxes import bin_ranges, chunks_met, has_bin_fragments, rows_inside
+from zarr_vectors.typing import AnyArray, BoolArray, FloatArray, IntArray
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """Vertices that a query found.
+
+    Parameters
+    ----------
+    positions : (n, D) float
+        In the precision of the level.
+    attributes : mapping of str to Column
+        The attributes asked for.
+    object_ids : (n,) int64, optional
+        Object of every vertex, -1 for none; None where the level has no objects.
+    chunks : (C, S) int64
+        Chunks that were read.
+    """
+
+    positions: FloatArray
+    attributes: Mapping[str, Column]
+    object_ids: IntArray | None
+    chunks: IntArray
+
+
+def read_rows(level: LevelReader, query: Query) -> Rows:
+    """Read the vertices that a query asks for, in stored order: chunk, fragment, input order.
+
+    On an open store this costs at most three rounds of requests for a box: shard indexes, fragment indexes
+    (only where cells are not compressed, so that only the bins wanted are fetched), cells.
+
+    Parameters
+    ----------
+    level : LevelReader
+        An open level.
+    query : Query
+        What to read.
+    """
+    if level.arrays.vertices.spec.encoding != "raw":
+        raise UnsupportedFeatureError(
+            f"{level.name}: vertices are encoded as {level.arrays.vertices.spec.encoding!r}, not raw rows"
+        )
+    names = list(level.arrays.vertex_attributes) if query.attributes is None else list(query.attributes)
+    filters = dict(query.attribute_filter or {})
+    columns = {name: level.attribute(name) for name in dict.fromkeys([*names, *filters])}
+    wanted_objects = None if query.object_ids is None else object_rows(level, query.object_ids)
+    chunk_rows = _chunk_rows(level, query, wanted_objects)
+    if query.box is not None and level.arrays.object_index is None:
+        found = read_bins(level, query.box, chunk_rows, [level.arrays.vertices, *columns.values()])
+        if found is not None:
+            positions, *values = found
+            return _filtered(level, positions, dict(zip(columns, values, strict=True)), names, filters, chunk_rows)
+    loaded = _load(level, chunk_rows, columns, query)
+    rows = _select(level, loaded, query, wanted_objects)
+    if filters:
+        base = np.arange(loaded.count) if rows is None else rows
+        taken = {name: loaded.attributes[name].take(base) for name in filters}
+        rows = base[matching_rows(taken, filters)]
+    return _take(loaded, rows, names, level.chunks[chunk_rows])
+
+
+@dataclass(frozen=True, slots=True)
+class _Loaded:
+    positions: FloatArray
+    row_offsets: IntArray
+    fragments: Fragments | None
+    attributes: dict[str, Column]
+    chunk_rows: IntArray
+    owners: IntArray | None
+    object_ids: IntArray | None
+
+    @property
+    def count(self) -> int:
+        return len(self.positions)
+
+    def fragment_rows(self, numbers: IntArray) -> IntArray:
+        """Return the rows of some fragments, ascending and unique."""
+        fragments = self.fragments
+        assert fragments is not None
+        base = np.repeat(self.row_offsets[:-1], np.diff(fragments.offsets))[numbers]
+        rows = _rows_of(fragments, numbers, base)
+        return rows if bool((rows[1:] > rows[:-1]).all()) else np.unique(rows)
+
+
+def _rows_of(fragments: Fragments, numbers: IntArray, base: IntArray) -> IntArray:
+    """Return the rows of some fragments, one after another, counted from the bases of their chunks."""
+    starts, counts = fragments.starts[numbers], fragments.counts[numbers]
+    if fragments.explicit is None:
+        return expand_ranges(starts + base, counts)
+    explicit = fragments.explicit[numbers]
+    places = expand_ranges(starts, counts)
+    listed = np.repeat(explicit, counts)
+    places[listed] = fragments.rows[places[listed]]
+    return places + np.repeat(base, counts)
+
+
+def _filtered(
+    level: LevelReader,
+    positions: FloatArray,
+    values: dict[str, AnyArray],
+    names: list[str],
+    filters: dict[str, object],
+    chunk_rows: IntArray,
+) -> Rows:
+    """Apply attribute conditions to rows that are inside the box already."""
+    columns = {name: Column(v, level.attribute(name).spec) for name, v in values.items()}
+    chunks = level.chunks[chunk_rows]
+    if not filters:
+        return Rows(positions, columns, None, chunks)
+    keep = matching_rows(columns, filters)
+    return Rows(positions[keep], {name: columns[name].take(keep) for name in names}, None, chunks)
+
+
+def _chunk_rows(level: LevelReader, query: Query, objects: IntArray | None) -> IntArray:
+    """Return the rows of the chunks that a query needs, ascending."""
+    needed: BoolArray = np.ones(len(level.chunks), bool)
+    if query.chunks is not None:
+        asked = level.lookup.rows(query.chunks)
+        needed = np.zeros(len(level.chunks), bool)
+        needed[asked[asked >= 0]] = True
+    if query.box is not None:
+        ranges = bin_ranges(query.box, level.grid, level.arrays.vertices.spec.numpy_dtype)
+        needed &= chunks_met(level.chunks, ranges, level.grid)
+    if objects is not None:
+        manifests = read_manifests(level, objects)
+        rows = level.lookup.rows(manifests.chunks)
+        if (rows < 0).any():
+            missing = manifests.chunks[rows < 0][0].tolist()
+            raise ArrayError(f"{level.name}: a manifest names chunk {missing}, which the level does not have")
+        named = np.zeros(len(level.chunks), bool)
+        named[rows] = True
+        needed &= named
+    return np.flatnonzero(needed)
+
+
+def _load(
+    level: LevelReader, chunk_rows: IntArray, columns: dict[str, CellArray], query: Query
+) -> _Loaded:
+    """Fetch and decode the cells of some chunks."""
+    chunks = level.chunks[chunk_rows]
+    has_objects = level.arrays.object_index is not None
+    owner_array = level.arrays.fragment_attributes.get(OBJECT_ID_ATTRIBUTE) if has_objects else None
+    if level.metadata.shared_fragments:
+        owner_array = None
+    needs_fragments = query.box is not None or has_objects
+    fragment_array = level.arrays.vertex_fragments if needs_fragments else None
+    arrays: list[CellArray] = [level.arrays.vertices, *columns.values()]
+    extra = [array for array in (fragment_array, owner_array) if array is not None]
+    fetched = fetch_cells(level.storage, [*arrays, *extra], chunks)
+    positions, row_offsets = decode_rows(fetched[0])
+    counts = np.diff(row_offsets)
+    attributes = {
+        name: Column(decode_rows(cells, counts)[0], array.spec)
+        for (name, array), cells in zip(columns.items(), fetched[1 : len(arrays)], strict=True)
+    }
+    fragments = _whole_chunks(counts)
+    if fragment_array is not None:
+        fragments = decode_fragments(fetched[len(arrays)])
+        _check_fragments(level, chunks, fragments, counts)
+    owners, ids = _owners(level, fragments, chunk_rows, fetched[-1] if owner_array is not None else None)
+    return _Loaded(positions, row_offsets, fragments, attributes, chunk_rows, owners, ids)
+
+
+def _whole_chunks(counts: IntArray) -> Fragments:
+    return Fragments(np.arange(len(counts) + 1, dtype=np.int64), np.zeros(len(counts), np.int64), counts)
+
+
+def _check_fragments(level: LevelReader, chunks: IntArray, fragments: Fragments, counts: IntArray) -> None:
+    """Refuse fragments that name rows which their chunk does not have."""
+    limits = np.repeat(counts, np.diff(fragments.offsets))
+    ends = fragments.starts + fragments.counts
+    if fragments.explicit is not None:
+        listed = fragments.explicit
+        highest = np.zeros(fragments.count, np.int64)
+        nonempty = listed & (fragments.counts > 0)
+        if nonempty.any():
+            order = np.flatnonzero(nonempty)
+            highest[order] = np.maximum.reduceat(fragments.rows, fragments.starts[order]) + 1
+        ends = np.where(listed, highest, ends)
+    bad = (ends > limits) & (fragments.counts > 0)
+    if bad.any():
+        number = int(np.flatnonzero(bad)[0])
+        chunk = int(np.searchsorted(fragments.offsets, number, side="right")) - 1
+        key = ".".join(map(str, chunks[chunk].tolist()))
+        raise ArrayError(
+            f"{level.name}: vertex_fragments: chunk {key}: fragment {number - fragments.offsets[chunk]} names row "
+            f"{int(ends[number]) - 1}, but the chunk has {int(limits[number])} rows"
+        )
+
+
+def _owners(
+    level: LevelReader, fragments: Fragments, chunk_rows: IntArray, named: FetchedCells | None
+) -> tuple[IntArray | None, IntArray | None]:
+    """Return the manifest row (or id) of every fragment's object, and the ids by manifest row."""
+    if level.arrays.object_index is None:
+        return None, None
+    if named is not None:
+        owners, offsets = decode_rows(named, np.diff(fragments.offsets))
+        return np.asarray(owners, np.int64), None
+    rows, _ = fragment_owners(level, fragments, chunk_rows)
+    ids = read_object_ids(level)
+    assert ids is not None
+    padded = np.append(ids, -1)
+    return padded[rows], None
+
+
+def _select(
+    level: LevelReader, loaded: _Loaded, query: Query, objects: IntArray | None
+) -> IntArray | None:
+    """Return the rows inside the box and of the objects asked for, ascending; None means all."""
+    rows: IntArray | None = None
+    if query.box is not None:
+        chunks = level.chunks[loaded.chunk_rows]
+        grid = level.grid
+        fragments = loaded.fragments or _whole_chunks(np.diff(loaded.row_offsets))
+        by_bin = has_bin_fragments(fragments, np.diff(loaded.row_offsets), grid)
+        if level.arrays.object_index is not None:
+            by_bin[:] = False
+        rows = rows_inside(
+            query.box, loaded.positions, loaded.row_offsets, fragments, chunks, grid, by_bin=by_bin
+        )
+    if objects is not None:
+        mine = _object_rows(level, loaded, objects)
+        rows = mine if rows is None else np.intersect1d(rows, mine, assume_unique=True)
+    return rows
+
+
+def _object_rows(level: LevelReader, loaded: _Loaded, objects: IntArray) -> IntArray:
+    """Return the rows of some objects, by their manifests."""
+    manifests = read_manifests(level, objects)
+    place_of = np.full(len(level.chunks), -1, np.int64)
+    place_of[loaded.chunk_rows] = np.arange(len(loaded.chunk_rows))
+    places = place_of[level.lookup.rows(manifests.chunks)]
+    used = places >= 0
+    assert loaded.fragments is not None
+    offsets = loaded.fragments.offsets
+    numbers = offsets[places[used]] + manifests.fragments[used]
+    if (numbers >= offsets[places[used] + 1]).any():
+        raise ArrayError(f"{level.name}: a manifest names a fragment that its chunk does not have")
+    return loaded.fragment_rows(np.unique(numbers))
+
+
+def _take(loaded: _Loaded, rows: IntArray | None, names: list[str], chunks: IntArray) -> Rows:
+    ids = None if loaded.owners is None else _ids_of_rows(loaded)
+    if rows is None or len(rows) == loaded.count:
+        return Rows(loaded.positions, {name: loaded.attributes[name] for name in names}, ids, chunks)
+    return Rows(
+        np.take(loaded.positions, rows, axis=0, mode="clip"),
+        {name: loaded.attributes[name].take(rows) for name in names},
+        None if ids is None else ids[rows],
+        chunks,
+    )
+
+
+def _ids_of_rows(loaded: _Loaded) -> IntArray:
+    """Return the object id of every row; rows of no fragment have -1."""
+    fragments, owners = loaded.fragments, loaded.owners
+    assert fragments is not None
+    assert owners is not None
+    base = np.repeat(loaded.row_offsets[:-1], np.diff(fragments.offsets))
+    rows = _rows_of(fragments, np.arange(fragments.count), base)
+    ids = np.full(loaded.count, -1, np.int64)
+    ids[rows] = np.repeat(owners, fragments.counts)
+    return ids
+
+

@@ -1,0 +1,139 @@
+"""An open store: its root metadata, its revision, and its levels, each opened once."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from zarr_vectors.exceptions import (
+    MetadataError,
+    StoreError,
+    StoreNotFoundError,
+    UnknownNameError,
+    ZarrVectorsError,
+)
+from zarr_vectors.formats.detection import detect_revision, vertices_node
+from zarr_vectors.formats.documents import ROOT_KEY, parse_root
+from zarr_vectors.formats.revision import Revision
+from zarr_vectors.model.metadata import RootMetadata
+from zarr_vectors.read.level import LevelReader, open_level_reader
+from zarr_vectors.storage.port import Blob, Range, Storage
+from zarr_vectors.typing import Document
+
+ROOT_ADDRESS = "zarr.json"
+PROBE_LEVEL = "0"
+
+
+class StoreReader:
+    """An open store.
+
+    Parameters
+    ----------
+    storage : Storage
+        Where the store is.
+    attributes : dict
+        Attributes of the root.
+    root : RootMetadata
+        The same, parsed.
+    revision : Revision
+        Format revision of the store.
+    """
+
+    def __init__(self, storage: Storage, attributes: Document, root: RootMetadata, revision: Revision) -> None:
+        self.storage = storage
+        self.attributes = attributes
+        self.root = root
+        self.revision = revision
+        self._levels: dict[int, LevelReader] = {}
+
+    @classmethod
+    def open(cls, storage: Storage) -> StoreReader:
+        """Open a store in one round of requests.
+
+        Raises
+        ------
+        StoreNotFoundError
+            When nothing is at the path.
+        StoreError
+            When something else is there.
+        MetadataError, UnsupportedFeatureError
+            When the root metadata cannot be read.
+        """
+        root_blob, probe = storage.get_many([Range(ROOT_ADDRESS), Range(vertices_node(PROBE_LEVEL))])
+        if root_blob is None:
+            raise _not_a_store(storage)
+        attributes = read_attributes(root_blob, storage.url, "group")
+        if ROOT_KEY not in attributes:
+            raise StoreError(
+                f"{storage.url}: holds a Zarr group, but not a Zarr Vectors store "
+                f"(its attributes have no {ROOT_KEY!r} block)"
+            )
+        root = parse_root(attributes, storage.url)
+        vertices = None if probe is None else parse_document(probe, vertices_node(PROBE_LEVEL))
+        return cls(storage, attributes, root, detect_revision(root.zv_version, vertices, storage.url))
+
+    def level_numbers(self) -> list[int]:
+        """Return the levels that the store holds, ascending; listed where listing is possible."""
+        listed = {entry.level for entry in self.root.levels}
+        if self.storage.can_list:
+            folders = self.storage.list_folders([""])[0].folders
+            return sorted(int(name) for name in folders if name.isdecimal() and name.isascii())
+        return sorted(listed)
+
+    def level(self, number: int) -> LevelReader:
+        """Return one level, opened on first use.
+
+        Raises
+        ------
+        UnknownNameError
+            When the store has no such level; names those that it has.
+        """
+        if number not in self._levels:
+            if isinstance(number, bool) or not isinstance(number, int) or number < 0:
+                raise UnknownNameError(f"level: expected one of {self.level_numbers()}, got {number!r}")
+            opened = open_level_reader(self.storage, self.root, self.revision, number)
+            if opened is None:
+                raise UnknownNameError(
+                    f"{self.storage.url}: no level {number}; the store has levels {self.level_numbers()}"
+                )
+            self._levels[number] = opened
+        return self._levels[number]
+
+
+def _not_a_store(storage: Storage) -> StoreError:
+    try:
+        listing = storage.list_folders([""])[0] if storage.can_list else None
+    except ZarrVectorsError:
+        listing = None
+    if listing is not None and (listing.folders or listing.files):
+        found = ", ".join(sorted([*listing.folders, *listing.files])[:5])
+        return StoreError(f"{storage.url}: not a Zarr Vectors store: there is no zarr.json (found {found})")
+    return StoreNotFoundError(f"{storage.url}: no store is there")
+
+
+def parse_document(blob: Blob, where: str) -> Document:
+    """Parse a ``zarr.json``.
+
+    Raises
+    ------
+    MetadataError
+        When it is not a JSON object.
+    """
+    try:
+        document: Any = json.loads(bytes(blob))
+    except (ValueError, RecursionError) as error:
+        raise MetadataError(f"{where}: not valid JSON: {error}") from error
+    if not isinstance(document, dict):
+        raise MetadataError(f"{where}: expected a JSON object, got {type(document).__name__}")
+    return document
+
+
+def read_attributes(blob: Blob, where: str, node_type: str) -> Document:
+    """Return the attributes of a node, checking its type."""
+    document = parse_document(blob, f"{where}/zarr.json")
+    if document.get("node_type") != node_type:
+        raise StoreError(f"{where}: expected a Zarr {node_type}, found node type {document.get('node_type')!r}")
+    attributes = document.get("attributes") or {}
+    if not isinstance(attributes, dict):
+        raise MetadataError(f"{where}: attributes must be a JSON object")
+    return attributes

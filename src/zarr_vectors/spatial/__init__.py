@@ -1,0 +1,1 @@
+"""Elements ⇄ cells: chunking, ordering, cutting, boxes and row selection, in pure NumPy."""

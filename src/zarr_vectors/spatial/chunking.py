@@ -1,0 +1,97 @@
+"""Choosing chunk and bin shapes, and the size of the chunk grid."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from zarr_vectors.exceptions import ArgumentError
+from zarr_vectors.model.grid import grid_extent
+
+VERTICES_PER_CHUNK = 50_000
+BINS_PER_AXIS = 4
+
+
+def compute_grid_shape(
+    bounds: tuple[Sequence[float], Sequence[float]], chunk_shape: Sequence[float]
+) -> tuple[int, ...]:
+    """Return the number of chunks along each axis of the grid that covers some bounds.
+
+    Parameters
+    ----------
+    bounds : pair of (D,) sequences
+        Lower and upper corner.
+    chunk_shape : (D,) sequence of float
+        Chunk edge lengths.
+
+    Raises
+    ------
+    ArgumentError
+        When the lengths differ.
+
+    Examples
+    --------
+    >>> compute_grid_shape(([0, 0], [1000, 500]), (200, 200))
+    (6, 3)
+    """
+    if not len(bounds[0]) == len(bounds[1]) == len(chunk_shape):
+        raise ArgumentError(
+            f"bounds ({len(bounds[0])} and {len(bounds[1])} numbers) and chunk_shape ({len(chunk_shape)}) must agree"
+        )
+    return grid_extent(bounds, chunk_shape)[1]
+
+
+def choose_chunk_shape(
+    bounds: tuple[Sequence[float], Sequence[float]], vertex_count: int, *, target: int = VERTICES_PER_CHUNK
+) -> tuple[float, ...]:
+    """Return a chunk shape that puts about ``target`` vertices in a chunk, were they spread evenly.
+
+    Chunks are cubes where the data allows it: an axis that is shorter than the cube becomes one chunk wide
+    and the others share what is left. Edge lengths are rounded to 1, 2 or 5 times a power of ten divided
+    evenly by the bins, so that they read well.
+
+    Parameters
+    ----------
+    bounds : pair of (D,) sequences
+        Lower and upper corner of the data.
+    vertex_count : int
+        Number of vertices.
+    target : int
+        Vertices wanted per chunk.
+    """
+    extent = np.asarray(bounds[1], np.float64) - np.asarray(bounds[0], np.float64)
+    fallback = float(extent.max()) or 1.0
+    extent = np.where(extent > 0, extent, fallback * 1e-6)
+    chunks_wanted = max(1.0, vertex_count / target)
+    edge = _cube_edge(extent, chunks_wanted)
+    return tuple(_round_length(float(length)) for length in np.minimum(edge, extent))
+
+
+def _cube_edge(extent: np.ndarray[tuple[int], np.dtype[np.float64]], chunks: float) -> float:
+    """Return the edge of equal cubes of which ``chunks`` fill the box, thin axes counting as one chunk."""
+    long = np.ones(len(extent), bool)
+    while True:
+        edge = float(np.exp((np.log(extent[long]).sum() - math.log(chunks)) / long.sum()))
+        thin = long & (extent < edge)
+        if not thin.any() or thin.sum() == long.sum():
+            return edge
+        long &= ~thin
+
+
+def _round_length(length: float) -> float:
+    """Return the smallest of 1, 1.5, 2, 3, 4, 5, 6, 8 times a power of ten that is not below the length."""
+    if not math.isfinite(length) or length <= 0:
+        return 1.0
+    exponent = math.floor(math.log10(length))
+    for factor in (1, 1.5, 2, 3, 4, 5, 6, 8, 10):
+        rounded = float(f"{factor}e{exponent}")
+        if rounded >= length * (1 - 1e-12):
+            return rounded
+    return float(f"1e{exponent + 1}")
+
+
+def choose_bin_shape(chunk_shape: Sequence[float], *, per_axis: int = BINS_PER_AXIS) -> tuple[float, ...]:
+    """Return a bin shape with ``per_axis`` bins along every axis of a chunk."""
+    return tuple(float(c) / per_axis for c in chunk_shape)

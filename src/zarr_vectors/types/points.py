@@ -1,0 +1,448 @@
+"""Point clouds: positions with attributes, optionally grouped into objects.
+
+``write_points`` stores them, ``read_points`` reads all of them, a box, objects, groups, chunks, or what meets a
+condition, at any level.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from zarr_vectors.constants import LINKS_SEQUENTIAL, ORIGINAL_INDEX_ATTRIBUTE
+from zarr_vectors.exceptions import ArgumentError
+from zarr_vectors.formats.columns import decode_column
+from zarr_vectors.model.attributes import AttributeSpec, Column
+from zarr_vectors.model.axes import AxesLike, UnitsLike
+from zarr_vectors.model.cells import Cells
+from zarr_vectors.model.elements import Elements, Objects
+from zarr_vectors.read.objects import as_object_ids, objects_of_groups
+from zarr_vectors.read.query import Query, parse_chunks, parse_names
+from zarr_vectors.read.rows import read_rows
+from zarr_vectors.spatial.boxes import Box
+from zarr_vectors.spatial.partition import FragmentRule, partition
+from zarr_vectors.types.appending import append_elements, append_options, read_elements
+from zarr_vectors.types.opening import open_reader
+from zarr_vectors.types.positions import as_positions, cast_positions, stored_dtype, warn_of_rounding
+from zarr_vectors.types.results import Result
+from zarr_vectors.types.storing import (
+    Destination,
+    StoreOptions,
+    check_space,
+    level_zero,
+    new_root,
+    plan_space,
+    settle_bounds,
+    store_elements,
+)
+from zarr_vectors.types.tables import (
+    Attributes,
+    Specs,
+    make_columns,
+    make_fragment_columns,
+    make_groups,
+    make_objects,
+    only_one,
+)
+from zarr_vectors.typing import AnyArray, FloatArray, IntArray
+from zarr_vectors.write.options import Progress, WriteOptions
+
+GEOMETRY_TYPE = "point_cloud"
+
+
+@dataclass(frozen=True, slots=True)
+class PointsSummary(Result):
+    """What ``write_points`` wrote.
+
+    Attributes
+    ----------
+    vertex_count, chunk_count, object_count, group_count : int
+        How many of each the store holds.
+    bins_per_chunk : int
+        Bins of a chunk.
+    chunk_shape, bin_shape : tuple of float
+        Edge lengths, as chosen or given.
+    bounds : pair of tuple of float
+        Corners of the store's bounds.
+    ignored_count : int
+        Points left out under ``out_of_bounds="ignore"``.
+    """
+
+    vertex_count: int
+    chunk_count: int
+    object_count: int
+    group_count: int
+    bins_per_chunk: int
+    chunk_shape: tuple[float, ...]
+    bin_shape: tuple[float, ...]
+    bounds: tuple[tuple[float, ...], tuple[float, ...]]
+    ignored_count: int = 0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PointsResult(Result):
+    """Points that ``read_points`` found; fields also answer to ``result["positions"]``.
+
+    Attributes
+    ----------
+    positions : (N, D) float
+        Coordinates; column i is measured along axis i.
+    attributes : dict of str to array
+        ``(N,)`` or ``(N, C)`` by attribute name.
+    object_ids : (N,) int64, optional
+        Object of every point (-1 for none); None where the store has no objects.
+    level : int
+        Level that was read.
+    channel_names : dict of str to tuple of str
+        Channels of the attributes that have several.
+    """
+
+    _aliases = {"vertex_attributes": "attributes"}
+
+    positions: FloatArray
+    attributes: dict[str, AnyArray]
+    object_ids: IntArray | None = None
+    level: int = 0
+    channel_names: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    axis_names: tuple[str, ...] = ()
+
+    @property
+    def vertex_count(self) -> int:
+        """Number of points found."""
+        return len(self.positions)
+
+    def keys(self) -> list[str]:
+        """Return the names that ``result[...]`` answers to."""
+        return ["positions", "attributes", "vertex_count", "level", "object_ids", "channel_names"]
+
+    def __len__(self) -> int:
+        return len(self.positions)
+
+    def to_pandas(self) -> Any:
+        """Return a ``pandas.DataFrame`` with a column per axis, object id, and attribute channel.
+
+        Raises
+        ------
+        MissingExtraError
+            When pandas is not installed.
+        """
+        from zarr_vectors.view.tables import points_frame  # noqa: PLC0415 - pandas is an extra
+
+        return points_frame(self)
+
+
+def write_points(
+    path: Any,
+    positions: npt.ArrayLike,
+    *,
+    chunk_shape: float | Sequence[float] | None = None,
+    bin_shape: float | Sequence[float] | None = None,
+    bounds: tuple[Sequence[float], Sequence[float]] | None = None,
+    attributes: Attributes = None,
+    vertex_attributes: Attributes = None,
+    object_ids: npt.ArrayLike | None = None,
+    object_attributes: Attributes = None,
+    fragment_attributes: Attributes = None,
+    groups: Mapping[Any, Sequence[int]] | None = None,
+    group_attributes: Attributes = None,
+    attribute_specs: Specs = None,
+    dtype: npt.DTypeLike | None = None,
+    axes: AxesLike | None = None,
+    axis_units: UnitsLike | None = None,
+    coordinate_system: str | None = None,
+    crs: Mapping[str, Any] | None = None,
+    metadata: Mapping[str, Any] | None = None,
+    out_of_bounds: str = "raise",
+    compressor: Any = "auto",
+    shard_shape: Any = "auto",
+    format_version: str = "0.9",
+    mode: str = "w",
+    keep_order: bool = False,
+    progress: Progress | None = None,
+    backend: str | None = None,
+    **backend_kwargs: Any,
+) -> PointsSummary:
+    """Write a point cloud.
+
+    Parameters
+    ----------
+    path : str, path, zarr Store or Group
+        Where to write. A store that is there is replaced as a whole once the new one is complete; a warm shell
+        made by ``create_store`` lends its bounds, axes and shapes; anything else is refused.
+    positions : (N, D) array of numbers
+        Coordinates in the units of the axes; finite.
+    chunk_shape : number or D numbers, optional
+        Chunk edge lengths. By default such that a chunk holds about 50,000 points.
+    bin_shape : number or D numbers, optional
+        Bin edge lengths; must divide the chunk shape. By default a quarter of the chunk on every axis.
+    bounds : pair of D numbers, optional
+        Lower and upper corner of the space; by default the extent of the data.
+    attributes, vertex_attributes : mapping of str to (N,) or (N, C) array, optional
+        One row per point: numbers, booleans, strings, categoricals, datetimes. Two names for one argument.
+    object_ids : (N,) integers, optional
+        Object of every point; any int64, sparse or not.
+    object_attributes : mapping of str to (O,) or (O, C) array, optional
+        One row per object in ascending id order, or one per id ``0 … O - 1`` (then objects without points exist).
+    fragment_attributes : mapping, optional
+        One row per fragment in stored order, or ``{chunk: array}``.
+    groups : mapping of int or str to object ids, optional
+        Sets of objects by number or name.
+    group_attributes : mapping of str to (G,) or (G, C) array, optional
+        One row per group.
+    attribute_specs : mapping of str to AttributeSpec or dict, optional
+        ``unit``, ``description``, ``channel_names`` by attribute name.
+    dtype : float type, optional
+        Stored precision of positions; float32 unless given.
+    axes : sequence of NgffAxis, dict or str, optional
+        One per column; x, y, z, w by default.
+    axis_units : str, sequence or mapping, optional
+        Units, for example ``"micrometer"``.
+    coordinate_system : str, optional
+        For example ``"RAS"``; kept as the name of the coordinate reference system.
+    crs : mapping, optional
+        Coordinate reference system.
+    metadata : mapping, optional
+        Your own metadata (JSON), kept under the root attribute ``user_metadata``.
+    out_of_bounds : {"raise", "ignore", "expand"}
+        What happens to points outside the bounds: refuse, leave out (counted in the summary), or grow the bounds.
+    compressor : str, dict, list, codec or None
+        ``"auto"``, ``"zstd"``, ``"blosc"``, a codec document or list of them; None stores plain bytes.
+    shard_shape : tuple of int, "auto" or None
+        Chunks of a shard; ``"auto"`` makes one file per array and 128 MB; None one file a chunk.
+    format_version : {"0.9", "0.7"}
+        Format revision.
+    mode : {"w", "w-", "a"}
+        Replace, refuse what exists, or append points and objects.
+    keep_order : bool
+        Store the row of every point as attribute ``original_index``, so that reading can restore the order.
+    progress : callable, optional
+        Called with ``(done, total)`` while arrays are written.
+    backend : str, optional
+        Storage library: ``"local"``, ``"obstore"``, ``"fsspec"`` or ``"zarr"``.
+    **backend_kwargs
+        Options of the object store (credentials, endpoint, …).
+
+    Returns
+    -------
+    PointsSummary
+        Counts and shapes of what was written.
+
+    Raises
+    ------
+    ArgumentError
+        For an argument that cannot be used; nothing is left behind.
+    StoreError
+        When something other than a Zarr Vectors store is at the path, or it cannot be written.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> rng = np.random.default_rng(0)
+    >>> summary = write_points("memory://doc-points", rng.uniform(0, 100, (1000, 3)), chunk_shape=50, bin_shape=25)
+    >>> summary.vertex_count, summary.bins_per_chunk
+    (1000, 8)
+    """
+    options = WriteOptions.parse(
+        format_version=format_version, compressor=compressor, shard_shape=shard_shape, mode=mode,
+        out_of_bounds=out_of_bounds, progress=progress,
+    )
+    said = StoreOptions(chunk_shape, bin_shape, bounds, axes, axis_units, coordinate_system, crs, metadata)
+    given = as_positions("positions", positions)
+    check_space(said, given.shape[1])
+    columns = make_columns(
+        "attributes", only_one("attributes", attributes, "vertex_attributes", vertex_attributes), len(given),
+        "point", attribute_specs,
+    )
+    objects = make_objects(object_ids, len(given), object_attributes, attribute_specs)
+    table = make_groups(groups, group_attributes, None if objects is None else objects.ids, attribute_specs)
+    stored, moved = cast_positions("positions", given, stored_dtype(dtype))
+    if keep_order:
+        columns = _with_order(columns, len(given))
+    destination = Destination.open(path, options, backend, backend_kwargs)
+    elements = Elements(stored, columns, objects, table)
+    if options.mode == "a" and destination.store is not None and not destination.shell:
+        return _append(destination, elements, said, options, fragment_attributes, attribute_specs)
+    return _write_new(destination, elements, said, options, moved, fragment_attributes, attribute_specs)
+
+
+def _with_order(columns: dict[str, Column], count: int) -> dict[str, Column]:
+    if ORIGINAL_INDEX_ATTRIBUTE in columns:
+        raise ArgumentError(f"keep_order: an attribute named {ORIGINAL_INDEX_ATTRIBUTE!r} was given as well")
+    order = Column(np.arange(count, dtype=np.int64), AttributeSpec(dtype="int64"))
+    return {**columns, ORIGINAL_INDEX_ATTRIBUTE: order}
+
+
+def _write_new(
+    destination: Destination,
+    elements: Elements,
+    said: StoreOptions,
+    options: WriteOptions,
+    moved: float,
+    fragment_attributes: Attributes,
+    specs: Specs,
+) -> PointsSummary:
+    """Write a store of one level from checked elements."""
+    shell = destination.store.root if destination.shell and destination.store is not None else None
+    space = plan_space(said, elements.positions, shell)
+    warn_of_rounding(moved, space.grid.bin_shape or space.grid.chunk_shape, elements.positions.dtype)
+    space, outside = settle_bounds(space, elements.positions, options.out_of_bounds, "positions")
+    if len(outside):
+        elements = _without(elements, outside)
+    rule = FragmentRule.BINS if elements.objects is None else FragmentRule.OBJECTS
+    cells = partition(elements, space.grid, rule)
+    del elements
+    cells = _with_fragment_columns(cells, fragment_attributes, specs)
+    root = new_root(
+        space, cells, geometry_type=GEOMETRY_TYPE, links_convention=LINKS_SEQUENTIAL, shell=shell,
+        name=destination.storage.name,
+    )
+    store_elements(destination, root, cells, level_zero(space, cells), options, said.metadata)
+    return PointsSummary(
+        vertex_count=cells.count,
+        chunk_count=len(cells.chunks),
+        object_count=0 if cells.objects is None else len(cells.objects.ids),
+        group_count=0 if cells.groups is None else cells.groups.count,
+        bins_per_chunk=space.grid.n_bins,
+        chunk_shape=space.grid.chunk_shape,
+        bin_shape=space.grid.bin_shape or space.grid.chunk_shape,
+        bounds=space.bounds,
+        ignored_count=len(outside),
+    )
+
+
+def _without(elements: Elements, rows: IntArray) -> Elements:
+    """Return elements without some vertices; objects stay, with fewer vertices."""
+    keep = np.ones(elements.count, bool)
+    keep[rows] = False
+    objects = elements.objects
+    if objects is not None:
+        objects = Objects(objects.ids, objects.of_vertex[keep], objects.attributes)
+    columns = {name: column.take(keep) for name, column in elements.attributes.items()}
+    return replace(elements, positions=elements.positions[keep], attributes=columns, objects=objects)
+
+
+def _with_fragment_columns(cells: Cells, attributes: Attributes, specs: Specs) -> Cells:
+    if not attributes:
+        return cells
+    columns = make_fragment_columns(attributes, cells.chunks, cells.fragments.offsets, specs)
+    return replace(cells, fragment_attributes={**columns, **cells.fragment_attributes})
+
+
+def _append(
+    destination: Destination,
+    elements: Elements,
+    said: StoreOptions,
+    options: WriteOptions,
+    fragment_attributes: Attributes,
+    specs: Specs,
+) -> PointsSummary:
+    """Write the store anew with more points; what was there comes first."""
+    store = destination.store
+    assert store is not None
+    if GEOMETRY_TYPE not in store.root.geometry_types:
+        raise ArgumentError(
+            f"mode='a': {store.storage.url} holds {', '.join(store.root.geometry_types)}, not {GEOMETRY_TYPE}"
+        )
+    joined = append_elements(read_elements(store), elements)
+    kept, options = append_options(store, said, options, elements.positions)
+    return _write_new(destination, joined, kept, options, 0.0, fragment_attributes, specs)
+
+
+def read_points(
+    path: Any,
+    *,
+    level: int = 0,
+    bbox: tuple[npt.ArrayLike, npt.ArrayLike] | None = None,
+    attributes: Sequence[str] | None = None,
+    object_ids: npt.ArrayLike | None = None,
+    group_ids: int | str | Sequence[int | str] | None = None,
+    attribute_filter: Mapping[str, Any] | None = None,
+    chunks: Sequence[Sequence[int]] | None = None,
+    restore_order: bool = False,
+    backend: str | None = None,
+    **backend_kwargs: Any,
+) -> PointsResult:
+    """Read points; conditions combine.
+
+    Parameters
+    ----------
+    path : str, path, zarr Store or open Group
+        The store. An open group is read without opening it anew.
+    level : int
+        Resolution level, 0 the finest.
+    bbox : pair of D numbers, optional
+        Only points in the half-open box ``[lower, upper)``.
+    attributes : sequence of str, optional
+        Attributes to read; all by default.
+    object_ids : integers, optional
+        Only points of these objects.
+    group_ids : int, str or sequence, optional
+        Only points of objects in any of these groups, by number or name.
+    attribute_filter : mapping, optional
+        Conditions on attributes: a value, a list of values, or a tuple ``(lower, upper)`` (half-open).
+    chunks : sequence of chunk coordinates, optional
+        Only these chunks.
+    restore_order : bool
+        Sort by ``original_index`` (stored under ``keep_order=True``) instead of stored order.
+    backend : str, optional
+        Storage library.
+    **backend_kwargs
+        Options of the object store.
+
+    Returns
+    -------
+    PointsResult
+        In stored order: chunk, then bin, then input order; with objects chunk, object, input order. The order
+        is the same in every revision and layout.
+
+    Raises
+    ------
+    StoreNotFoundError, StoreError
+        When no store is at the path.
+    UnknownNameError
+        For a level, attribute, object or group that is not there.
+    ArgumentError
+        For a box, filter or chunk list that cannot be used.
+    ArrayError
+        When the bytes of a chunk are damaged; names the array and the chunk.
+    """
+    store = open_reader(path, backend, **backend_kwargs)
+    reader = store.level(level)
+    names = parse_names("attributes", attributes)
+    wanted = None if object_ids is None else np.unique(as_object_ids(object_ids))
+    if group_ids is not None:
+        members = objects_of_groups(reader, group_ids)
+        wanted = members if wanted is None else np.intersect1d(wanted, members)
+    order_read = names is not None and restore_order and ORIGINAL_INDEX_ATTRIBUTE not in names
+    query = Query(
+        box=None if bbox is None else Box.parse(bbox, store.root.ndim),
+        object_ids=wanted,
+        attributes=[*(names or []), ORIGINAL_INDEX_ATTRIBUTE] if order_read else names,
+        attribute_filter=attribute_filter,
+        chunks=parse_chunks(chunks, reader.chunks.shape[1]),
+    )
+    rows = read_rows(reader, query)
+    columns = dict(rows.attributes)
+    if restore_order:
+        reader.attribute(ORIGINAL_INDEX_ATTRIBUTE)
+        order = np.argsort(columns[ORIGINAL_INDEX_ATTRIBUTE].values, kind="stable")
+        rows = replace(
+            rows,
+            positions=rows.positions[order],
+            object_ids=None if rows.object_ids is None else rows.object_ids[order],
+        )
+        columns = {name: column.take(order) for name, column in columns.items()}
+        if order_read:
+            del columns[ORIGINAL_INDEX_ATTRIBUTE]
+    return PointsResult(
+        positions=rows.positions,
+        attributes={name: decode_column(column) for name, column in columns.items()},
+        object_ids=rows.object_ids,
+        level=level,
+        channel_names={n: c.spec.channel_names for n, c in columns.items() if c.spec.channel_names is not None},
+        axis_names=tuple(axis.name for axis in store.root.axes),
+    )

@@ -1,0 +1,321 @@
+"""From elements to a store: what every ``write_*`` shares below its own geometry."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from zarr_vectors.constants import CAP_FRAGMENT_INDEX, CROSS_CHUNK_LINKED, OBJECTS_STANDARD
+from zarr_vectors.exceptions import ArgumentError, OutOfBoundsError
+from zarr_vectors.model.attributes import AttributeSpec, Column
+from zarr_vectors.model.axes import AxesLike, NgffAxis, UnitsLike, make_axes
+from zarr_vectors.model.cells import Cells
+from zarr_vectors.model.elements import bounding_box
+from zarr_vectors.model.grid import Grid, as_shape
+from zarr_vectors.model.metadata import Bounds, LevelEntry, LevelMetadata, RootMetadata
+from zarr_vectors.read.store import StoreReader
+from zarr_vectors.spatial.chunking import choose_bin_shape, choose_chunk_shape
+from zarr_vectors.storage.port import Storage
+from zarr_vectors.storage.resolve import resolve_storage
+from zarr_vectors.typing import Document, FloatArray, IntArray
+from zarr_vectors.write.options import WriteOptions
+from zarr_vectors.write.store import existing_store, refuse_existing, write_store
+
+
+@dataclass(frozen=True, slots=True)
+class Destination:
+    """Where a writer writes, and what is there.
+
+    Parameters
+    ----------
+    storage : Storage
+        The place.
+    store : StoreReader, optional
+        The store that is there.
+    shell : bool
+        Whether that store is a warm shell without vertices, whose bounds, axes and conventions hold.
+    """
+
+    storage: Storage
+    store: StoreReader | None
+    shell: bool
+
+    @classmethod
+    def open(cls, path: Any, options: WriteOptions, backend: str | None, backend_kwargs: dict[str, Any]) -> Destination:
+        """Look at the place that a user named.
+
+        Raises
+        ------
+        StoreExistsError
+            When something is there and the mode is ``"w-"``.
+        StoreError
+            When something other than a Zarr Vectors store is there.
+        """
+        storage = resolve_storage(path, mode=options.mode, backend=backend, **backend_kwargs)  # type: ignore[arg-type]
+        store = existing_store(storage)
+        shell = store is not None and is_shell(store)
+        if options.mode == "w-" and not shell:
+            refuse_existing(storage)
+        return cls(storage, store, shell)
+
+
+def is_shell(store: StoreReader) -> bool:
+    """Return whether a store is a warm shell: a single level without vertices, marked by its maker."""
+    return bool(store.attributes.get(SHELL_KEY))
+
+
+SHELL_KEY = "zarr_vectors_shell"
+"""Root attribute of a store that was created and not yet written to."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoreOptions:
+    """What a user may say of a store as a whole; None leaves it to the shell, or to the data.
+
+    Parameters
+    ----------
+    chunk_shape, bin_shape : number or sequence of numbers, optional
+        Edge lengths.
+    bounds : pair of sequences, optional
+        Lower and upper corner.
+    axes : sequence, optional
+        One axis per column.
+    axis_units : str, sequence or mapping, optional
+        Units of the axes.
+    coordinate_system : str, optional
+        Name of the coordinate system, kept as ``crs["name"]``.
+    crs : mapping, optional
+        Coordinate reference system.
+    metadata : mapping, optional
+        The user's own metadata, kept under ``user_metadata``.
+    """
+
+    chunk_shape: Any = None
+    bin_shape: Any = None
+    bounds: Any = None
+    axes: AxesLike | None = None
+    axis_units: UnitsLike | None = None
+    coordinate_system: str | None = None
+    crs: Mapping[str, Any] | None = None
+    metadata: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Space:
+    """Axes, bounds and grid of a store to be written.
+
+    Parameters
+    ----------
+    axes : tuple of NgffAxis
+        One per column of the positions.
+    bounds : pair of tuple of float
+        Corners.
+    grid : Grid
+        Chunk and bin shapes of level 0.
+    crs : dict, optional
+        Coordinate reference system.
+    """
+
+    axes: tuple[NgffAxis, ...]
+    bounds: Bounds
+    grid: Grid
+    crs: Document | None
+
+
+def check_space(options: StoreOptions, ndim: int) -> None:
+    """Check shapes, bounds and axes before any work is done; raises as :func:`plan_space` does."""
+    chunk_shape = as_shape("chunk_shape", options.chunk_shape, ndim)
+    bin_shape = as_shape("bin_shape", options.bin_shape, ndim)
+    if chunk_shape is not None and bin_shape is not None:
+        Grid(chunk_shape, bin_shape).require_nesting()
+    parse_bounds(options.bounds, ndim)
+    make_axes(ndim, options.axes, options.axis_units)
+    _crs(options)
+
+
+def plan_space(options: StoreOptions, positions: FloatArray, shell: RootMetadata | None) -> Space:
+    """Settle axes, bounds and grid from what the user said, the shell says, and the data needs.
+
+    Raises
+    ------
+    ArgumentError
+        When shapes do not nest, or axes, bounds or dimensions do not fit.
+    """
+    ndim = positions.shape[1]
+    if shell is not None and shell.ndim != ndim:
+        raise ArgumentError(f"positions have {ndim} columns, but the store was created with {shell.ndim} axes")
+    axes = make_axes(ndim, options.axes, options.axis_units)
+    if shell is not None and options.axes is None:
+        axes = make_axes(ndim, shell.axes, options.axis_units)
+    bounds = parse_bounds(options.bounds, ndim) or (shell.bounds if shell is not None else None)
+    if bounds is None:
+        low, high = bounding_box(positions)
+        bounds = (tuple(low.tolist()), tuple(high.tolist()))
+    chunk_shape = as_shape("chunk_shape", options.chunk_shape, ndim)
+    bin_shape = as_shape("bin_shape", options.bin_shape, ndim)
+    if chunk_shape is None and shell is not None:
+        chunk_shape, bin_shape = shell.chunk_shape, bin_shape or shell.base_bin_shape
+    if chunk_shape is None and bin_shape is not None:
+        chunk_shape = tuple(4 * b for b in bin_shape)
+    if chunk_shape is None:
+        chunk_shape = choose_chunk_shape(bounds, len(positions))
+    if bin_shape is None:
+        bin_shape = choose_bin_shape(chunk_shape)
+    grid = Grid(chunk_shape, bin_shape)
+    grid.require_nesting()
+    return Space(axes, bounds, grid, _crs(options) or (shell.crs if shell is not None else None))
+
+
+def parse_bounds(bounds: Any, ndim: int) -> Bounds | None:
+    """Check bounds that a user gave.
+
+    Raises
+    ------
+    ArgumentError
+        When they are not a pair of ``ndim`` finite numbers each, lower not above upper.
+    """
+    if bounds is None:
+        return None
+    try:
+        low, high = (np.asarray(corner, np.float64) for corner in bounds)
+    except (TypeError, ValueError) as error:
+        raise ArgumentError(f"bounds: expected a pair (lower, upper) of {ndim} numbers, got {bounds!r}") from error
+    if low.shape != (ndim,) or high.shape != (ndim,):
+        raise ArgumentError(
+            f"bounds: expected a pair (lower, upper) of {ndim} numbers each, got shapes {low.shape} and {high.shape}"
+        )
+    if not (np.isfinite(low).all() and np.isfinite(high).all() and (low <= high).all()):
+        raise ArgumentError(f"bounds: must be finite with lower not above upper, got {bounds!r}")
+    return tuple(low.tolist()), tuple(high.tolist())
+
+
+def _crs(options: StoreOptions) -> Document | None:
+    crs = None if options.crs is None else dict(options.crs)
+    if options.coordinate_system is None:
+        return crs
+    if crs is not None and crs.get("name", options.coordinate_system) != options.coordinate_system:
+        raise ArgumentError(
+            f"coordinate_system={options.coordinate_system!r} and crs name {crs['name']!r} disagree"
+        )
+    return (crs or {}) | {"name": options.coordinate_system}
+
+
+def outside_rows(positions: FloatArray, bounds: Bounds) -> IntArray:
+    """Return the rows that lie outside closed bounds, ascending."""
+    low, high = bounding_box(positions)
+    if (low >= bounds[0]).all() and (high <= bounds[1]).all():
+        return np.zeros(0, np.int64)
+    outside = np.zeros(len(positions), bool)
+    for d in range(positions.shape[1]):
+        column = positions[:, d].astype(np.float64)
+        outside |= (column < bounds[0][d]) | (column > bounds[1][d])
+    return np.flatnonzero(outside)
+
+
+def settle_bounds(space: Space, positions: FloatArray, policy: str, what: str) -> tuple[Space, IntArray]:
+    """Apply an ``out_of_bounds`` policy.
+
+    Returns
+    -------
+    space : Space
+        With bounds grown under ``"expand"``.
+    outside : (n,) int64
+        Rows to leave out under ``"ignore"``.
+
+    Raises
+    ------
+    OutOfBoundsError
+        Under ``"raise"``; names how many rows are outside and the first.
+    """
+    outside = outside_rows(positions, space.bounds) if len(positions) else np.zeros(0, np.int64)
+    if len(outside) == 0 or policy == "ignore":
+        return space, outside
+    if policy == "raise":
+        row = int(outside[0])
+        raise OutOfBoundsError(
+            f"{what}: {len(outside)} of {len(positions)} lie outside the bounds {space.bounds}; row {row} is "
+            f"{positions[row].tolist()}. Pass out_of_bounds='expand' to grow the bounds or 'ignore' to leave them out"
+        )
+    low, high = bounding_box(positions)
+    grown = (
+        tuple(np.minimum(low, space.bounds[0]).tolist()),
+        tuple(np.maximum(high, space.bounds[1]).tolist()),
+    )
+    return replace(space, bounds=grown), np.zeros(0, np.int64)
+
+
+def new_root(
+    space: Space,
+    cells: Cells,
+    *,
+    geometry_type: str,
+    links_convention: str,
+    shell: RootMetadata | None,
+    name: str,
+    capabilities: Sequence[str] = (CAP_FRAGMENT_INDEX,),
+    cross_chunk_strategy: str = CROSS_CHUNK_LINKED,
+    object_index_convention: str = OBJECTS_STANDARD,
+) -> RootMetadata:
+    """Return the root metadata of a store with level 0 only."""
+    base = {
+        "reduction_factor": shell.reduction_factor,
+        "cross_level_depth": shell.cross_level_depth,
+        "cross_level_storage": shell.cross_level_storage,
+        "extra": shell.extra,
+    } if shell is not None else {}
+    ones = tuple(1.0 for _ in space.axes)
+    return RootMetadata(
+        zv_version="",
+        axes=space.axes,
+        chunk_shape=space.grid.chunk_shape,
+        bounds=space.bounds,
+        geometry_types=(geometry_type,),
+        base_bin_shape=space.grid.bin_shape,
+        links_convention=links_convention,
+        object_index_convention=object_index_convention,
+        cross_chunk_strategy=cross_chunk_strategy,
+        crs=space.crs,
+        format_capabilities=tuple(capabilities),
+        attribute_specs=described_specs(cells),
+        name=name,
+        levels=(LevelEntry(0, ones, space.grid.bin_shape or space.grid.chunk_shape),),
+        **base,  # type: ignore[arg-type]
+    )
+
+
+def described_specs(cells: Cells) -> dict[tuple[str, str], AttributeSpec]:
+    """Return the specs of all attributes for the root's ``attribute_specs``."""
+    scopes: list[tuple[str, Mapping[str, Column]]] = [("vertex", cells.attributes)]
+    if cells.objects is not None:
+        scopes.append(("object", cells.objects.attributes))
+    if cells.groups is not None:
+        scopes.append(("group", cells.groups.attributes))
+    return {(scope, name): column.spec for scope, columns in scopes for name, column in columns.items()}
+
+
+def level_zero(space: Space, cells: Cells, **more: Any) -> LevelMetadata:
+    """Return the metadata of level 0."""
+    return LevelMetadata(
+        level=0,
+        vertex_count=cells.count,
+        bin_shape=space.grid.bin_shape,
+        bin_ratio=tuple(1.0 for _ in space.axes),
+        fragments_tile=cells.fragments.explicit is None,
+        **more,
+    )
+
+
+def store_elements(
+    destination: Destination, root: RootMetadata, cells: Cells, level: LevelMetadata, options: WriteOptions,
+    metadata: Mapping[str, Any] | None,
+) -> None:
+    """Write a store of one level."""
+    attributes: Document = {}
+    if destination.shell and destination.store is not None:
+        attributes = {k: v for k, v in destination.store.attributes.items() if k != SHELL_KEY}
+    if metadata is not None:
+        attributes["user_metadata"] = dict(metadata)
+    write_store(destination.storage, options.revision, root, [(level, cells)], options, attributes=attributes)

@@ -1,0 +1,200 @@
+"""Users' attributes, objects and groups → columns of elements."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from zarr_vectors.constants import GROUP_NAME_ATTRIBUTE
+from zarr_vectors.exceptions import ArgumentError, ShapeError
+from zarr_vectors.formats.columns import SpecLike, check_name, make_column
+from zarr_vectors.model.attributes import Column
+from zarr_vectors.model.elements import Groups, Objects
+from zarr_vectors.ordering import offsets_of
+from zarr_vectors.typing import IntArray
+
+Attributes = Mapping[str, Any] | None
+Specs = Mapping[str, SpecLike] | None
+_MAX_GROUPS = 10_000_000
+
+
+def make_columns(
+    argument: str, attributes: Attributes, count: int, per: str, specs: Specs = None, *, dictionary: bool = True
+) -> dict[str, Column]:
+    """Turn named arrays into columns of ``count`` rows each."""
+    if attributes is None:
+        return {}
+    if not isinstance(attributes, Mapping):
+        raise ArgumentError(f"{argument}: expected a mapping of names to arrays, got {type(attributes).__name__}")
+    columns = {
+        name: make_column(argument, name, values, count, per, (specs or {}).get(name), dictionary=dictionary)
+        for name, values in attributes.items()
+    }
+    folded: dict[str, str] = {}
+    for name in columns:
+        if folded.setdefault(name.lower(), name) != name:
+            raise ArgumentError(
+                f"{argument}: {folded[name.lower()]!r} and {name!r} differ only in case, which some file systems "
+                "cannot tell apart"
+            )
+    return columns
+
+
+def only_one(first_name: str, first: Any, second_name: str, second: Any) -> Any:
+    """Return the one of two arguments that was given; two names for one thing may not both be used."""
+    if first is not None and second is not None:
+        raise ArgumentError(f"{first_name} and {second_name} are two names for one argument; give one of them")
+    return second if first is None else first
+
+
+def make_objects(object_ids: Any, count: int, attributes: Attributes, specs: Specs = None) -> Objects | None:
+    """Make the object table from one id per vertex.
+
+    Parameters
+    ----------
+    object_ids : (N,) integers, optional
+        Object of every vertex.
+    count : int
+        Number of vertices.
+    attributes : mapping, optional
+        One row per object: per id in ascending order, or, where there are more rows than ids in use, per id
+        ``0 … n - 1`` (the others are objects without vertices).
+
+    Raises
+    ------
+    ShapeError, ArgumentError
+        When lengths differ, or ids are not whole numbers within int64.
+    """
+    if object_ids is None:
+        if attributes:
+            raise ArgumentError("object_attributes: given without object_ids, so there are no objects to describe")
+        return None
+    given = np.asarray(object_ids)
+    if given.shape != (count,):
+        raise ShapeError(f"object_ids: expected {count} ids, one per vertex, got shape {given.shape}")
+    if given.dtype.kind not in "iu" and given.size:
+        raise ArgumentError(f"object_ids: expected whole numbers, got dtype {given.dtype}")
+    if given.dtype.kind == "u" and given.size and int(given.max()) > np.iinfo(np.int64).max:
+        raise ArgumentError(
+            f"object_ids: {int(given.max())} is beyond int64, the range of object ids in the format"
+        )
+    ids, of_vertex = compact_ids(given)
+    ids, of_vertex = _with_empty_objects(ids, of_vertex, attributes)
+    return Objects(
+        ids,
+        of_vertex,
+        make_columns("object_attributes", attributes, len(ids), "object", specs, dictionary=False),
+    )
+
+
+def compact_ids(given: Any) -> tuple[IntArray, IntArray]:
+    """Return the ids in use, ascending, and for every vertex the row of its id."""
+    array = np.asarray(given).astype(np.int64)
+    if len(array) == 0:
+        return np.zeros(0, np.int64), np.zeros(0, np.int64)
+    low, high = int(array.min()), int(array.max())
+    if high - low < 4 * len(array):
+        used = np.zeros(high - low + 1, bool)
+        used[array - low] = True
+        rank = np.cumsum(used) - 1
+        return np.flatnonzero(used) + low, rank[array - low].astype(np.uint32 if high - low < 1 << 32 else np.int64)
+    ids, rows = np.unique(array, return_inverse=True)
+    return ids, rows.reshape(-1).astype(np.int64)
+
+
+def _with_empty_objects(ids: IntArray, of_vertex: IntArray, attributes: Attributes) -> tuple[IntArray, IntArray]:
+    lengths = {len(values) for values in (attributes or {}).values() if np.ndim(values) > 0}
+    if len(lengths) != 1:
+        return ids, of_vertex
+    rows = lengths.pop()
+    if rows <= len(ids) or (len(ids) and (ids[0] < 0 or ids[-1] >= rows)):
+        return ids, of_vertex
+    everything = np.arange(rows, dtype=np.int64)
+    return everything, ids[of_vertex] if len(of_vertex) else of_vertex
+
+
+def make_groups(
+    groups: Mapping[Any, Sequence[int]] | None, attributes: Attributes, object_ids: IntArray | None, specs: Specs = None
+) -> Groups | None:
+    """Make the group table from ``{number or name: object ids}``.
+
+    Raises
+    ------
+    ArgumentError
+        When a group names an object that does not exist, or keys are neither whole numbers nor names.
+    """
+    if not groups:
+        if attributes:
+            raise ArgumentError("group_attributes: given without groups")
+        return None
+    if object_ids is None:
+        raise ArgumentError("groups: given without object_ids, so there are no objects to group")
+    attributes = dict(attributes or {})
+    if all(isinstance(key, str) for key in groups):
+        if GROUP_NAME_ATTRIBUTE in attributes:
+            raise ArgumentError("groups: names are given as keys and also as group attribute 'name'")
+        attributes[GROUP_NAME_ATTRIBUTE] = np.array(list(groups), dtype=np.str_)
+        members = [_members(key, ids, object_ids) for key, ids in groups.items()]
+    elif all(isinstance(key, (int, np.integer)) and not isinstance(key, bool) and key >= 0 for key in groups):
+        count = int(max(groups)) + 1
+        if count > _MAX_GROUPS:
+            raise ArgumentError(f"groups: group number {count - 1} is too large; numbers count from 0 without gaps")
+        members = [np.zeros(0, np.int64)] * count
+        for key, ids in groups.items():
+            members[int(key)] = _members(key, ids, object_ids)
+    else:
+        raise ArgumentError(f"groups: keys must all be numbers from 0 or all be names, got {list(groups)[:5]}")
+    columns = make_columns("group_attributes", attributes, len(members), "group", specs, dictionary=False)
+    return Groups(np.concatenate(members), offsets_of(np.array([len(m) for m in members])), columns)
+
+
+def _members(key: Any, ids: Any, object_ids: IntArray) -> IntArray:
+    array = np.asarray(list(ids) if isinstance(ids, (set, frozenset, range)) else ids)
+    if array.size == 0:
+        return np.zeros(0, np.int64)
+    if array.ndim != 1 or array.dtype.kind not in "iu":
+        raise ArgumentError(f"groups: group {key!r} must list object ids, got {array.dtype} of shape {array.shape}")
+    members = array.astype(np.int64)
+    unknown = members[~np.isin(members, object_ids)]
+    if len(unknown):
+        raise ArgumentError(f"groups: group {key!r} names object {unknown[0]}, which does not exist")
+    return members
+
+
+def make_fragment_columns(
+    attributes: Attributes, chunks: IntArray, offsets: IntArray, specs: Specs = None
+) -> dict[str, Column]:
+    """Turn fragment attributes into columns.
+
+    Parameters
+    ----------
+    attributes : mapping, optional
+        By name, an array with one row per fragment of the level in stored order, or a mapping of chunk
+        coordinates to arrays with one row per fragment of that chunk.
+    chunks : (C, S) int64
+        Chunks of the level.
+    offsets : (C + 1,) int64
+        Where each chunk's fragments start.
+    """
+    joined: dict[str, Any] = {}
+    counts = np.diff(offsets)
+    for name, values in (attributes or {}).items():
+        check_name("fragment_attributes", name)
+        if not isinstance(values, Mapping):
+            joined[name] = values
+            continue
+        by_chunk = {tuple(int(c) for c in np.atleast_1d(chunk)): np.asarray(v) for chunk, v in values.items()}
+        keys = [tuple(chunk) for chunk in chunks.tolist()]
+        if set(keys) != set(by_chunk):
+            odd = sorted(set(keys) ^ set(by_chunk))[0]
+            raise ArgumentError(f"fragment_attributes: {name!r} must have every chunk of the level; look at {odd}")
+        wrong = [(k, len(by_chunk[k]), int(n)) for k, n in zip(keys, counts, strict=True) if len(by_chunk[k]) != n]
+        if wrong:
+            key, found, needed = wrong[0]
+            raise ShapeError(
+                f"fragment_attributes: {name!r} has {found} rows for chunk {key}, which has {needed} fragments"
+            )
+        joined[name] = np.concatenate([by_chunk[key] for key in keys]) if keys else np.zeros(0)
+    return make_columns("fragment_attributes", joined, int(offsets[-1]), "fragment", specs)

@@ -1,0 +1,93 @@
+"""Writing a whole store: beside what is there, then in its place, root metadata last."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import replace
+
+from zarr_vectors.exceptions import StoreError, StoreExistsError, StoreNotFoundError
+from zarr_vectors.formats.documents import group_document
+from zarr_vectors.formats.revision import Revision
+from zarr_vectors.model.cells import Cells
+from zarr_vectors.model.metadata import LevelMetadata, RootMetadata
+from zarr_vectors.read.store import ROOT_ADDRESS, StoreReader
+from zarr_vectors.storage.port import Storage
+from zarr_vectors.storage.replace import begin_replacement, is_unfinished
+from zarr_vectors.typing import Document
+from zarr_vectors.write.level import write_level
+from zarr_vectors.write.options import WriteOptions
+
+Level = tuple[LevelMetadata, Cells]
+
+
+def existing_store(storage: Storage) -> StoreReader | None:
+    """Return the store at a place, or None where nothing is.
+
+    Raises
+    ------
+    StoreError
+        When something else is there, which is never replaced.
+    """
+    try:
+        return StoreReader.open(storage)
+    except StoreNotFoundError:
+        return None
+    except StoreError as error:
+        if is_unfinished(storage):
+            return None
+        raise StoreError(f"{error}; only a Zarr Vectors store is ever replaced: choose another path") from error
+
+
+def refuse_existing(storage: Storage) -> None:
+    """Refuse a place where anything is.
+
+    Raises
+    ------
+    StoreExistsError
+        When the place is not empty.
+    """
+    if storage.exists(ROOT_ADDRESS) or any(any(listing) for listing in storage.list_folders([""])):
+        raise StoreExistsError(f"{storage.url}: something is there already, and mode 'w-' never replaces")
+
+
+def write_store(
+    storage: Storage,
+    revision: Revision,
+    root: RootMetadata,
+    levels: Iterable[Level],
+    options: WriteOptions,
+    *,
+    attributes: Document | None = None,
+) -> None:
+    """Write a store as a whole; what was at the place is there until the new one is complete.
+
+    Parameters
+    ----------
+    storage : Storage
+        The place.
+    revision : Revision
+        Format revision.
+    root : RootMetadata
+        Metadata of the store, with an entry for every level.
+    levels : iterable of (LevelMetadata, Cells)
+        The levels, made as they are consumed.
+    options : WriteOptions
+        Compression, shards, progress.
+    attributes : dict, optional
+        Further attributes of the root.
+    """
+    root = replace(root, zv_version=revision.stamp)
+    with begin_replacement(storage) as replacement:
+        staging = replacement.staging
+        for metadata, cells in levels:
+            write_level(staging, revision, root, metadata, cells, options.layout, progress=options.progress)
+        write_root(staging, revision, root, attributes)
+
+
+def write_root(
+    storage: Storage, revision: Revision, root: RootMetadata, previous: Document | None = None
+) -> None:
+    """Write the root metadata, which makes a store exist."""
+    document = group_document(revision.root_attributes(root, previous))
+    storage.put_many([(ROOT_ADDRESS, json.dumps(document).encode())])
