@@ -59,7 +59,7 @@ def explain(error: Exception, verb: str, address: str, url: str) -> StoreError:
     Returns
     -------
     StoreError
-        `ReadOnlyStoreError` when permission to write is denied, `StoreNotFoundError` when the bucket is missing.
+        `ReadOnlyStoreError` when permission to write is denied, `StoreNotFoundError` without a bucket.
     """
     what = f"cannot {verb} {address!r} in {url}"
     text = str(error)
