@@ -29,7 +29,7 @@ _LEVEL_KEYS = frozenset(
     "chunk_shape preserves_object_ids inherited_num_objects shared_fragments fragments_tile chunk_dims "
     "chunk_attribute_name chunk_attribute_values stale nodes".split()
 )
-_ENTRY_KEYS = frozenset("path level bin_ratio bin_shape object_sparsity coordinateTransformations".split())
+_ENTRY_KEYS = frozenset("path level bin_ratio bin_shape object_sparsity chunk_scale coordinateTransformations".split())
 
 
 def group_document(attributes: Document) -> Document:
@@ -142,12 +142,14 @@ def _parse_entry(entry: Document, base_bin: tuple[float, ...]) -> LevelEntry:
         bin_ratio=ratio,
         bin_shape=bin_shape,
         object_sparsity=float(entry.get("object_sparsity", 1.0)),
+        chunk_scale=tuple(int(s) for s in entry["chunk_scale"]) if entry.get("chunk_scale") else None,
         extra={key: value for key, value in entry.items() if key not in _ENTRY_KEYS},
     )
 
 
 def _entry_document(entry: LevelEntry) -> Document:
-    return {
+    grown = {} if entry.chunk_scale is None else {"chunk_scale": list(entry.chunk_scale)}
+    return grown | {
         "path": str(entry.level),
         "level": entry.level,
         "bin_ratio": [_whole(r) for r in entry.bin_ratio],

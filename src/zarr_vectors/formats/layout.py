@@ -127,6 +127,80 @@ class ObjectIndex:
 
 
 @dataclass(frozen=True, slots=True)
+class LinkArray:
+    """The links of a family that are filed under one combination of offsets.
+
+    Parameters
+    ----------
+    cells : CellArray
+        One cell per source chunk.
+    offsets : tuple of tuple of int
+        Chunk of endpoints 1, 2, … minus that of the source, in the grid of the target level.
+    has_perm : bool
+        Whether a permutation code precedes every row.
+    ragged : bool
+        Whether cells are ragged blobs rather than raw rows.
+    anchored : bool
+        Whether offsets across levels count from the chunk of the target level that holds the source chunk's
+        origin (revision 0.9), or from the chunk with the source's own key (0.7).
+    attributes : mapping of str to CellArray
+        Link attributes, aligned with the rows.
+    """
+
+    cells: CellArray
+    offsets: tuple[tuple[int, ...], ...]
+    has_perm: bool
+    ragged: bool
+    anchored: bool
+    attributes: Mapping[str, CellArray] = field(default_factory=dict)
+
+
+class LinkBlob(Protocol):
+    """Links between chunks that are kept as one table for the whole level (revision 0.7)."""
+
+    @property
+    def attributes(self) -> Mapping[str, DenseArray]:
+        """Link attributes, one row per record."""
+
+    def requests(self) -> list[Range]:
+        """Return the ranges of the table."""
+
+    def decode(self, blobs: Blobs) -> tuple[IntArray, IntArray]:
+        """Return the chunk coordinates ``(M, L, S)`` and the rows ``(M, L)`` of all endpoints."""
+
+
+@dataclass(frozen=True, slots=True)
+class LinkFamily:
+    """The links of a level whose endpoints lie ``delta`` levels apart.
+
+    Parameters
+    ----------
+    delta : int
+        Level of the other endpoints minus that of endpoint 0.
+    width : int
+        Number of endpoints.
+    directed : bool
+        Whether the order of the endpoints carries meaning.
+    store : {"canonical", "duplicate"}
+        Whether links are filed once or under every chunk they touch.
+    arrays : tuple of LinkArray
+        In reading order: offset segments in ASCII order.
+    blob : LinkBlob, optional
+        Links that are not in any array.
+    document : dict
+        The family's own metadata.
+    """
+
+    delta: int
+    width: int
+    directed: bool
+    store: str
+    arrays: tuple[LinkArray, ...]
+    blob: LinkBlob | None
+    document: Document
+
+
+@dataclass(frozen=True, slots=True)
 class LevelArrays:
     """Every array of one level, ready to be read.
 
@@ -142,6 +216,10 @@ class LevelArrays:
         By name.
     groups : RaggedArray, optional
         Object ids of each group, as int64 bytes.
+    links : mapping of int to LinkFamily
+        Stored links by level difference.
+    link_fragments : CellArray, optional
+        Fragment indexes of the links inside chunks at level difference 0.
     """
 
     vertices: CellArray
@@ -152,6 +230,8 @@ class LevelArrays:
     object_attributes: Mapping[str, DenseArray] = field(default_factory=dict)
     groups: RaggedArray | None = None
     group_attributes: Mapping[str, DenseArray] = field(default_factory=dict)
+    links: Mapping[int, LinkFamily] = field(default_factory=dict)
+    link_fragments: CellArray | None = None
 
 
 @dataclass(frozen=True, slots=True)

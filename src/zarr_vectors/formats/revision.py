@@ -34,8 +34,11 @@ class Revision(Protocol):
     def is_chunk_node(self, node: str) -> bool:
         """Return whether a node of a level, by its path below the level, belongs to a single chunk."""
 
-    def node_folders(self, level: str) -> Mapping[str, int]:
-        """Return the folders below a level that hold nodes, and how many levels deep."""
+    def node_folders(self) -> Sequence[str]:
+        """Return folders that a level usually has, by path below the level, for a first listing."""
+
+    def holds_nodes(self, path: str) -> bool:
+        """Return whether the children of a folder, by its path below the level, are nodes to be opened."""
 
     def root_attributes(self, root: RootMetadata, previous: Document | None) -> Document:
         """Return the attributes of the root, unknown keys of the previous ones kept."""

@@ -9,6 +9,7 @@ import numpy as np
 
 from zarr_vectors.model.attributes import Column
 from zarr_vectors.model.elements import Groups
+from zarr_vectors.model.links import LinkTable
 from zarr_vectors.typing import AnyArray, FloatArray, IntArray
 
 
@@ -109,6 +110,8 @@ class Cells:
         None for geometry without identity.
     groups : Groups, optional
         Sets of objects.
+    links : tuple of LinkTable
+        Stored links, a table per level difference.
     """
 
     chunks: IntArray
@@ -119,6 +122,7 @@ class Cells:
     fragment_attributes: Mapping[str, Column] = field(default_factory=dict)
     objects: ObjectTable | None = None
     groups: Groups | None = None
+    links: tuple[LinkTable, ...] = ()
 
     @property
     def count(self) -> int:

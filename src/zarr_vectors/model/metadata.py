@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import numpy as np
+
 from zarr_vectors.constants import (
     CROSS_CHUNK_LINKED,
     DEFAULT_REDUCTION_FACTOR,
@@ -24,7 +26,7 @@ from zarr_vectors.exceptions import MetadataError
 from zarr_vectors.model.attributes import AttributeSpec
 from zarr_vectors.model.axes import NgffAxis
 from zarr_vectors.model.grid import Grid
-from zarr_vectors.typing import Document
+from zarr_vectors.typing import Document, IntArray
 
 Bounds = tuple[tuple[float, ...], tuple[float, ...]]
 
@@ -43,6 +45,8 @@ class LevelEntry:
         Bin shape of the level, in the units of the axes.
     object_sparsity : float
         Fraction of the objects that the level keeps.
+    chunk_scale : tuple of int, optional
+        Chunk shape of the level over the root's, where it differs.
     extra : dict
         Unknown keys of the entry.
     """
@@ -51,6 +55,7 @@ class LevelEntry:
     bin_ratio: tuple[float, ...]
     bin_shape: tuple[float, ...]
     object_sparsity: float = 1.0
+    chunk_scale: tuple[int, ...] | None = None
     extra: Document = field(default_factory=dict)
 
     @property
@@ -142,6 +147,15 @@ class RootMetadata:
     def base_bin(self) -> tuple[float, ...]:
         """Bin shape of level 0, the chunk shape where none is stated."""
         return self.base_bin_shape or self.chunk_shape
+
+    def chunk_scale(self, level: int) -> IntArray:
+        """Return the chunk shape of a level over the root's, as whole numbers ``(D,)``.
+
+        It follows from the level's entry; levels without one (or with none recorded) have the root's chunks.
+        """
+        entry = self.entry(level)
+        scale = None if entry is None else entry.chunk_scale
+        return np.array(scale or (1,) * self.ndim, np.int64)
 
     def entry(self, level: int) -> LevelEntry | None:
         """Return the ``multiscales`` entry of a level, or None."""

@@ -61,24 +61,37 @@ def fetch_cells(storage: Storage, arrays: Sequence[CellArray], chunks: IntArray)
     chunks : (n, S) int64
         Chunks to fetch.
     """
-    fetch_indexes(storage, arrays, chunks)
-    plans = [array.cell_requests(chunks) for array in arrays]
+    return fetch_many(storage, [(array, chunks) for array in arrays])
+
+
+def fetch_many(storage: Storage, wanted: Sequence[tuple[CellArray, IntArray]]) -> list[FetchedCells]:
+    """Fetch cells of several arrays, each with its own chunks, in the same two rounds.
+
+    Parameters
+    ----------
+    storage : Storage
+        Where the store is.
+    wanted : sequence of (CellArray, (n, S) int64)
+        Arrays and the chunks of each.
+    """
+    fetch_indexes(storage, wanted)
+    plans = [array.cell_requests(chunks) for array, chunks in wanted]
     blobs = get_some(storage, [request for plan in plans for request in plan])
     fetched, start = [], 0
-    for array, plan in zip(arrays, plans, strict=True):
+    for (array, chunks), plan in zip(wanted, plans, strict=True):
         fetched.append(FetchedCells(array, chunks, blobs[start : start + len(plan)]))
         start += len(plan)
     return fetched
 
 
-def fetch_indexes(storage: Storage, arrays: Sequence[CellArray], chunks: IntArray) -> None:
+def fetch_indexes(storage: Storage, wanted: Sequence[tuple[CellArray, IntArray]]) -> None:
     """Read the shard indexes that some chunks of several arrays need, in one round."""
-    plans = [array.index_requests(chunks) for array in arrays]
+    plans = [array.index_requests(chunks) for array, chunks in wanted]
     if not any(plans):
         return
     blobs = storage.get_many([request for plan in plans for request in plan])
     start = 0
-    for array, plan in zip(arrays, plans, strict=True):
+    for (array, _), plan in zip(wanted, plans, strict=True):
         array.accept_indexes(plan, blobs[start : start + len(plan)])
         start += len(plan)
 

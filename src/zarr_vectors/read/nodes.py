@@ -41,14 +41,23 @@ def find_nodes(storage: Storage, revision: Revision, level: str) -> tuple[dict[s
     if not storage.can_list:
         documents |= _read(storage, [path for path in hinted if path not in documents])
         return documents, None
-    folders = list(revision.node_folders(level))
-    keyed = revision.keyed_by_chunk
-    listings = storage.list_folders([*folders, f"{level}/{VERTICES}"] if keyed else folders)
-    keys = listings.pop().folders if keyed else None
-    found = [
-        f"{folder}/{name}" for folder, listing in zip(folders, listings, strict=True) for name in listing.folders
-    ]
-    documents |= _read(storage, [path for path in {*found, *hinted} if path not in documents])
+    keys = None
+    parents = {path.rpartition("/")[0] for path in hinted}
+    frontier = {level, *(f"{level}/{name}" for name in revision.node_folders()), *parents}
+    listed: set[str] = set()
+    found: set[str] = set(hinted)
+    while frontier:
+        folders = sorted(frontier)
+        keyed = revision.keyed_by_chunk and not listed
+        listings = storage.list_folders([*folders, f"{level}/{VERTICES}"] if keyed else folders)
+        keys = listings.pop().folders if keyed else keys
+        listed |= frontier
+        frontier = set()
+        for folder, listing in zip(folders, listings, strict=True):
+            below = {f"{folder}/{name}" for name in listing.folders}
+            found |= below
+            frontier |= {path for path in below if revision.holds_nodes(path[len(level) + 1 :])} - listed
+    documents |= _read(storage, found - set(documents))
     return documents, keys
 
 

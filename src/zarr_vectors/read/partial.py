@@ -48,7 +48,7 @@ def read_bins(
     coverage = bin_coverage(chunks, ranges, grid)
     if coverage.met.all():
         return None
-    fetch_indexes(level.storage, [fragment_array, *arrays], chunks)
+    fetch_indexes(level.storage, [(array, chunks) for array in (fragment_array, *arrays)])
     fragments = decode_fragments(fetch_cells(level.storage, [fragment_array], chunks)[0])
     totals = np.add.reduceat(fragments.counts, fragments.offsets[:-1]) if fragments.count else np.zeros(0, np.int64)
     if not has_bin_fragments(fragments, totals, grid).all():

@@ -19,6 +19,7 @@ from zarr_vectors.formats.dense_array import ZarrDense
 from zarr_vectors.formats.documents import parse_attribute
 from zarr_vectors.formats.layout import LevelArrays, ObjectIndex, RaggedArray
 from zarr_vectors.formats.v07.chunk_group import ChunkGroup
+from zarr_vectors.formats.v07.links import open_links
 from zarr_vectors.formats.v07.tables import BlobColumn, BlobLists
 from zarr_vectors.formats.vlen_array import VlenArray
 from zarr_vectors.model.attributes import AttributeSpec
@@ -72,6 +73,7 @@ def open_level(level: str, documents: Documents, keys: Sequence[str] | None, ndi
         object_attributes=_columns(level, OBJECT_ATTRIBUTES, documents),
         groups=_groups(level, documents),
         group_attributes=_columns(level, GROUP_ATTRIBUTES, documents),
+        links=open_links(level, documents, ndim),
     )
 
 

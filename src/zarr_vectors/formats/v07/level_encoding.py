@@ -30,6 +30,7 @@ from zarr_vectors.formats.objects import (
     group_payloads,
     manifest_payloads,
 )
+from zarr_vectors.formats.v07.link_encoding import cross_blobs, link_cells
 from zarr_vectors.formats.v07.tiny_array import encode_tiny
 from zarr_vectors.formats.vlen_array import encode_vlen
 from zarr_vectors.model.attributes import Column
@@ -65,6 +66,13 @@ class LevelEncoding:
         for payloads in _cell_payloads(cells):
             documents.append(self._group(payloads.path, payloads.document))
             yield self._cells(payloads)
+        for table in cells.links:
+            for payloads in link_cells(table):
+                documents.append(self._group(payloads.path, payloads.document))
+                yield self._cells(payloads)
+            for blob in cross_blobs(table):
+                documents.append(self._group(blob.path, blob.document))
+                yield iter(self._tiny(f"{blob.path}/data", blob.data))
         yield iter(self._tables(cells))
         families = {address.split("/")[1] for address, _ in documents if address.count("/") > 2}
         yield iter([*(self._group(family, {}) for family in sorted(families)), *documents])

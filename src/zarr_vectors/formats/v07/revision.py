@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Final
 
 from zarr_vectors.constants import (
+    CROSS_CHUNK_LINK_ATTRIBUTES,
+    CROSS_CHUNK_LINKS,
     FRAGMENT_ATTRIBUTES,
     GROUP_ATTRIBUTES,
-    GROUPS,
+    LINK_ATTRIBUTES,
+    LINKS,
     OBJECT_ATTRIBUTES,
     OBJECT_INDEX,
     VERTEX_ATTRIBUTES,
-    VERTEX_FRAGMENTS,
-    VERTICES,
 )
 from zarr_vectors.exceptions import ArgumentError
 from zarr_vectors.formats.documents import (
@@ -32,7 +34,20 @@ from zarr_vectors.storage.port import BlobParts
 from zarr_vectors.typing import Document
 
 
-_UNNAMED = (VERTICES, VERTEX_FRAGMENTS)
+_DEPTHS: Final[Mapping[str, int]] = {
+    VERTEX_ATTRIBUTES: 1,
+    FRAGMENT_ATTRIBUTES: 1,
+    OBJECT_ATTRIBUTES: 1,
+    GROUP_ATTRIBUTES: 1,
+    OBJECT_INDEX: 1,
+    LINKS: 1,
+    LINK_ATTRIBUTES: 2,
+    CROSS_CHUNK_LINKS: 1,
+    CROSS_CHUNK_LINK_ATTRIBUTES: 2,
+}
+"""How many levels of folders below each family are nodes; deeper ones belong to single chunks or tables."""
+
+_FAMILIES: Final = tuple(_DEPTHS)
 
 
 class Revision07:
@@ -45,14 +60,17 @@ class Revision07:
 
     def is_chunk_node(self, node: str) -> bool:
         """Return whether a node is the tiny array of one chunk, or of a table."""
-        parts = node.split("/")
-        depth = 2 if parts[0] in _UNNAMED else 3
-        return (len(parts) >= depth and parts[0] != OBJECT_INDEX) or parts[0] == GROUPS and len(parts) > 1
+        family, *rest = node.split("/")
+        return len(rest) > _DEPTHS.get(family, 0)
 
-    def node_folders(self, level: str) -> Mapping[str, int]:
-        """Return the folders below a level that hold nodes."""
-        families = (VERTEX_ATTRIBUTES, FRAGMENT_ATTRIBUTES, OBJECT_ATTRIBUTES, GROUP_ATTRIBUTES, OBJECT_INDEX)
-        return {level: 1} | {f"{level}/{family}": 1 for family in families}
+    def node_folders(self) -> Sequence[str]:
+        """Return folders that a level usually has, for a first listing."""
+        return _FAMILIES
+
+    def holds_nodes(self, path: str) -> bool:
+        """Return whether the children of a folder are nodes to be opened."""
+        family, *rest = path.split("/")
+        return len(rest) < _DEPTHS.get(family, 0)
 
     def root_attributes(self, root: RootMetadata, previous: Document | None) -> Document:
         """Return the attributes of the root."""

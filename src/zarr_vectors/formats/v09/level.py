@@ -20,6 +20,7 @@ from zarr_vectors.formats.documents import parse_attribute
 from zarr_vectors.formats.layout import LevelArrays, ObjectIndex
 from zarr_vectors.formats.dense_array import ZarrDense
 from zarr_vectors.formats.v09.grid_array import GridArray
+from zarr_vectors.formats.v09.links import open_links
 from zarr_vectors.formats.vlen_array import VlenArray
 from zarr_vectors.model.attributes import AttributeSpec
 from zarr_vectors.typing import Document
@@ -65,6 +66,7 @@ def open_level(level: str, documents: Documents) -> LevelArrays:
         object_attributes=_members(level, OBJECT_ATTRIBUTES, documents, ZarrDense),
         groups=VlenArray(groups_path, documents[groups_path]) if groups_path in documents else None,
         group_attributes=_members(level, GROUP_ATTRIBUTES, documents, ZarrDense),
+        links=open_links(level, documents),
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -29,6 +29,7 @@ from zarr_vectors.formats.objects import (
 )
 from zarr_vectors.formats.dense_array import encode_column, encode_values
 from zarr_vectors.formats.v09.grid_encoding import GridExtent, encode_grid
+from zarr_vectors.formats.v09.link_encoding import encode_links
 from zarr_vectors.formats.vlen_array import encode_vlen
 from zarr_vectors.model.attributes import Column
 from zarr_vectors.model.cells import Cells, ObjectTable
@@ -51,11 +52,14 @@ class LevelEncoding:
         Chunk grid of the level.
     options : LevelOptions
         Compression and shards.
+    scales : mapping of int to pair of (D,) int64
+        By level difference, the chunk shapes of this level and of the other over the root's.
     """
 
     level: str
     extent: GridExtent
     options: LevelOptions
+    scales: Mapping[int, tuple[IntArray, IntArray]]
 
     def encode(self, cells: Cells) -> Iterator[Objects]:
         """Yield the objects of the level in batches, each to be written before the next is asked for."""
@@ -64,6 +68,8 @@ class LevelEncoding:
             data, document = encode_grid(self.level, payloads, self.extent, self.options)
             documents.append(document)
             yield data
+        for table in cells.links:
+            yield from encode_links(self.level, table, self.scales[table.delta], self.extent, self.options)
         yield iter(self._dense(cells))
         yield iter([*self._groups_of_arrays(documents), *documents])
 

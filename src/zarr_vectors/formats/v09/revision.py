@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Final
 
 import numpy as np
 
 from zarr_vectors.constants import (
     FRAGMENT_ATTRIBUTES,
     GROUP_ATTRIBUTES,
+    LINK_ATTRIBUTES,
+    LINKS,
     OBJECT_ATTRIBUTES,
     OBJECT_INDEX,
     VERTEX_ATTRIBUTES,
@@ -32,6 +35,20 @@ from zarr_vectors.storage.port import BlobParts
 from zarr_vectors.typing import Document
 
 
+_DEPTHS: Final[Mapping[str, int]] = {
+    VERTEX_ATTRIBUTES: 1,
+    FRAGMENT_ATTRIBUTES: 1,
+    OBJECT_ATTRIBUTES: 1,
+    GROUP_ATTRIBUTES: 1,
+    OBJECT_INDEX: 1,
+    LINKS: 2,
+    LINK_ATTRIBUTES: 3,
+}
+"""How many levels of folders below each family are nodes."""
+
+_FAMILIES: Final = (*_DEPTHS, *(f"{LINKS}/{delta}" for delta in ("0", "+1", "-1")))
+
+
 class Revision09:
     """Revision 0.9, as the reference implementation 0.9.2 writes it."""
 
@@ -44,10 +61,14 @@ class Revision09:
         """Return False: chunks are cells, not nodes."""
         return False
 
-    def node_folders(self, level: str) -> Mapping[str, int]:
-        """Return the folders below a level that hold nodes."""
-        families = (VERTEX_ATTRIBUTES, FRAGMENT_ATTRIBUTES, OBJECT_ATTRIBUTES, GROUP_ATTRIBUTES, OBJECT_INDEX)
-        return {level: 1} | {f"{level}/{family}": 1 for family in families}
+    def node_folders(self) -> Sequence[str]:
+        """Return folders that a level usually has, for a first listing."""
+        return _FAMILIES
+
+    def holds_nodes(self, path: str) -> bool:
+        """Return whether the children of a folder are nodes to be opened."""
+        family, *rest = path.split("/")
+        return len(rest) < _DEPTHS.get(family, 0)
 
     def root_attributes(self, root: RootMetadata, previous: Document | None) -> Document:
         """Return the attributes of the root, with the ``ome`` block that 0.9.2 expects."""
@@ -72,7 +93,9 @@ class Revision09:
     ) -> Iterator[Iterator[tuple[str, BlobParts]]]:
         """Yield the objects of a level's arrays in batches."""
         extent = level_extent(cells, root, metadata)
-        return LevelEncoding(level, extent, options).encode(cells)
+        scales = {t.delta: (root.chunk_scale(metadata.level), root.chunk_scale(metadata.level + t.delta))
+                  for t in cells.links}
+        return LevelEncoding(level, extent, options, scales).encode(cells)
 
 
 def level_extent(cells: Cells, root: RootMetadata, metadata: LevelMetadata) -> GridExtent:

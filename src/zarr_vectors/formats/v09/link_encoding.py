@@ -1,0 +1,90 @@
+"""Links of a level → the grid arrays of revision 0.9."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+
+import numpy as np
+
+from zarr_vectors.constants import LINK_ATTRIBUTES, LINKS
+from zarr_vectors.encoding.links import encode_link_rows
+from zarr_vectors.formats.documents import attribute_document, group_document
+from zarr_vectors.formats.layout import CellPayloads, LevelOptions
+from zarr_vectors.formats.link_names import delta_name, ragged_cells
+from zarr_vectors.formats.v09.filing import file_links, format_offsets
+from zarr_vectors.formats.v09.grid_encoding import GridExtent, encode_grid
+from zarr_vectors.model.links import LinkCells, LinkTable
+from zarr_vectors.storage.port import BlobParts
+from zarr_vectors.typing import Document, IntArray
+
+Batch = Iterator[tuple[str, BlobParts]]
+
+
+def encode_links(
+    level: str, table: LinkTable, scales: tuple[IntArray, IntArray], extent: GridExtent, options: LevelOptions
+) -> Iterator[Batch]:
+    """Yield the objects of one family of links and its attributes in batches, metadata last."""
+    delta = delta_name(table.delta)
+    family = f"{LINKS}/{delta}"
+    documents: list[tuple[str, BlobParts]] = [_group(level, LINKS, {})]
+    physical = 0
+    for cells in file_links(table, *scales):
+        physical += len(cells.rows)
+        segment = format_offsets(cells.offsets)
+        data, document = encode_grid(level, _link_payloads(f"{family}/{segment}", table, cells), extent, options)
+        documents.append(document)
+        yield data
+        for name, column in table.attributes.items():
+            path = f"{LINK_ATTRIBUTES}/{name}/{delta}/{segment}"
+            described = attribute_document("link_attribute", name, column.spec)
+            described["row_shape"] = list(column.values.shape[1:])
+            rows = column.values[cells.records]
+            payloads = CellPayloads.of_rows(path, described, cells.chunks, rows, cells.row_offsets)
+            data, document = encode_grid(level, payloads, extent, options)
+            documents.append(document)
+            yield data
+    documents.append(_group(level, family, _family_document(table, physical)))
+    for name in table.attributes:
+        attributes = {"zv_array": "link_attribute_family", "name": name, "num_links": table.count}
+        documents += [
+            _group(level, LINK_ATTRIBUTES, {}),
+            _group(level, f"{LINK_ATTRIBUTES}/{name}", {}),
+            _group(level, f"{LINK_ATTRIBUTES}/{name}/{delta}", attributes),
+        ]
+    yield iter(documents)
+
+
+def _family_document(table: LinkTable, physical: int) -> Document:
+    return {
+        "zv_array": "links_family",
+        "level_delta": table.delta,
+        "link_width": table.width,
+        "directed": table.directed or table.delta != 0,
+        "store": table.store,
+        "sid_ndim": int(table.here.shape[1]),
+        "num_links": table.count,
+        "num_physical_records": physical,
+    }
+
+
+def _link_payloads(path: str, table: LinkTable, cells: LinkCells) -> CellPayloads:
+    width = table.width + (cells.codes is not None)
+    rows = encode_link_rows(np.ascontiguousarray(cells.rows, np.int64), cells.codes)
+    if table.delta == 0 and not np.any(cells.offsets):
+        buffer, offsets = rows, cells.row_offsets * (8 * width)
+    else:
+        buffer, offsets = ragged_cells(rows.view("<i8").reshape(-1, width), cells.row_offsets)
+    document = {
+        "zv_array": "links",
+        "dtype": "int64",
+        "offsets": [list(offset) for offset in cells.offsets],
+        "has_perm": cells.codes is not None,
+        "link_width": table.width,
+        "level_delta": table.delta,
+    }
+    return CellPayloads(path, document, cells.chunks, buffer, offsets, 8)
+
+
+def _group(level: str, path: str, attributes: Document) -> tuple[str, BlobParts]:
+    return f"{level}/{path}/zarr.json", json.dumps(group_document(attributes)).encode()

@@ -1,0 +1,82 @@
+"""Links as records of endpoints, each a chunk and a row in it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from zarr_vectors.model.attributes import Column
+from zarr_vectors.typing import IntArray
+
+
+@dataclass(frozen=True, slots=True)
+class LinkTable:
+    """The links of one family: those of a level whose endpoints lie ``delta`` levels apart.
+
+    Parameters
+    ----------
+    delta : int
+        Level of endpoints 1, 2, … minus the level of endpoint 0.
+    chunks : (M, L) int64
+        Chunk of every endpoint, as a row of ``here`` (endpoint 0, and all of them where delta is 0) or
+        ``there``.
+    rows : (M, L) int64
+        Row of every endpoint in its chunk.
+    here : (C, S) int64
+        Chunks of this level, in numeric order.
+    there : (T, S) int64
+        Chunks of the other level, in numeric order; the same as ``here`` where delta is 0.
+    directed : bool
+        Whether the order of the endpoints carries meaning.
+    store : {"canonical", "duplicate"}
+        Whether a link is filed once, or once under every chunk that it touches.
+    attributes : mapping of str to Column
+        One row per link.
+    """
+
+    delta: int
+    chunks: IntArray
+    rows: IntArray
+    here: IntArray
+    there: IntArray
+    directed: bool = False
+    store: str = "canonical"
+    attributes: Mapping[str, Column] = field(default_factory=dict)
+
+    @property
+    def count(self) -> int:
+        """Number of links."""
+        return len(self.rows)
+
+    @property
+    def width(self) -> int:
+        """Number of endpoints of a link."""
+        return int(self.rows.shape[1])
+
+
+@dataclass(frozen=True, slots=True)
+class LinkCells:
+    """Links of one family that are filed under one combination of chunk offsets (revision 0.9).
+
+    Parameters
+    ----------
+    offsets : tuple of tuple of int
+        Chunk of endpoints 1, 2, … minus that of the source, in the grid of the target level.
+    chunks : (C, S) int64
+        Source chunks, in numeric order.
+    row_offsets : (C + 1,) int64
+        Where the records of each chunk start.
+    rows : (m, L) int64
+        Rows of the endpoints in stored order, source first.
+    codes : (m,) int64, optional
+        Permutation codes, where the order of the endpoints was changed and matters.
+    records : (m,) int64
+        Which link of the table each record is (for attributes).
+    """
+
+    offsets: tuple[tuple[int, ...], ...]
+    chunks: IntArray
+    row_offsets: IntArray
+    rows: IntArray
+    codes: IntArray | None
+    records: IntArray
