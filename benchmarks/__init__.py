@@ -1,0 +1,1 @@
+"""Measures this package against a hand-written floor and the reference implementation, in one run."""
