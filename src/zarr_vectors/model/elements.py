@@ -127,6 +127,21 @@ def bounding_box(positions: FloatArray) -> tuple[AnyArray, AnyArray]:
     if len(positions) == 0:
         zeros = np.zeros(positions.shape[1])
         return zeros, zeros.copy()
-    low = np.array([positions[:, d].min() for d in range(positions.shape[1])], np.float64)
-    high = np.array([positions[:, d].max() for d in range(positions.shape[1])], np.float64)
-    return low, high
+    corners = []
+    for extreme in (np.minimum, np.maximum):
+        folded = _fold(positions, extreme)
+        corners.append(np.array([extreme.reduce(folded[:, d]) for d in range(folded.shape[1])], np.float64))
+    return corners[0], corners[1]
+
+
+_FOLD = 256
+
+
+def _fold(positions: FloatArray, extreme: np.ufunc) -> FloatArray:
+    """Reduce positions to fewer rows with the same extremes, by long contiguous rows where they are laid so."""
+    whole = len(positions) // _FOLD * _FOLD
+    if whole <= _FOLD or not positions.flags.c_contiguous:
+        return positions
+    ndim = positions.shape[1]
+    blocks = extreme.reduce(positions[:whole].reshape(-1, _FOLD * ndim), axis=0).reshape(_FOLD, ndim)
+    return np.concatenate([blocks, positions[whole:]])

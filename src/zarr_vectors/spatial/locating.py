@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from zarr_vectors.exceptions import ArgumentError
+from zarr_vectors.model.elements import bounding_box
 from zarr_vectors.model.grid import Grid
 from zarr_vectors.parallel import thread_map
 from zarr_vectors.typing import AnyArray, FloatArray, IntArray
@@ -136,11 +137,7 @@ class _AxisCode:
 
 def _bin_range(positions: FloatArray, grid: Grid) -> tuple[IntArray, IntArray]:
     """Return the lowest and highest bin of every axis; floor and division are monotonic."""
-    ndim = positions.shape[1]
-    corners = np.empty((2, ndim), np.float64)
-    for d in range(ndim):
-        corners[0, d] = positions[:, d].min()
-        corners[1, d] = positions[:, d].max()
+    corners = np.stack(bounding_box(positions))
     bins = np.floor(corners / np.array(grid.cell_shape))
     if np.abs(bins).max() >= 2**62:
         axis = int(np.abs(bins).max(axis=0).argmax())
