@@ -20,7 +20,14 @@ from zarr_vectors.model.attributes import AttributeSpec, Column
 from zarr_vectors.typing import AnyArray
 
 _RESERVED = frozenset(
-    ["con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("com", "lpt") for n in range(1, 10)), "zarr.json"]
+    [
+        "con",
+        "prn",
+        "aux",
+        "nul",
+        *(f"{port}{n}" for port in ("com", "lpt") for n in range(1, 10)),
+        "zarr.json",
+    ]
 )
 _MAX_NAME_BYTES = 200
 SpecLike = AttributeSpec | Mapping[str, Any] | None
@@ -47,7 +54,14 @@ def check_name(argument: str, name: Any) -> str:
 
 
 def make_column(
-    argument: str, name: str, values: Any, count: int, per: str, spec: SpecLike = None, *, dictionary: bool = True
+    argument: str,
+    name: str,
+    values: Any,
+    count: int,
+    per: str,
+    spec: SpecLike = None,
+    *,
+    dictionary: bool = True,
 ) -> Column:
     """Turn an array that a user gave into a stored column.
 
@@ -80,7 +94,9 @@ def make_column(
     if stored.ndim not in (1, 2):
         raise ShapeError(f"{argument}: {name!r} must have shape (n,) or (n, C), got {stored.shape}")
     if len(stored) != count:
-        raise ShapeError(f"{argument}: {name!r} has {len(stored)} rows, but there must be {count}, one per {per}")
+        raise ShapeError(
+            f"{argument}: {name!r} has {len(stored)} rows, but there must be {count}, one per {per}"
+        )
     return Column(stored, _described(argument, name, made, stored, spec))
 
 
@@ -95,7 +111,9 @@ def _stored(argument: str, name: str, values: Any, dictionary: bool) -> tuple[An
         try:
             return _categorical(values, dictionary)
         except (TypeError, ArgumentError) as error:
-            raise ArgumentError(f"{argument}: {name!r} (dtype {array.dtype}) cannot be stored: {error}") from error
+            raise ArgumentError(
+                f"{argument}: {name!r} (dtype {array.dtype}) cannot be stored: {error}"
+            ) from error
     if array.dtype.kind not in "biuf" or array.dtype.itemsize > 8:
         raise ArgumentError(
             f"{argument}: {name!r} has dtype {array.dtype}; expected numbers of at most 64 bits, booleans, strings, "
@@ -125,7 +143,9 @@ def _categorical(values: Any, dictionary: bool) -> tuple[AnyArray, AttributeSpec
     return text, AttributeSpec(dtype=text.dtype.str, encoding="fixed_length_utf32")
 
 
-def _described(argument: str, name: str, made: AttributeSpec, stored: AnyArray, given: SpecLike) -> AttributeSpec:
+def _described(
+    argument: str, name: str, made: AttributeSpec, stored: AnyArray, given: SpecLike
+) -> AttributeSpec:
     spec = given if isinstance(given, AttributeSpec) else AttributeSpec(**dict(given or {}))
     channels = spec.channel_names
     if stored.ndim == 1 and channels is not None:

@@ -20,16 +20,48 @@ MULTISCALES_KEY = "multiscales"
 MULTISCALE_TYPE = "zarr_vectors_multiscale"
 
 _ROOT_KEYS = frozenset(
-    "zv_version format_capabilities chunk_shape bounds geometry_types base_bin_shape links_convention "
-    "object_index_convention cross_chunk_strategy crs reduction_factor cross_level_depth cross_level_storage "
-    "attribute_specs".split()
+    [
+        "zv_version",
+        "format_capabilities",
+        "chunk_shape",
+        "bounds",
+        "geometry_types",
+        "base_bin_shape",
+        "links_convention",
+        "object_index_convention",
+        "cross_chunk_strategy",
+        "crs",
+        "reduction_factor",
+        "cross_level_depth",
+        "cross_level_storage",
+        "attribute_specs",
+    ]
 )
 _LEVEL_KEYS = frozenset(
-    "level vertex_count arrays_present bin_shape bin_ratio object_sparsity coarsening_method parent_level "
-    "chunk_shape preserves_object_ids inherited_num_objects shared_fragments fragments_tile chunk_dims "
-    "chunk_attribute_name chunk_attribute_values stale nodes".split()
+    [
+        "level",
+        "vertex_count",
+        "arrays_present",
+        "bin_shape",
+        "bin_ratio",
+        "object_sparsity",
+        "coarsening_method",
+        "parent_level",
+        "chunk_shape",
+        "preserves_object_ids",
+        "inherited_num_objects",
+        "shared_fragments",
+        "fragments_tile",
+        "chunk_dims",
+        "chunk_attribute_name",
+        "chunk_attribute_values",
+        "stale",
+        "nodes",
+    ]
 )
-_ENTRY_KEYS = frozenset("path level bin_ratio bin_shape object_sparsity chunk_scale coordinateTransformations".split())
+_ENTRY_KEYS = frozenset(
+    ["path", "level", "bin_ratio", "bin_shape", "object_sparsity", "chunk_scale", "coordinateTransformations"]
+)
 
 
 def group_document(attributes: Document) -> Document:
@@ -47,7 +79,9 @@ def parse_root(attributes: Document, where: str) -> RootMetadata:
     """
     block = attributes.get(ROOT_KEY)
     if not isinstance(block, dict):
-        raise MetadataError(f"{where}: no {ROOT_KEY!r} block in the root's attributes; is this a Zarr Vectors store?")
+        raise MetadataError(
+            f"{where}: no {ROOT_KEY!r} block in the root's attributes; is this a Zarr Vectors store?"
+        )
     try:
         return _parse_root(block, attributes)
     except ZarrVectorsError as error:
@@ -149,17 +183,21 @@ def _parse_entry(entry: Document, base_bin: tuple[float, ...]) -> LevelEntry:
 
 def _entry_document(entry: LevelEntry) -> Document:
     grown = {} if entry.chunk_scale is None else {"chunk_scale": list(entry.chunk_scale)}
-    return grown | {
-        "path": str(entry.level),
-        "level": entry.level,
-        "bin_ratio": [_whole(r) for r in entry.bin_ratio],
-        "bin_shape": list(entry.bin_shape),
-        "object_sparsity": entry.object_sparsity,
-        "coordinateTransformations": [
-            {"type": "scale", "scale": list(entry.scale)},
-            {"type": "translation", "translation": list(entry.translation)},
-        ],
-    } | entry.extra
+    return (
+        grown
+        | {
+            "path": str(entry.level),
+            "level": entry.level,
+            "bin_ratio": [_whole(r) for r in entry.bin_ratio],
+            "bin_shape": list(entry.bin_shape),
+            "object_sparsity": entry.object_sparsity,
+            "coordinateTransformations": [
+                {"type": "scale", "scale": list(entry.scale)},
+                {"type": "translation", "translation": list(entry.translation)},
+            ],
+        }
+        | entry.extra
+    )
 
 
 def parse_level(attributes: Document, level: int, where: str) -> LevelMetadata:
@@ -189,7 +227,9 @@ def parse_level(attributes: Document, level: int, where: str) -> LevelMetadata:
             chunk_dims=tuple(block["chunk_dims"]) if block.get("chunk_dims") else None,
             chunk_attribute_name=block.get("chunk_attribute_name"),
             chunk_attribute_values=(
-                tuple(block["chunk_attribute_values"]) if block.get("chunk_attribute_values") is not None else None
+                tuple(block["chunk_attribute_values"])
+                if block.get("chunk_attribute_values") is not None
+                else None
             ),
             stale=bool(block.get("stale", False)),
             nodes=tuple(str(name) for name in block.get("nodes") or ()),
@@ -265,7 +305,7 @@ def parse_attribute(document: Mapping[str, Any], where: str, *, dtype: str | Non
         parsed = np.dtype(name)
     except TypeError as error:
         raise MetadataError(f"{where}: dtype {name!r} is not a NumPy data type") from error
-    if parsed.hasobject or parsed.itemsize == 0 and parsed.kind != "U":
+    if parsed.hasobject or (parsed.itemsize == 0 and parsed.kind != "U"):
         raise MetadataError(f"{where}: dtype {name!r} cannot be stored")
     encoding = document.get("encoding")
     timed = encoding == "datetime64"
@@ -308,7 +348,9 @@ def _specs_document(specs: Mapping[tuple[str, str], AttributeSpec]) -> Document:
     document: Document = {}
     for (scope, name), spec in specs.items():
         entry = {"dtype": spec.dtype, "unit": spec.unit, "description": spec.description}
-        document.setdefault(scope, {})[name] = {key: value for key, value in entry.items() if value is not None}
+        document.setdefault(scope, {})[name] = {
+            key: value for key, value in entry.items() if value is not None
+        }
     return document
 
 

@@ -7,6 +7,7 @@ from typing import Protocol
 
 from zarr_vectors.formats.layout import LevelArrays, LevelOptions
 from zarr_vectors.model.cells import Cells
+from zarr_vectors.model.links import LinkTable
 from zarr_vectors.model.metadata import LevelMetadata, RootMetadata
 from zarr_vectors.storage.port import BlobParts
 from zarr_vectors.typing import Document
@@ -55,3 +56,13 @@ class Revision(Protocol):
         self, level: str, cells: Cells, root: RootMetadata, metadata: LevelMetadata, options: LevelOptions
     ) -> Iterator[Iterator[tuple[str, BlobParts]]]:
         """Yield the objects of a level's arrays in batches; each batch must be written before the next."""
+
+    def encode_links(
+        self,
+        level: str,
+        tables: Sequence[LinkTable],
+        arrays: LevelArrays,
+        root: RootMetadata,
+        options: LevelOptions,
+    ) -> Iterator[Iterator[tuple[str, BlobParts]]]:
+        """Yield the objects of link families of a level that exists, in batches as above."""

@@ -38,9 +38,13 @@ class VlenArray:
             self.count, self.rows_per_chunk = int(shape[0]), max(1, int(grid[0]))
             head = codecs[0]["name"]
         except (KeyError, TypeError, IndexError, ValueError) as error:
-            raise MetadataError(f"{path}: not an array of byte strings: {type(error).__name__}: {error}") from error
+            raise MetadataError(
+                f"{path}: not an array of byte strings: {type(error).__name__}: {error}"
+            ) from error
         if kind != "variable_length_bytes" or len(shape) != 1 or self.count < 0:
-            raise MetadataError(f"{path}: expected a 1-D array of variable_length_bytes, got {kind!r} {shape}")
+            raise MetadataError(
+                f"{path}: expected a 1-D array of variable_length_bytes, got {kind!r} {shape}"
+            )
         if head != "vlen-bytes":
             raise UnsupportedFeatureError(f"{path}: expected codec vlen-bytes, found {head!r}")
         self._pipeline = Pipeline.from_documents(codecs[1:])
@@ -93,12 +97,19 @@ class VlenArray:
         except ArrayError as error:
             raise ArrayError(f"{self.path}: chunk {number}: {error}") from error
         if len(offsets) - 1 < expected:
-            raise ArrayError(f"{self.path}: chunk {number} holds {len(offsets) - 1} entries, expected {expected}")
+            raise ArrayError(
+                f"{self.path}: chunk {number} holds {len(offsets) - 1} entries, expected {expected}"
+            )
         return buffer, offsets[: expected + 1]
 
 
 def encode_vlen(
-    path: str, buffer: ByteArray, offsets: IntArray, rows_per_chunk: int, codecs: Sequence[Document], document: Document
+    path: str,
+    buffer: ByteArray,
+    offsets: IntArray,
+    rows_per_chunk: int,
+    codecs: Sequence[Document],
+    document: Document,
 ) -> list[tuple[str, bytes]]:
     """Return the objects of a one-dimensional array of byte strings, its metadata last."""
     count = len(offsets) - 1

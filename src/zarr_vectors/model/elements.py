@@ -138,7 +138,7 @@ _FOLD = 256
 
 
 def _fold(positions: FloatArray, extreme: np.ufunc) -> FloatArray:
-    """Reduce positions to fewer rows with the same extremes, by long contiguous rows where they are laid so."""
+    """Reduce positions to fewer rows with the same extremes, by long rows where they are contiguous."""
     whole = len(positions) // _FOLD * _FOLD
     if whole <= _FOLD or not positions.flags.c_contiguous:
         return positions

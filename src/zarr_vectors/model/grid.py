@@ -105,7 +105,9 @@ class Grid:
 
 def _divides(chunk: float, width: float) -> bool:
     ratio = chunk / width
-    return ratio >= 1 - _DIVISIBILITY_TOLERANCE and abs(ratio - round(ratio)) <= _DIVISIBILITY_TOLERANCE * ratio
+    return (
+        ratio >= 1 - _DIVISIBILITY_TOLERANCE and abs(ratio - round(ratio)) <= _DIVISIBILITY_TOLERANCE * ratio
+    )
 
 
 def as_shape(name: str, value: float | Sequence[float] | None, ndim: int) -> tuple[float, ...] | None:
@@ -128,9 +130,9 @@ def as_shape(name: str, value: float | Sequence[float] | None, ndim: int) -> tup
     return tuple(float(n) for n in numbers)
 
 
-def grid_extent(bounds: tuple[Sequence[float], Sequence[float]], chunk_shape: Sequence[float]) -> tuple[
-    tuple[int, ...], tuple[int, ...]
-]:
+def grid_extent(
+    bounds: tuple[Sequence[float], Sequence[float]], chunk_shape: Sequence[float]
+) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """Return ``(origin, shape)`` of the chunk grid that covers the bounds.
 
     ``origin = floor(bounds_min / chunk_shape)`` and ``shape = floor(bounds_max / chunk_shape) - origin + 1``

@@ -1,1 +1,1 @@
-"""Coarse levels: strategies that coarsen one level, and the pyramid built of them."""
+"""Coarse levels: folds, aggregation, thinning of objects, links across levels."""

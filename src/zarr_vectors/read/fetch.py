@@ -187,7 +187,9 @@ def _check_sizes(cells: FetchedCells, sizes: IntArray, stride: int, expected: In
         raise _wrong_size(cells, row, memoryview(payload).nbytes, wanted, multiple=expected is None)
 
 
-def _wrong_size(cells: FetchedCells, row: int, found: int, wanted: int, *, multiple: bool = False) -> ArrayError:
+def _wrong_size(
+    cells: FetchedCells, row: int, found: int, wanted: int, *, multiple: bool = False
+) -> ArrayError:
     key = ".".join(map(str, cells.chunks[row].tolist()))
     needed = f"a multiple of {wanted}" if multiple else str(wanted)
     return ArrayError(f"{cells.array.path}: chunk {key} holds {found} bytes, expected {needed}")

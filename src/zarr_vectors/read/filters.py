@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from zarr_vectors.formats.columns import decode_column
 from zarr_vectors.exceptions import ArgumentError
+from zarr_vectors.formats.columns import decode_column
 from zarr_vectors.model.attributes import Column
 from zarr_vectors.typing import AnyArray, BoolArray
 
@@ -40,7 +40,9 @@ def meets(column: Column, condition: Any, name: str) -> BoolArray:
         When the condition does not fit the attribute.
     """
     if column.values.ndim != 1:
-        raise ArgumentError(f"attribute_filter: {name!r} has {column.values.shape[1]} channels; only scalars filter")
+        raise ArgumentError(
+            f"attribute_filter: {name!r} has {column.values.shape[1]} channels; only scalars filter"
+        )
     if column.spec.categories is not None:
         table = Column(np.arange(len(column.spec.categories)), column.spec)
         accepted = np.flatnonzero(_compare(decode_column(table), condition, name))

@@ -62,7 +62,9 @@ class LevelReader:
     def chunk_scale(self) -> IntArray:
         """The level's chunk shape over the root's, as whole numbers ``(D,)``."""
         own = self.metadata.chunk_shape or self.root.chunk_shape
-        return np.array([max(1, round(a / b)) for a, b in zip(own, self.root.chunk_shape, strict=True)], np.int64)
+        return np.array(
+            [max(1, round(a / b)) for a, b in zip(own, self.root.chunk_shape, strict=True)], np.int64
+        )
 
     def attribute(self, name: str) -> CellArray:
         """Return a vertex attribute's array.

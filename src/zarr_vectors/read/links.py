@@ -26,7 +26,9 @@ class _Part:
     attributes: dict[str, AnyArray]
 
 
-def read_links(level: LevelReader, other: LevelReader, delta: int, names: list[str] | None = None) -> LinkTable:
+def read_links(
+    level: LevelReader, other: LevelReader, delta: int, names: list[str] | None = None
+) -> LinkTable:
     """Read the links of one family.
 
     Parameters
@@ -73,9 +75,7 @@ def read_links(level: LevelReader, other: LevelReader, delta: int, names: list[s
     return LinkTable(delta, chunks, rows, level.chunks, other.chunks, family.directed, family.store, columns)
 
 
-def _array_parts(
-    level: LevelReader, other: LevelReader, family: LinkFamily, names: list[str]
-) -> list[_Part]:
+def _array_parts(level: LevelReader, other: LevelReader, family: LinkFamily, names: list[str]) -> list[_Part]:
     plans: list[tuple[CellArray, IntArray]] = []
     for array in family.arrays:
         chunks = level.chunks if array.cells.chunks is None else array.cells.chunks
@@ -92,7 +92,9 @@ def _array_parts(
 
 def _attribute(array: LinkArray, name: str) -> CellArray:
     if name not in array.attributes:
-        raise UnknownNameError(f"{array.cells.path} has no link attribute {name!r}; it has {sorted(array.attributes)}")
+        raise UnknownNameError(
+            f"{array.cells.path} has no link attribute {name!r}; it has {sorted(array.attributes)}"
+        )
     return array.attributes[name]
 
 
@@ -220,5 +222,3 @@ def row_numbers(table: LinkTable, here: IntArray, there: IntArray) -> IntArray:
             )
         numbers[:, e] = offsets[:-1][table.chunks[:, e]] + table.rows[:, e]
     return numbers
-
-

@@ -13,7 +13,9 @@ from zarr_vectors.storage.port import Range, Storage
 from zarr_vectors.typing import Document
 
 
-def find_nodes(storage: Storage, revision: Revision, level: str) -> tuple[dict[str, Document], list[str] | None]:
+def find_nodes(
+    storage: Storage, revision: Revision, level: str
+) -> tuple[dict[str, Document], list[str] | None]:
     """Return the ``zarr.json`` of every node of a level, and the names below its vertices.
 
     One round lists the level's folders while the documents that every level has are read; a second reads

@@ -50,7 +50,11 @@ def read_bins(
         return None
     fetch_indexes(level.storage, [(array, chunks) for array in (fragment_array, *arrays)])
     fragments = decode_fragments(fetch_cells(level.storage, [fragment_array], chunks)[0])
-    totals = np.add.reduceat(fragments.counts, fragments.offsets[:-1]) if fragments.count else np.zeros(0, np.int64)
+    totals = (
+        np.add.reduceat(fragments.counts, fragments.offsets[:-1])
+        if fragments.count
+        else np.zeros(0, np.int64)
+    )
     if not has_bin_fragments(fragments, totals, grid).all():
         return None
     runs = _Runs.of(fragments, coverage.met, coverage.inside)

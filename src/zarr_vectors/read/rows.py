@@ -71,7 +71,9 @@ def read_rows(level: LevelReader, query: Query) -> Rows:
         found = read_bins(level, query.box, chunk_rows, [level.arrays.vertices, *columns.values()])
         if found is not None:
             positions, *values = found
-            return _filtered(level, positions, dict(zip(columns, values, strict=True)), names, filters, chunk_rows)
+            return _filtered(
+                level, positions, dict(zip(columns, values, strict=True)), names, filters, chunk_rows
+            )
     loaded = _load(level, chunk_rows, columns, query)
     rows = _select(level, loaded, query, wanted_objects)
     if filters:
@@ -155,9 +157,7 @@ def _chunk_rows(level: LevelReader, query: Query, objects: IntArray | None) -> I
     return np.flatnonzero(needed)
 
 
-def _load(
-    level: LevelReader, chunk_rows: IntArray, columns: dict[str, CellArray], query: Query
-) -> _Loaded:
+def _load(level: LevelReader, chunk_rows: IntArray, columns: dict[str, CellArray], query: Query) -> _Loaded:
     """Fetch and decode the cells of some chunks."""
     chunks = level.chunks[chunk_rows]
     has_objects = level.arrays.object_index is not None
@@ -226,9 +226,7 @@ def _owners(
     return padded[rows], None
 
 
-def _select(
-    level: LevelReader, loaded: _Loaded, query: Query, objects: IntArray | None
-) -> IntArray | None:
+def _select(level: LevelReader, loaded: _Loaded, query: Query, objects: IntArray | None) -> IntArray | None:
     """Return the rows inside the box and of the objects asked for, ascending; None means all."""
     rows: IntArray | None = None
     if query.box is not None:
@@ -284,5 +282,3 @@ def _ids_of_rows(loaded: _Loaded) -> IntArray:
     ids = np.full(loaded.count, -1, np.int64)
     ids[rows] = np.repeat(owners, fragments.counts)
     return ids
-
-

@@ -238,7 +238,9 @@ def rows_inside(
     starts.append(row_offsets[:-1][other])
     lengths.append(counts[other])
     inside.append(np.zeros(int(other.sum()), bool))
-    return _tested_rows(box, positions, np.concatenate(starts), np.concatenate(lengths), np.concatenate(inside))
+    return _tested_rows(
+        box, positions, np.concatenate(starts), np.concatenate(lengths), np.concatenate(inside)
+    )
 
 
 def _tested_rows(

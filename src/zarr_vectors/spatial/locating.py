@@ -107,14 +107,28 @@ class _AxisCode:
 
     @classmethod
     def make(
-        cls, grid: Grid, axis: int, low: IntArray, high: IntArray, origin: IntArray, shape: IntArray, bins: bool
+        cls,
+        grid: Grid,
+        axis: int,
+        low: IntArray,
+        high: IntArray,
+        origin: IntArray,
+        shape: IntArray,
+        bins: bool,
     ) -> _AxisCode:
         per_chunk = grid.bins_per_chunk
         n_bins = grid.n_bins if bins else 1
         chunk_step = math.prod(int(s) for s in shape[axis + 1 :]) * n_bins
         bin_step = math.prod(per_chunk[axis + 1 :]) if bins else 0
         code = cls(
-            axis, grid.cell_shape[axis], int(low[axis]), None, per_chunk[axis], int(origin[axis]), chunk_step, bin_step
+            axis,
+            grid.cell_shape[axis],
+            int(low[axis]),
+            None,
+            per_chunk[axis],
+            int(origin[axis]),
+            chunk_step,
+            bin_step,
         )
         if high[axis] - low[axis] >= _MAX_TABLE:
             return code

@@ -12,9 +12,9 @@ from zarr_vectors.model.attributes import AttributeSpec, Column
 from zarr_vectors.model.cells import Cells, Fragments, Manifests, ObjectTable
 from zarr_vectors.model.elements import Elements
 from zarr_vectors.model.grid import Grid
+from zarr_vectors.ordering import offsets_of, stable_order
 from zarr_vectors.parallel import thread_map
 from zarr_vectors.spatial.locating import Located, locate
-from zarr_vectors.ordering import offsets_of, stable_order
 from zarr_vectors.typing import AnyArray, IntArray
 
 _DENSE_COUNTS = 1 << 20
@@ -92,9 +92,7 @@ def _by_objects(elements: Elements, grid: Grid) -> Cells:
     order = stable_order([chunk_key, owner])
     sorted_chunk, sorted_owner = chunk_key[order], owner[order]
     first = np.ones(len(order), bool)
-    np.logical_or(
-        sorted_chunk[1:] != sorted_chunk[:-1], sorted_owner[1:] != sorted_owner[:-1], out=first[1:]
-    )
+    np.logical_or(sorted_chunk[1:] != sorted_chunk[:-1], sorted_owner[1:] != sorted_owner[:-1], out=first[1:])
     starts = np.flatnonzero(first)
     counts = np.diff(np.append(starts, len(order)))
     numbers, first_fragment = np.unique(sorted_chunk[starts], return_index=True)

@@ -54,9 +54,13 @@ def append_options(
     )
     for argument, given, held in fixed:
         if given is not None and tuple(np.broadcast_to(given, len(root.axes)).tolist()) != held:
-            raise ArgumentError(f"{argument}: {given} given, but the store has {held}; appending cannot change it")
+            raise ArgumentError(
+                f"{argument}: {given} given, but the store has {held}; appending cannot change it"
+            )
     if positions.shape[1] != root.ndim:
-        raise ArgumentError(f"positions have {positions.shape[1]} columns, but the store has {root.ndim} axes")
+        raise ArgumentError(
+            f"positions have {positions.shape[1]} columns, but the store has {root.ndim} axes"
+        )
     kept = replace(
         said,
         chunk_shape=root.chunk_shape,
@@ -119,9 +123,13 @@ def _join(argument: str, name: str, old: Column, new: Column, dictionary: bool) 
         values = np.concatenate([old.values, new.values])
         return Column(values, replace(old.spec, dtype=values.dtype.str))
     if (old.spec.encoding, old.spec.time_unit) != (new.spec.encoding, new.spec.time_unit):
-        raise ArgumentError(f"{argument}: {name!r} is stored as {_kind(old.spec)}, given as {_kind(new.spec)}")
+        raise ArgumentError(
+            f"{argument}: {name!r} is stored as {_kind(old.spec)}, given as {_kind(new.spec)}"
+        )
     if not np.can_cast(new.values.dtype, old.values.dtype, "same_kind"):
-        raise ArgumentError(f"{argument}: {name!r} is {old.values.dtype} in the store, {new.values.dtype} given")
+        raise ArgumentError(
+            f"{argument}: {name!r} is {old.values.dtype} in the store, {new.values.dtype} given"
+        )
     cast = new.values.astype(old.values.dtype)
     if old.values.dtype.kind in "iu" and not np.array_equal(cast, new.values):
         raise ArgumentError(f"{argument}: {name!r} has values beyond the {old.values.dtype} of the store")
@@ -183,5 +191,3 @@ def _join_groups(old: Groups | None, new: Groups | None) -> Groups | None:
     rows = np.zeros(count, np.int64)
     rows[latest] = np.arange(len(latest))
     return Groups(pairs[1], offsets, {name: column.take(rows) for name, column in table.items()})
-
-

@@ -21,12 +21,12 @@ from zarr_vectors.model.axes import AxesLike, UnitsLike
 from zarr_vectors.model.cells import Cells
 from zarr_vectors.model.elements import Elements, Objects
 from zarr_vectors.read.objects import as_object_ids, objects_of_groups
+from zarr_vectors.read.opening import open_reader
 from zarr_vectors.read.query import Query, parse_chunks, parse_names
 from zarr_vectors.read.rows import read_rows
 from zarr_vectors.spatial.boxes import Box
 from zarr_vectors.spatial.partition import FragmentRule, partition
 from zarr_vectors.types.appending import append_elements, append_options, read_elements
-from zarr_vectors.types.opening import open_reader
 from zarr_vectors.types.positions import as_positions, cast_positions, stored_dtype, warn_of_rounding
 from zarr_vectors.types.results import Result
 from zarr_vectors.types.storing import (
@@ -247,15 +247,22 @@ def write_points(
     (1000, 8)
     """
     options = WriteOptions.parse(
-        format_version=format_version, compressor=compressor, shard_shape=shard_shape, mode=mode,
-        out_of_bounds=out_of_bounds, progress=progress,
+        format_version=format_version,
+        compressor=compressor,
+        shard_shape=shard_shape,
+        mode=mode,
+        out_of_bounds=out_of_bounds,
+        progress=progress,
     )
     said = StoreOptions(chunk_shape, bin_shape, bounds, axes, axis_units, coordinate_system, crs, metadata)
     given = as_positions("positions", positions)
     check_space(said, given.shape[1])
     columns = make_columns(
-        "attributes", only_one("attributes", attributes, "vertex_attributes", vertex_attributes), len(given),
-        "point", attribute_specs,
+        "attributes",
+        only_one("attributes", attributes, "vertex_attributes", vertex_attributes),
+        len(given),
+        "point",
+        attribute_specs,
     )
     objects = make_objects(object_ids, len(given), object_attributes, attribute_specs)
     table = make_groups(groups, group_attributes, None if objects is None else objects.ids, attribute_specs)
@@ -297,7 +304,11 @@ def _write_new(
     del elements
     cells = _with_fragment_columns(cells, fragment_attributes, specs)
     root = new_root(
-        space, cells, geometry_type=GEOMETRY_TYPE, links_convention=LINKS_SEQUENTIAL, shell=shell,
+        space,
+        cells,
+        geometry_type=GEOMETRY_TYPE,
+        links_convention=LINKS_SEQUENTIAL,
+        shell=shell,
         name=destination.storage.name,
     )
     store_elements(destination, root, cells, level_zero(space, cells), options, said.metadata)
@@ -443,6 +454,8 @@ def read_points(
         attributes={name: decode_column(column) for name, column in columns.items()},
         object_ids=rows.object_ids,
         level=level,
-        channel_names={n: c.spec.channel_names for n, c in columns.items() if c.spec.channel_names is not None},
+        channel_names={
+            n: c.spec.channel_names for n, c in columns.items() if c.spec.channel_names is not None
+        },
         axis_names=tuple(axis.name for axis in store.root.axes),
     )

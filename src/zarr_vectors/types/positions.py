@@ -48,7 +48,9 @@ def as_positions(argument: str, positions: Any, ndim: int | None = None) -> AnyA
     """
     array = np.asarray(positions)
     if array.ndim != 2 or array.shape[1] == 0:
-        raise ShapeError(f"{argument}: expected an (N, D) array with D of at least 1, got shape {array.shape}")
+        raise ShapeError(
+            f"{argument}: expected an (N, D) array with D of at least 1, got shape {array.shape}"
+        )
     if ndim is not None and array.shape[1] != ndim:
         raise ShapeError(f"{argument}: expected {ndim} columns, got shape {array.shape}")
     if array.dtype.kind not in "fiu":
@@ -94,7 +96,9 @@ def cast_positions(argument: str, positions: AnyArray, dtype: np.dtype[Any]) -> 
         with np.errstate(over="ignore", invalid="ignore"):
             moved = max(moved, float(np.abs(block.astype(np.float64) - cast.astype(np.float64)).max()))
         if positions.dtype.kind in "iu" and not _exact(block, cast):
-            row = start + int(np.flatnonzero((block.astype(np.longdouble) != cast.astype(np.longdouble)).any(1))[0])
+            row = start + int(
+                np.flatnonzero((block.astype(np.longdouble) != cast.astype(np.longdouble)).any(1))[0]
+            )
             raise ArgumentError(
                 f"{argument}: row {row} is {positions[row].tolist()}, which {dtype} cannot hold exactly; "
                 "pass dtype=np.float64 (exact up to 2**53) or scale the integers"

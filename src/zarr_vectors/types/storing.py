@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from zarr_vectors.constants import CAP_FRAGMENT_INDEX, CROSS_CHUNK_LINKED, OBJECTS_STANDARD
+from zarr_vectors.constants import CAP_FRAGMENT_INDEX, CROSS_CHUNK_LINKED, OBJECTS_STANDARD, SHELL_KEY
 from zarr_vectors.exceptions import ArgumentError, OutOfBoundsError
 from zarr_vectors.model.attributes import AttributeSpec, Column
 from zarr_vectors.model.axes import AxesLike, NgffAxis, UnitsLike, make_axes
@@ -44,7 +44,9 @@ class Destination:
     shell: bool
 
     @classmethod
-    def open(cls, path: Any, options: WriteOptions, backend: str | None, backend_kwargs: dict[str, Any]) -> Destination:
+    def open(
+        cls, path: Any, options: WriteOptions, backend: str | None, backend_kwargs: dict[str, Any]
+    ) -> Destination:
         """Look at the place that a user named.
 
         Raises
@@ -65,10 +67,6 @@ class Destination:
 def is_shell(store: StoreReader) -> bool:
     """Return whether a store is a warm shell: a single level without vertices, marked by its maker."""
     return bool(store.attributes.get(SHELL_KEY))
-
-
-SHELL_KEY = "zarr_vectors_shell"
-"""Root attribute of a store that was created and not yet written to."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +144,9 @@ def plan_space(options: StoreOptions, positions: FloatArray, shell: RootMetadata
     """
     ndim = positions.shape[1]
     if shell is not None and shell.ndim != ndim:
-        raise ArgumentError(f"positions have {ndim} columns, but the store was created with {shell.ndim} axes")
+        raise ArgumentError(
+            f"positions have {ndim} columns, but the store was created with {shell.ndim} axes"
+        )
     axes = make_axes(ndim, options.axes, options.axis_units)
     if shell is not None and options.axes is None:
         axes = make_axes(ndim, shell.axes, options.axis_units)
@@ -182,7 +182,9 @@ def parse_bounds(bounds: Any, ndim: int) -> Bounds | None:
     try:
         low, high = (np.asarray(corner, np.float64) for corner in bounds)
     except (TypeError, ValueError) as error:
-        raise ArgumentError(f"bounds: expected a pair (lower, upper) of {ndim} numbers, got {bounds!r}") from error
+        raise ArgumentError(
+            f"bounds: expected a pair (lower, upper) of {ndim} numbers, got {bounds!r}"
+        ) from error
     if low.shape != (ndim,) or high.shape != (ndim,):
         raise ArgumentError(
             f"bounds: expected a pair (lower, upper) of {ndim} numbers each, got shapes {low.shape} and {high.shape}"
@@ -260,12 +262,16 @@ def new_root(
     object_index_convention: str = OBJECTS_STANDARD,
 ) -> RootMetadata:
     """Return the root metadata of a store with level 0 only."""
-    base = {
-        "reduction_factor": shell.reduction_factor,
-        "cross_level_depth": shell.cross_level_depth,
-        "cross_level_storage": shell.cross_level_storage,
-        "extra": shell.extra,
-    } if shell is not None else {}
+    base = (
+        {
+            "reduction_factor": shell.reduction_factor,
+            "cross_level_depth": shell.cross_level_depth,
+            "cross_level_storage": shell.cross_level_storage,
+            "extra": shell.extra,
+        }
+        if shell is not None
+        else {}
+    )
     ones = tuple(1.0 for _ in space.axes)
     return RootMetadata(
         zv_version="",
@@ -309,7 +315,11 @@ def level_zero(space: Space, cells: Cells, **more: Any) -> LevelMetadata:
 
 
 def store_elements(
-    destination: Destination, root: RootMetadata, cells: Cells, level: LevelMetadata, options: WriteOptions,
+    destination: Destination,
+    root: RootMetadata,
+    cells: Cells,
+    level: LevelMetadata,
+    options: WriteOptions,
     metadata: Mapping[str, Any] | None,
 ) -> None:
     """Write a store of one level."""

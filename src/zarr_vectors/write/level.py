@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
+from zarr_vectors.constants import CROSS_CHUNK_LINKS, LINKS
 from zarr_vectors.formats.documents import group_document
 from zarr_vectors.formats.layout import LevelOptions
 from zarr_vectors.formats.revision import Revision
 from zarr_vectors.model.cells import Cells
+from zarr_vectors.model.links import LinkTable
 from zarr_vectors.model.metadata import LevelMetadata, RootMetadata
+from zarr_vectors.read.level import LevelReader
 from zarr_vectors.storage.port import BlobParts, Storage
 from zarr_vectors.typing import Document
 from zarr_vectors.write.options import Progress
@@ -84,3 +87,48 @@ def _noting_nodes(
             if not revision.is_chunk_node(node):
                 nodes.append(node)
         yield address, data
+
+
+def write_links(
+    storage: Storage,
+    revision: Revision,
+    root: RootMetadata,
+    level: LevelReader,
+    tables: Sequence[LinkTable],
+    options: LevelOptions,
+) -> LevelMetadata:
+    """Add families of links to a level that exists, and name them in its metadata.
+
+    Parameters
+    ----------
+    storage : Storage
+        Where the change is staged.
+    revision : Revision
+        Format revision.
+    root : RootMetadata
+        Metadata of the store, with every level that the links lead to.
+    level : LevelReader
+        The level.
+    tables : sequence of LinkTable
+        Its new families; one that it has under the same difference must have been removed.
+    options : LevelOptions
+        Compression and shards.
+    """
+    name = str(level.metadata.level)
+    nodes: list[str] = []
+    for batch in revision.encode_links(name, tables, level.arrays, root, options):
+        storage.put_many(_noting_nodes(batch, name, revision, nodes))
+    gone = {f"{family}/{t.delta:+d}" for t in tables for family in (LINKS, CROSS_CHUNK_LINKS)}
+    kept = [
+        node for node in level.metadata.nodes if not any(node == g or node.startswith(f"{g}/") for g in gone)
+    ]
+    written = replace(
+        level.metadata,
+        nodes=tuple(sorted({*kept, *nodes})) if kept else (),
+        arrays_present=tuple(
+            sorted({*level.metadata.arrays_present, *(node.split("/")[0] for node in nodes)})
+        ),
+    )
+    document = group_document(revision.level_attributes(written, level.attributes))
+    storage.put_many([(name + _METADATA, json.dumps(document).encode())])
+    return written

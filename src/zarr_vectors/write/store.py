@@ -36,7 +36,9 @@ def existing_store(storage: Storage) -> StoreReader | None:
     except StoreError as error:
         if is_unfinished(storage):
             return None
-        raise StoreError(f"{error}; only a Zarr Vectors store is ever replaced: choose another path") from error
+        raise StoreError(
+            f"{error}; only a Zarr Vectors store is ever replaced: choose another path"
+        ) from error
 
 
 def refuse_existing(storage: Storage) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,6 +36,7 @@ from zarr_vectors.formats.vlen_array import encode_vlen
 from zarr_vectors.model.attributes import Column
 from zarr_vectors.model.cells import Cells, ObjectTable
 from zarr_vectors.model.elements import Groups
+from zarr_vectors.model.links import LinkTable
 from zarr_vectors.parallel import split_evenly, thread_map, worker_count
 from zarr_vectors.storage.port import BlobParts
 from zarr_vectors.typing import Bytes, Document
@@ -66,16 +67,30 @@ class LevelEncoding:
         for payloads in _cell_payloads(cells):
             documents.append(self._group(payloads.path, payloads.document))
             yield self._cells(payloads)
-        for table in cells.links:
-            for payloads in link_cells(table):
-                documents.append(self._group(payloads.path, payloads.document))
-                yield self._cells(payloads)
-            for blob in cross_blobs(table):
-                documents.append(self._group(blob.path, blob.document))
-                yield iter(self._tiny(f"{blob.path}/data", blob.data))
+        yield from self.encode_links(cells.links)
         yield iter(self._tables(cells))
         families = {address.split("/")[1] for address, _ in documents if address.count("/") > 2}
         yield iter([*(self._group(family, {}) for family in sorted(families)), *documents])
+
+    def encode_links(self, tables: Sequence[LinkTable]) -> Iterator[Objects]:
+        """Yield the objects of link families: those inside chunks, those between chunks, then metadata."""
+        documents: dict[str, Document] = {}
+        for table in tables:
+            for payloads in link_cells(table):
+                documents[payloads.path] = payloads.document
+                yield self._cells(payloads)
+            for blob in cross_blobs(table):
+                documents[blob.path] = blob.document
+                yield iter(self._tiny(f"{blob.path}/data", blob.data))
+        above = {
+            "/".join(path.split("/")[:depth]) for path in documents for depth in range(1, path.count("/") + 1)
+        }
+        yield iter(
+            [
+                *(self._group(path, {}) for path in sorted(above)),
+                *(self._group(p, d) for p, d in documents.items()),
+            ]
+        )
 
     def _group(self, path: str, attributes: Document) -> tuple[str, BlobParts]:
         return f"{self.level}/{path}/zarr.json", json.dumps(group_document(attributes)).encode()

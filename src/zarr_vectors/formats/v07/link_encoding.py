@@ -18,7 +18,8 @@ from zarr_vectors.formats.layout import CellPayloads
 from zarr_vectors.formats.link_names import delta_name, ragged_cells
 from zarr_vectors.model.links import LinkTable
 from zarr_vectors.ordering import offsets_of, stable_order
-from zarr_vectors.typing import AnyArray, BoolArray, ByteArray, Document, IntArray
+from zarr_vectors.typing import AnyArray, BoolArray, ByteArray, Document
+
 
 @dataclass(frozen=True, slots=True)
 class Blob:
@@ -58,7 +59,9 @@ def link_cells(table: LinkTable) -> Iterator[CellPayloads]:
     if len(rows) and bool((source[1:] < source[:-1]).any()):
         rows = rows[stable_order([source.astype(np.uint32)])]
         source = table.chunks[rows, 0]
-    heads = np.flatnonzero(np.append(True, source[1:] != source[:-1])) if len(source) else np.zeros(0, np.int64)
+    heads = (
+        np.flatnonzero(np.append(True, source[1:] != source[:-1])) if len(source) else np.zeros(0, np.int64)
+    )
     chunks, offsets = table.here[source[heads]], offsets_of(np.diff(np.append(heads, len(source))))
     document = {
         "zv_array": "links",

@@ -29,10 +29,10 @@ from zarr_vectors.formats.layout import LevelArrays, LevelOptions
 from zarr_vectors.formats.v07.level import open_level
 from zarr_vectors.formats.v07.level_encoding import LevelEncoding
 from zarr_vectors.model.cells import Cells
+from zarr_vectors.model.links import LinkTable
 from zarr_vectors.model.metadata import LevelMetadata, RootMetadata
 from zarr_vectors.storage.port import BlobParts
 from zarr_vectors.typing import Document
-
 
 _DEPTHS: Final[Mapping[str, int]] = {
     VERTEX_ATTRIBUTES: 1,
@@ -102,3 +102,14 @@ class Revision07:
                 "pass shard_shape=None or a later format_version"
             )
         return LevelEncoding(level, options).encode(cells)
+
+    def encode_links(
+        self,
+        level: str,
+        tables: Sequence[LinkTable],
+        arrays: LevelArrays,
+        root: RootMetadata,
+        options: LevelOptions,
+    ) -> Iterator[Iterator[tuple[str, BlobParts]]]:
+        """Yield the objects of link families in batches."""
+        return LevelEncoding(level, options).encode_links(tables)

@@ -58,7 +58,9 @@ class GridArray:
 
     def _parse(self, document: Document) -> None:
         if document["data_type"] != "variable_length_bytes":
-            raise MetadataError(f"{self.path}: data type must be variable_length_bytes, got {document['data_type']!r}")
+            raise MetadataError(
+                f"{self.path}: data type must be variable_length_bytes, got {document['data_type']!r}"
+            )
         self.shape = tuple(int(s) for s in document["shape"])
         self.origin = np.array(self.document.get("chunk_grid_origin") or [0] * len(self.shape), np.int64)
         if self.origin.shape != (len(self.shape),):
@@ -68,12 +70,18 @@ class GridArray:
         self.shard_shape: tuple[int, ...] | None = None
         if codecs[0]["name"] == "sharding_indexed":
             if len(codecs) != 1:
-                raise UnsupportedFeatureError(f"{self.path}: codecs around sharding_indexed are not supported")
+                raise UnsupportedFeatureError(
+                    f"{self.path}: codecs around sharding_indexed are not supported"
+                )
             codecs = self._parse_shard(codecs[0]["configuration"], outer)
         elif any(s != 1 for s in outer):
-            raise UnsupportedFeatureError(f"{self.path}: chunks of {outer} cells are not supported without shards")
+            raise UnsupportedFeatureError(
+                f"{self.path}: chunks of {outer} cells are not supported without shards"
+            )
         if codecs[0]["name"] != "vlen-bytes":
-            raise UnsupportedFeatureError(f"{self.path}: expected codec vlen-bytes, found {codecs[0]['name']!r}")
+            raise UnsupportedFeatureError(
+                f"{self.path}: expected codec vlen-bytes, found {codecs[0]['name']!r}"
+            )
         self.pipeline = Pipeline.from_documents(codecs[1:])
         self.compressed = len(codecs) > 1
         separator = document.get("chunk_key_encoding", {}).get("configuration", {}).get("separator", "/")
@@ -85,7 +93,9 @@ class GridArray:
 
     def _parse_shard(self, configuration: Document, outer: tuple[int, ...]) -> list[Document]:
         if any(s != 1 for s in configuration["chunk_shape"]):
-            raise UnsupportedFeatureError(f"{self.path}: inner chunks of more than one cell are not supported")
+            raise UnsupportedFeatureError(
+                f"{self.path}: inner chunks of more than one cell are not supported"
+            )
         if configuration.get("index_location", "end") != "end":
             raise UnsupportedFeatureError(f"{self.path}: a shard index at the start is not supported")
         self.shard_shape = outer

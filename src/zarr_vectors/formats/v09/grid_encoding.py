@@ -54,11 +54,15 @@ def choose_shard_shape(option: Any, extent: GridExtent, payload_bytes: int) -> t
         return None
     if isinstance(option, str):
         if option != "auto":
-            raise ArgumentError(f"shard_shape: expected 'auto', None, a number or one per axis, got {option!r}")
+            raise ArgumentError(
+                f"shard_shape: expected 'auto', None, a number or one per axis, got {option!r}"
+            )
         return _shards_of_size(extent.shape, payload_bytes)
     numbers = (option,) * len(extent.shape) if np.ndim(option) == 0 else tuple(option)
     if len(numbers) != len(extent.shape) or any(int(n) != n or n < 1 for n in numbers):
-        raise ArgumentError(f"shard_shape: expected {len(extent.shape)} whole numbers of chunks, got {option!r}")
+        raise ArgumentError(
+            f"shard_shape: expected {len(extent.shape)} whole numbers of chunks, got {option!r}"
+        )
     return tuple(int(n) for n in numbers)
 
 

@@ -16,9 +16,9 @@ from zarr_vectors.constants import (
     VERTICES,
 )
 from zarr_vectors.exceptions import ArrayError, MetadataError
+from zarr_vectors.formats.dense_array import ZarrDense
 from zarr_vectors.formats.documents import parse_attribute
 from zarr_vectors.formats.layout import LevelArrays, ObjectIndex
-from zarr_vectors.formats.dense_array import ZarrDense
 from zarr_vectors.formats.v09.grid_array import GridArray
 from zarr_vectors.formats.v09.links import open_links
 from zarr_vectors.formats.vlen_array import VlenArray
@@ -51,8 +51,11 @@ def open_level(level: str, documents: Documents) -> LevelArrays:
         raise ArrayError(f"{vertices_path}: the level has no vertices array")
     vertices_document = documents[vertices_path]
     vertices = GridArray(
-        vertices_path, vertices_document, parse_vertices(vertices_path, vertices_document.get("attributes") or {},
-                                                         len(vertices_document.get("shape", ())))
+        vertices_path,
+        vertices_document,
+        parse_vertices(
+            vertices_path, vertices_document.get("attributes") or {}, len(vertices_document.get("shape", ()))
+        ),
     )
     fragments_path = f"{level}/{VERTEX_FRAGMENTS}"
     fragments = documents.get(fragments_path)

@@ -19,6 +19,7 @@ from zarr_vectors.constants import (
     VERTICES,
 )
 from zarr_vectors.encoding.compression import resolve_compressor
+from zarr_vectors.formats.dense_array import encode_column, encode_values
 from zarr_vectors.formats.documents import attribute_document, group_document
 from zarr_vectors.formats.layout import CellPayloads, LevelOptions
 from zarr_vectors.formats.objects import (
@@ -27,7 +28,6 @@ from zarr_vectors.formats.objects import (
     group_payloads,
     manifest_payloads,
 )
-from zarr_vectors.formats.dense_array import encode_column, encode_values
 from zarr_vectors.formats.v09.grid_encoding import GridExtent, encode_grid
 from zarr_vectors.formats.v09.link_encoding import encode_links
 from zarr_vectors.formats.vlen_array import encode_vlen
@@ -76,7 +76,9 @@ class LevelEncoding:
     def _groups_of_arrays(self, documents: list[tuple[str, bytes]]) -> list[tuple[str, bytes]]:
         """Return the metadata of the groups between the level and its arrays."""
         families = {address.split("/")[1] for address, _ in documents if address.count("/") > 2}
-        return [(f"{self.level}/{family}/zarr.json", _json(group_document({}))) for family in sorted(families)]
+        return [
+            (f"{self.level}/{family}/zarr.json", _json(group_document({}))) for family in sorted(families)
+        ]
 
     def _dense(self, cells: Cells) -> list[tuple[str, BlobParts]]:
         objects: list[tuple[str, BlobParts]] = []
@@ -91,7 +93,9 @@ class LevelEncoding:
     def _columns(self, family: str, kind: str, columns: dict[str, Column]) -> list[tuple[str, BlobParts]]:
         if not columns:
             return []
-        objects: list[tuple[str, BlobParts]] = [(f"{self.level}/{family}/zarr.json", _json(group_document({})))]
+        objects: list[tuple[str, BlobParts]] = [
+            (f"{self.level}/{family}/zarr.json", _json(group_document({})))
+        ]
         for name, column in columns.items():
             objects += encode_column(f"{self.level}/{family}/{name}", kind, name, column, self.options)
         return objects
@@ -120,7 +124,12 @@ class LevelEncoding:
         document = {"zv_array": "groups", "num_groups": groups.count}
         return [
             *encode_vlen(
-                f"{self.level}/{GROUPS}", buffer, offsets, max(1, groups.count), self._small_codecs(), document
+                f"{self.level}/{GROUPS}",
+                buffer,
+                offsets,
+                max(1, groups.count),
+                self._small_codecs(),
+                document,
             )
         ]
 
@@ -144,7 +153,9 @@ def cell_payloads(cells: Cells) -> Iterator[CellPayloads]:
     for name, column in cells.attributes.items():
         yield _rows(VERTEX_ATTRIBUTES, "attribute", name, column, cells.chunks, cells.row_offsets)
     for name, column in cells.fragment_attributes.items():
-        yield _rows(FRAGMENT_ATTRIBUTES, "fragment_attribute", name, column, cells.chunks, cells.fragments.offsets)
+        yield _rows(
+            FRAGMENT_ATTRIBUTES, "fragment_attribute", name, column, cells.chunks, cells.fragments.offsets
+        )
 
 
 def _rows(

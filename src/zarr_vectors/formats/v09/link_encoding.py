@@ -32,7 +32,9 @@ def encode_links(
     for cells in file_links(table, *scales):
         physical += len(cells.rows)
         segment = format_offsets(cells.offsets)
-        data, document = encode_grid(level, _link_payloads(f"{family}/{segment}", table, cells), extent, options)
+        data, document = encode_grid(
+            level, _link_payloads(f"{family}/{segment}", table, cells), extent, options
+        )
         documents.append(document)
         yield data
         for name, column in table.attributes.items():

@@ -25,15 +25,17 @@ from zarr_vectors.formats.documents import (
     root_block,
 )
 from zarr_vectors.formats.layout import LevelArrays, LevelOptions
+from zarr_vectors.formats.v09.grid_array import GridArray
 from zarr_vectors.formats.v09.grid_encoding import GridExtent
 from zarr_vectors.formats.v09.level import open_level
 from zarr_vectors.formats.v09.level_encoding import LevelEncoding
+from zarr_vectors.formats.v09.link_encoding import encode_links
 from zarr_vectors.model.cells import Cells
 from zarr_vectors.model.grid import grid_extent
+from zarr_vectors.model.links import LinkTable
 from zarr_vectors.model.metadata import LevelMetadata, RootMetadata
 from zarr_vectors.storage.port import BlobParts
-from zarr_vectors.typing import Document
-
+from zarr_vectors.typing import Document, IntArray
 
 _DEPTHS: Final[Mapping[str, int]] = {
     VERTEX_ATTRIBUTES: 1,
@@ -93,9 +95,30 @@ class Revision09:
     ) -> Iterator[Iterator[tuple[str, BlobParts]]]:
         """Yield the objects of a level's arrays in batches."""
         extent = level_extent(cells, root, metadata)
-        scales = {t.delta: (root.chunk_scale(metadata.level), root.chunk_scale(metadata.level + t.delta))
-                  for t in cells.links}
-        return LevelEncoding(level, extent, options, scales).encode(cells)
+        return LevelEncoding(level, extent, options, _scales(root, metadata.level, cells.links)).encode(cells)
+
+    def encode_links(
+        self,
+        level: str,
+        tables: Sequence[LinkTable],
+        arrays: LevelArrays,
+        root: RootMetadata,
+        options: LevelOptions,
+    ) -> Iterator[Iterator[tuple[str, BlobParts]]]:
+        """Yield the objects of link families, on the grid of the level's vertices."""
+        vertices = arrays.vertices
+        assert isinstance(vertices, GridArray)
+        extent = GridExtent(tuple(int(o) for o in vertices.origin), vertices.shape)
+        scales = _scales(root, int(level), tables)
+        for table in tables:
+            yield from encode_links(level, table, scales[table.delta], extent, options)
+
+
+def _scales(
+    root: RootMetadata, level: int, tables: Sequence[LinkTable]
+) -> dict[int, tuple[IntArray, IntArray]]:
+    """Return the chunk scales of a level and of the levels that links lead to, by level difference."""
+    return {t.delta: (root.chunk_scale(level), root.chunk_scale(level + t.delta)) for t in tables}
 
 
 def level_extent(cells: Cells, root: RootMetadata, metadata: LevelMetadata) -> GridExtent:

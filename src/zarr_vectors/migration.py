@@ -1,0 +1,230 @@
+"""Migration: read a store with one revision of the format and write it with another, verified."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from zarr_vectors.exceptions import StoreError, StoreExistsError
+from zarr_vectors.formats.detection import revision_named
+from zarr_vectors.model.attributes import Column
+from zarr_vectors.model.cells import Cells
+from zarr_vectors.model.links import LinkTable
+from zarr_vectors.read.cells import read_cells
+from zarr_vectors.read.opening import open_reader
+from zarr_vectors.read.store import StoreReader
+from zarr_vectors.storage.port import INTERNAL_PREFIX, Range, Storage
+from zarr_vectors.storage.replace import begin_replacement
+from zarr_vectors.storage.resolve import resolve_storage
+from zarr_vectors.typing import AnyArray
+from zarr_vectors.write.level import write_level
+from zarr_vectors.write.options import Progress, WriteOptions
+from zarr_vectors.write.store import existing_store, write_root
+
+_COPIED_AT_ONCE = 64
+
+
+@dataclass(frozen=True, slots=True)
+class MigrationSummary:
+    """What ``migrate`` did.
+
+    Attributes
+    ----------
+    source_version, target_version : str
+        Names of the two revisions.
+    levels : tuple of int
+        Levels that were written.
+    vertex_count : int
+        Vertices of all levels together.
+    verified : bool
+        Whether everything was read back and compared.
+    """
+
+    source_version: str
+    target_version: str
+    levels: tuple[int, ...]
+    vertex_count: int
+    verified: bool
+
+
+def migrate(
+    source: Any,
+    target: Any,
+    *,
+    format_version: str = "0.9",
+    compressor: Any = "auto",
+    shard_shape: Any = "auto",
+    overwrite: bool = False,
+    verify: bool = True,
+    progress: Progress | None = None,
+    backend: str | None = None,
+    **backend_kwargs: Any,
+) -> MigrationSummary:
+    """Convert a store to another revision of the format, without loss.
+
+    Parameters
+    ----------
+    source : str, path, zarr Store or Group
+        The store to read.
+    target : str, path or zarr Store
+        Where to write. The source itself may be named together with ``overwrite=True``: the new store is then
+        written beside the old one and takes its place when it is complete.
+    format_version : {"0.9", "0.7"}
+        Revision to write.
+    compressor, shard_shape
+        As in ``write_points``.
+    overwrite : bool
+        Whether a store at the target may be replaced.
+    verify : bool
+        Whether what was written is read back and compared before the target takes its place.
+    progress : callable, optional
+        Called with ``(done, total)`` levels.
+    backend : str, optional
+        Storage library, for source and target alike.
+    **backend_kwargs
+        Options of the object store.
+
+    Raises
+    ------
+    StoreExistsError
+        When a store is at the target and ``overwrite`` is not set.
+    StoreError
+        When what was written does not read back the same; the target is then as it was.
+    """
+    options = WriteOptions.parse(
+        format_version=format_version, compressor=compressor, shard_shape=shard_shape, progress=progress
+    )
+    store = open_reader(source, backend, **backend_kwargs)
+    storage = resolve_storage(target, mode="w", backend=backend, **backend_kwargs)  # type: ignore[arg-type]
+    if existing_store(storage) is not None and not overwrite:
+        raise StoreExistsError(f"{storage.url}: a store is there already; pass overwrite=True to replace it")
+    revision = revision_named(format_version)
+    numbers = store.level_numbers()
+    total = len(numbers) * (2 if verify else 1)
+    vertices = 0
+    with begin_replacement(storage) as replacement:
+        root = replace(store.root, zv_version=revision.stamp)
+        for done, (number, cells) in enumerate(_levels(store, numbers), start=1):
+            metadata = store.level(number).metadata
+            attributes = store.level(number).attributes
+            write_level(replacement.staging, revision, root, metadata, cells, options.layout, previous=dict(attributes))
+            vertices += cells.count
+            if progress is not None:
+                progress(done, total)
+        _copy_other_groups(store.storage, replacement.staging, numbers)
+        write_root(replacement.staging, revision, root, store.attributes)
+        if verify:
+            _verify(store, StoreReader.open(replacement.staging), numbers, progress, total)
+    return MigrationSummary(store.revision.name, revision.name, tuple(numbers), vertices, verify)
+
+
+def _levels(store: StoreReader, numbers: list[int]) -> Iterator[tuple[int, Cells]]:
+    for number in numbers:
+        level = store.level(number)
+        reached = {number + delta for delta in level.arrays.links} & set(numbers)
+        yield number, read_cells(level, {other: store.level(other) for other in reached})
+
+
+def _copy_other_groups(source: Storage, target: Storage, numbers: list[int]) -> None:
+    """Copy what is not a level byte for byte: parametric objects are alike in all revisions."""
+    if not source.can_list:
+        return
+    levels = {str(number) for number in numbers}
+    for folder in source.list_folders([""])[0].folders:
+        if folder in levels or folder.startswith(INTERNAL_PREFIX):
+            continue
+        addresses = source.list_all(folder)
+        for start in range(0, len(addresses), _COPIED_AT_ONCE):
+            part = addresses[start : start + _COPIED_AT_ONCE]
+            blobs = source.get_many([Range(address) for address in part])
+            target.put_many((a, b) for a, b in zip(part, blobs, strict=True) if b is not None)
+
+
+def _verify(
+    source: StoreReader, target: StoreReader, numbers: list[int], progress: Progress | None, total: int
+) -> None:
+    """Read both stores level by level and compare them.
+
+    Raises
+    ------
+    StoreError
+        Naming the level and what differs.
+    """
+    pairs = zip(_levels(source, numbers), _levels(target, numbers), strict=True)
+    for done, ((number, before), (_, after)) in enumerate(pairs, start=len(numbers) + 1):
+        different = differences(before, after)
+        if different:
+            raise StoreError(
+                f"{target.storage.url}: level {number} does not read back as it was written: "
+                f"{', '.join(different)} differ; the store was not put in place"
+            )
+        if progress is not None:
+            progress(done, total)
+
+
+def differences(before: Cells, after: Cells) -> list[str]:
+    """Return the names of what differs between two readings of a level."""
+    pairs: list[tuple[str, AnyArray, AnyArray]] = [
+        ("chunks", before.chunks, after.chunks),
+        ("rows of chunks", before.row_offsets, after.row_offsets),
+        ("positions", before.positions, after.positions),
+        ("fragments of chunks", before.fragments.offsets, after.fragments.offsets),
+        ("fragment starts", before.fragments.starts, after.fragments.starts),
+        ("fragment counts", before.fragments.counts, after.fragments.counts),
+    ]
+    different = [name for name, a, b in pairs if not _same(a, b)]
+    different += _columns_differ("attribute", before.attributes, after.attributes)
+    different += _columns_differ("fragment attribute", before.fragment_attributes, after.fragment_attributes)
+    if (before.objects is None) != (after.objects is None) or (before.groups is None) != (after.groups is None):
+        different.append("objects or groups")
+    if before.objects is not None and after.objects is not None:
+        different += [] if _same(before.objects.ids, after.objects.ids) else ["object ids"]
+        different += _columns_differ("object attribute", before.objects.attributes, after.objects.attributes)
+        one, other = before.objects.manifests, after.objects.manifests
+        if one is not None and other is not None:
+            parts = ((one.offsets, other.offsets), (one.chunks, other.chunks), (one.fragments, other.fragments))
+            different += [] if all(_same(a, b) for a, b in parts) else ["manifests"]
+    if before.groups is not None and after.groups is not None:
+        members = _same(before.groups.members, after.groups.members)
+        different += [] if members and _same(before.groups.offsets, after.groups.offsets) else ["groups"]
+        different += _columns_differ("group attribute", before.groups.attributes, after.groups.attributes)
+    kept = {table.delta: table for table in after.links if table.count}
+    for table in before.links:
+        if table.count and (table.delta not in kept or not _same_links(table, kept[table.delta])):
+            different.append(f"links {table.delta:+d}")
+    return different
+
+
+def _columns_differ(kind: str, before: Mapping[str, Column], after: Mapping[str, Column]) -> list[str]:
+    if set(before) != set(after):
+        return [f"the set of {kind}s"]
+    return [
+        f"{kind} {name!r}"
+        for name, column in before.items()
+        if not _same(column.values, after[name].values) or column.spec.categories != after[name].spec.categories
+    ]
+
+
+def _same(a: AnyArray, b: AnyArray) -> bool:
+    return a.shape == b.shape and a.dtype == b.dtype and a.tobytes() == b.tobytes()
+
+
+def _same_links(before: LinkTable, after: LinkTable) -> bool:
+    """Compare links as multisets: revisions keep them in different order."""
+    return _same(_sorted_links(before), _sorted_links(after))
+
+
+def _sorted_links(table: LinkTable) -> AnyArray:
+    endpoints = np.concatenate([table.chunks, table.rows], axis=1).astype(np.int64)
+    columns = [
+        np.unique(column.values, axis=0, return_inverse=True)[1].reshape(-1, 1)
+        for _, column in sorted(table.attributes.items())
+    ]
+    everything = np.concatenate([endpoints, *columns], axis=1)
+    return everything[np.lexsort(everything.T[::-1])]
+
+
+__all__ = ["MigrationSummary", "differences", "migrate"]

@@ -1,0 +1,181 @@
+"""Making all coarse levels of a store in memory: metavertices, their cells, and the links between levels."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from zarr_vectors.constants import LINKS_SEQUENTIAL
+from zarr_vectors.exceptions import ArgumentError, UnsupportedFeatureError
+from zarr_vectors.model.attributes import AttributeSpec, Column
+from zarr_vectors.model.cells import Cells
+from zarr_vectors.model.links import LinkTable
+from zarr_vectors.multiresolution.cross_level import Placed, link_levels
+from zarr_vectors.multiresolution.plan import CrossLevel, LevelPlan
+from zarr_vectors.multiresolution.points import Coarsened, Recipe, coarsen_points
+from zarr_vectors.multiresolution.sparsity import parse_strategy, rank_objects
+from zarr_vectors.read.cells import read_chunks
+from zarr_vectors.read.level import LevelReader
+from zarr_vectors.read.objects import fragment_owners, read_columns, read_groups, read_object_ids
+from zarr_vectors.read.store import StoreReader
+from zarr_vectors.spatial.partition import FragmentRule, partition
+from zarr_vectors.typing import BoolArray, FloatArray, IntArray
+
+_ROW = "\x00row"
+
+
+@dataclass(frozen=True, slots=True)
+class Built:
+    """Coarse levels, ready to be written.
+
+    Parameters
+    ----------
+    cells : list of Cells
+        One per plan.
+    links : list of (level, LinkTable)
+        Links across levels, each with the level that stores it.
+    aggregation : dict
+        How every attribute was aggregated.
+    """
+
+    cells: list[Cells]
+    links: list[tuple[int, LinkTable]]
+    aggregation: Mapping[str, str]
+
+
+Coarsener = Callable[[LevelReader, Recipe], Coarsened]
+
+COARSENERS: Mapping[tuple[str | None, bool], Coarsener] = {
+    (LINKS_SEQUENTIAL, False): coarsen_points,
+}
+"""How levels are coarsened, by links convention and by whether fragments are ordered paths."""
+
+
+def build_levels(
+    store: StoreReader,
+    plans: Sequence[LevelPlan],
+    modes: Mapping[str, str],
+    counted: Sequence[str],
+    cross: CrossLevel,
+    strategy: str,
+    seed: int | None,
+) -> Built:
+    """Make the coarse levels of a store.
+
+    Raises
+    ------
+    ArgumentError
+        When objects are to be thinned where there are none, or the strategy cannot be used.
+    UnsupportedFeatureError
+        When the geometry has no way to be coarsened yet.
+    """
+    level = store.level(0)
+    coarsener = COARSENERS.get((store.root.links_convention, _ordered(store)))
+    if coarsener is None:
+        raise UnsupportedFeatureError(
+            f"{store.storage.url}: coarsening {', '.join(store.root.geometry_types)} is not supported"
+        )
+    ids = read_object_ids(level)
+    attributes = read_columns(level, dict(level.arrays.object_attributes), None)
+    kept = _kept(level, plans, ids, attributes, strategy, seed)
+    recipe = Recipe(plans, modes, counted, ids, kept, cross.reach)
+    coarsened = coarsener(level, recipe)
+    groups = read_groups(level)
+    cells: list[Cells] = []
+    places: dict[int, Placed] = {}
+    chunks = {0: level.chunks}
+    if cross.reach:
+        places[0] = _joined_places(coarsened)
+    rule = FragmentRule.BINS if ids is None else FragmentRule.OBJECTS
+    for plan, coarse in zip(plans, coarsened.levels, strict=True):
+        elements = coarse.elements(ids, attributes, groups)
+        if cross.reach:
+            rows = Column(np.arange(elements.count, dtype=np.int64), AttributeSpec(dtype="int64"))
+            elements = replace(elements, attributes={**elements.attributes, _ROW: rows})
+        made = partition(elements, plan.grid, rule)
+        if cross.reach:
+            places[plan.level] = _places(made)
+            chunks[plan.level] = made.chunks
+            made = replace(made, attributes={n: c for n, c in made.attributes.items() if n != _ROW})
+        cells.append(made)
+    links = [
+        table
+        for plan, coarse in zip(plans, coarsened.levels, strict=True)
+        for finer, parents in sorted(coarse.parents.items())
+        for table in link_levels(finer, plan.level, np.concatenate(parents), places, chunks, cross)
+    ]
+    return Built(cells, links, {**modes, **dict.fromkeys(counted, "count")})
+
+
+def _ordered(store: StoreReader) -> bool:
+    return any(kind in ("line", "polyline", "streamline") for kind in store.root.geometry_types)
+
+
+def _joined_places(coarsened: Coarsened) -> Placed:
+    empty = np.zeros(0, np.int64)
+    return np.concatenate([empty, *coarsened.chunk_rows]), np.concatenate([empty, *coarsened.rows])
+
+
+def _places(cells: Cells) -> Placed:
+    """Return the chunk row and row of every metavertex, in the order in which they were made."""
+    made = cells.attributes[_ROW].values
+    counts = cells.row_counts
+    chunk = np.empty(cells.count, np.int64)
+    row = np.empty(cells.count, np.int64)
+    chunk[made] = np.repeat(np.arange(len(counts)), counts)
+    row[made] = np.arange(cells.count) - np.repeat(cells.row_offsets[:-1], counts)
+    return chunk, row
+
+
+def _kept(
+    level: LevelReader,
+    plans: Sequence[LevelPlan],
+    ids: IntArray | None,
+    attributes: dict[str, Column],
+    strategy: str,
+    seed: int | None,
+) -> list[BoolArray]:
+    """Return which objects each level keeps; a level's are among those of the finer ones."""
+    name, attribute = parse_strategy(strategy, attributes)
+    if ids is None:
+        thinned = [plan for plan in plans if plan.object_fold != 1]
+        if thinned:
+            raise ArgumentError(
+                f"factors: level {thinned[0].level} thins objects by {thinned[0].object_fold:g}, but the store has "
+                "no objects; use an object fold of 1.0"
+            )
+        return [np.ones(0, bool) for _ in plans]
+    if all(plan.object_fold == 1 for plan in plans):
+        return [np.ones(len(ids), bool) for _ in plans]
+    column = attributes[attribute] if attribute is not None else None
+    sizes, centroids = (
+        _measure(level, len(ids)) if name in ("size", "spatial_coverage") else _unmeasured(len(ids))
+    )
+    ranking = rank_objects(name, column, sizes, centroids, seed)
+    masks = []
+    for plan in plans:
+        mask = np.zeros(len(ids), bool)
+        mask[ranking[: plan.kept(len(ids))]] = True
+        masks.append(mask)
+    return masks
+
+
+def _unmeasured(objects: int) -> tuple[IntArray, FloatArray]:
+    return np.zeros(objects, np.int64), np.zeros((objects, 1))
+
+
+def _measure(level: LevelReader, objects: int) -> tuple[IntArray, FloatArray]:
+    """Return the vertex count and centroid of every object."""
+    sizes = np.zeros(objects, np.int64)
+    sums = np.zeros((objects, level.grid.ndim))
+    for start in range(0, len(level.chunks), 64):
+        chunk_rows = np.arange(start, min(len(level.chunks), start + 64))
+        cells = read_chunks(level, chunk_rows, fragment_attributes=False)
+        owners, _ = fragment_owners(level, cells.fragments, chunk_rows)
+        of_row = np.repeat(owners, cells.fragments.counts)
+        sizes += np.bincount(of_row, minlength=objects)
+        for d in range(level.grid.ndim):
+            sums[:, d] += np.bincount(of_row, weights=cells.positions[:, d], minlength=objects)
+    return sizes, sums / np.maximum(sizes, 1)[:, None]

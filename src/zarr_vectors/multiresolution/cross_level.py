@@ -1,0 +1,128 @@
+"""Links across levels: from every vertex to the metavertex that it joins, and back."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from zarr_vectors.constants import XLEVEL_EXPLICIT
+from zarr_vectors.exceptions import UnknownNameError
+from zarr_vectors.model.links import LinkTable
+from zarr_vectors.multiresolution.plan import CrossLevel
+from zarr_vectors.ordering import offsets_of, stable_order
+from zarr_vectors.read.fetch import decode_rows, fetch_cells
+from zarr_vectors.read.level import LevelReader
+from zarr_vectors.read.links import read_links, row_numbers
+from zarr_vectors.read.opening import open_reader
+from zarr_vectors.read.store import StoreReader
+from zarr_vectors.typing import IntArray
+
+Placed = tuple[IntArray, IntArray]
+"""Chunk row and row in its chunk, of every vertex of a level."""
+
+
+def link_levels(
+    fine: int,
+    coarse: int,
+    parents: IntArray,
+    places: dict[int, Placed],
+    chunks: dict[int, IntArray],
+    cross: CrossLevel,
+) -> list[tuple[int, LinkTable]]:
+    """Return the link tables between two levels, each with the level that stores it.
+
+    Parameters
+    ----------
+    fine, coarse : int
+        The levels.
+    parents : (n,) int64
+        Metavertex that each vertex of the fine level joins, -1 for none.
+    places : dict of int to (chunk rows, rows)
+        Where the vertices of both levels are stored.
+    chunks : dict of int to (C, S) int64
+        Chunks of both levels.
+    cross : CrossLevel
+        Which directions are stored.
+    """
+    linked = np.flatnonzero(parents >= 0)
+    below = tuple(part[linked].astype(np.int32) for part in places[fine])
+    above = tuple(part[parents[linked]].astype(np.int32) for part in places[coarse])
+    order = stable_order([below[0].astype(np.uint32), below[1].astype(np.uint32)])
+    up = LinkTable(
+        coarse - fine,
+        np.stack([below[0][order], above[0][order]], axis=1),
+        np.stack([below[1][order], above[1][order]], axis=1),
+        chunks[fine],
+        chunks[coarse],
+        directed=True,
+    )
+    tables = [(fine, up)]
+    if cross.storage == XLEVEL_EXPLICIT:
+        order = stable_order([up.chunks[:, 1].astype(np.uint32), up.rows[:, 1].astype(np.uint32)])
+        down = LinkTable(
+            fine - coarse,
+            up.chunks[order][:, ::-1],
+            up.rows[order][:, ::-1],
+            chunks[coarse],
+            chunks[fine],
+            directed=True,
+        )
+        tables.append((coarse, down))
+    return tables
+
+
+def read_cross_level_links(path: Any, level: int, delta: int, **open_options: Any) -> IntArray:
+    """Read which vertices of two levels belong together.
+
+    Stored links are read where they are; a direction that is not stored is the inverse of the other.
+
+    Parameters
+    ----------
+    path : str, path, zarr Store or open Group
+        The store.
+    level : int
+        Level of the first endpoints.
+    delta : int
+        Level of the second endpoints minus ``level``, not 0.
+    **open_options
+        ``backend`` and options of the object store.
+
+    Returns
+    -------
+    (M, 2) int64
+        Row of a vertex of ``level`` and row of a vertex of ``level + delta``, both as ``read_points`` orders the
+        vertices of those levels; by the first, then the second.
+
+    Raises
+    ------
+    UnknownNameError
+        When neither direction is stored.
+    """
+    store = open_reader(path, **open_options)
+    return _resolve(store, level, delta)
+
+
+def _resolve(store: StoreReader, level: int, delta: int) -> IntArray:
+    here, there = store.level(level), store.level(level + delta)
+    starts = {number: _row_offsets(reader) for number, reader in ((level, here), (level + delta, there))}
+    if delta in here.arrays.links:
+        pairs = row_numbers(read_links(here, there, delta, []), starts[level], starts[level + delta])
+    elif -delta in there.arrays.links:
+        pairs = row_numbers(read_links(there, here, -delta, []), starts[level + delta], starts[level])[
+            :, ::-1
+        ]
+    else:
+        raise UnknownNameError(
+            f"{here.name} stores no links to level {level + delta}; build the pyramid with "
+            "cross_level_storage='implicit' or 'explicit'"
+        )
+    return np.ascontiguousarray(pairs[np.lexsort((pairs[:, 1], pairs[:, 0]))])
+
+
+def _row_offsets(level: LevelReader) -> IntArray:
+    cells = fetch_cells(level.storage, [level.arrays.vertices], level.chunks)[0]
+    sizes = [level.arrays.vertices.payload_size(cells.cell(row)) for row in range(len(level.chunks))]
+    if any(size is None for size in sizes):
+        return decode_rows(cells)[1]
+    return offsets_of(np.array(sizes, np.int64) // level.arrays.vertices.spec.row_stride)
