@@ -2,8 +2,8 @@
 
 ``python -m benchmarks [--size 1M,10M] [--only write,read]``. Every measurement runs in a fresh process; the
 reference implementation runs under its own interpreter, named by ``ZARR_VECTORS_PEER_PYTHON`` or found in
-``.cache/peer``. Prints tables and writes ``benchmarks/RESULTS.md`` (a run with ``--only`` or ``--size`` writes
-only where ``--output`` says).
+``.cache/peer``. Prints tables and writes ``benchmarks/RESULTS.md`` (a run with ``--only`` or ``--size``
+writes only where ``--output`` says).
 """
 
 from __future__ import annotations
@@ -93,8 +93,8 @@ def heading(command: str, started: float) -> str:
             f"- peer: {peer}",
             "- Medians of several runs, each work in a fresh process, page cache warm. Ratios carry to other "
             "machines, times do not.",
-            "- *floor*: hand-written NumPy without a format (`benchmarks/*/floor.py`). Our default compressor "
-            "is compared with the floor's zstd level 1, and with the peer's shards compressed by zstd.",
+            "- *floor*: hand-written NumPy without a format (`benchmarks/*/floor.py`). Our default "
+            "compressor is compared with the floor's zstd level 1, and with the peer's shards compressed by zstd.",
             "- Peak memory: of the first run in a process, above what its imports took, input included.",
             "",
         ]

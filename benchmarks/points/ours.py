@@ -6,9 +6,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from zarr_vectors.types.opening import open_reader
+
 from benchmarks.measuring import Work, fresh_copy
 from benchmarks.points.cloud import BINS_PER_AXIS, BOXES, chunk_edge, load_cloud
-from zarr_vectors.types.opening import open_reader
 from zarr_vectors.types.points import read_points, write_points
 
 COMPRESSORS: dict[str, Any] = {"default": "auto", "zstd": "zstd", "raw": None}

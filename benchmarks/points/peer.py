@@ -6,11 +6,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from zarr_vectors.core.store import open_store
-from zarr_vectors.multiresolution.coarsen import build_pyramid
-
 from benchmarks.measuring import Work, fresh_copy
 from benchmarks.points.cloud import ATTRIBUTES, BINS_PER_AXIS, BOXES, EXTENT, chunk_edge, load_cloud
+from zarr_vectors.core.store import open_store
+from zarr_vectors.multiresolution.coarsen import build_pyramid
 from zarr_vectors.types.points import read_points, write_points
 
 LAYOUTS: dict[str, dict[str, Any]] = {"raw": {}, "sharded zstd": {"compressor": "zstd", "shard_shape": 8}}

@@ -1,7 +1,7 @@
 """Runs in the environment of the reference implementation: ``python peer_points.py jobs.json``.
 
-Every job is an object with ``do`` and its arguments; arrays are exchanged as ``.npz`` files. What a job has to
-say that is not an array is written beside the jobs as ``answers.json``.
+Every job is an object with ``do`` and its arguments; arrays are exchanged as ``.npz`` files. What a job has
+to say that is not an array is written beside the jobs as ``answers.json``.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
 from zarr_vectors.core import arrays as core
 from zarr_vectors.core.store import open_store
 from zarr_vectors.multiresolution.coarsen import build_pyramid
@@ -52,9 +53,7 @@ def read(store: str, out: str, attributes: list[str] | None = None, **query: Any
     np.savez(out, **arrays)
 
 
-def read_tables(
-    store: str, out: str, objects: list[str], groups: list[str], level: int = 0
-) -> dict[str, Any]:
+def read_tables(store: str, out: str, objects: list[str], groups: list[str], level: int = 0) -> dict[str, Any]:
     """Read object ids, object and group attributes, and the members of every group."""
     group = open_store(store)[str(level)]
     ids = core.read_object_id_table(group)

@@ -1,4 +1,4 @@
-"""Points written here read there, and the other way round: the reference implementation is zarr-vectors 0.9.2.
+"""Points written here read there, and the other way round. The reference is zarr-vectors 0.9.2.
 
 Boxes are compared on points without objects: there the reference takes fragment f for bin f, which is not so
 where fragments are objects.
@@ -90,9 +90,7 @@ def arrays_of(case: Case) -> dict[str, Any]:
     }
     arrays: dict[str, Any] = {"positions": positions, "attributes": attributes}
     if case.objects:
-        numbers = np.concatenate(
-            [np.arange(case.objects), random.integers(0, case.objects, COUNT - case.objects)]
-        )
+        numbers = np.concatenate([np.arange(case.objects), random.integers(0, case.objects, COUNT - case.objects)])
         to_id = case.ids or (lambda number: number)
         arrays["object_ids"] = to_id(numbers)
         arrays["object_attributes"] = {
@@ -134,9 +132,7 @@ def ours(tmp_path_factory: pytest.TempPathFactory, run_peer: Callable[..., list[
         bins = case.chunk / case.bins
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            write_points(
-                store, chunk_shape=case.chunk, bin_shape=bins, dtype=case.dtype, **data, **case.options
-            )
+            write_points(store, chunk_shape=case.chunk, bin_shape=bins, dtype=case.dtype, **data, **case.options)
         reading = {"do": "read", "store": store, "attributes": ATTRIBUTES}
         jobs += [{"do": "check", "store": store}, {**reading, "out": folder / "all.npz"}]
         if case.objects:
@@ -171,9 +167,7 @@ def assert_same_rows(found: dict[str, Any], expected: Any) -> None:
 
 
 def sorted_rows(positions: Any, *columns: Any) -> Any:
-    table = np.column_stack(
-        [np.asarray(positions, np.float64), *(np.asarray(c, np.float64) for c in columns)]
-    )
+    table = np.column_stack([np.asarray(positions, np.float64), *(np.asarray(c, np.float64) for c in columns)])
     return table[np.lexsort(table.T[::-1])]
 
 
@@ -191,9 +185,7 @@ def test_the_reference_reads_every_row(ours: dict[str, Written], name: str) -> N
     data = arrays_of(CASES[name])
     assert_same_rows(ours[name].peer("all"), everything)
     np.testing.assert_array_equal(
-        sorted_rows(
-            everything.positions, everything["attributes"]["weights"], everything["attributes"]["label"]
-        ),
+        sorted_rows(everything.positions, everything["attributes"]["weights"], everything["attributes"]["label"]),
         sorted_rows(data["positions"], data["attributes"]["weights"], data["attributes"]["label"]),
     )
 
@@ -247,9 +239,7 @@ FOLDS = [[2.0, 1.0], [2.0, 1.0]]
 
 
 @pytest.fixture(scope="module")
-def theirs(
-    tmp_path_factory: pytest.TempPathFactory, run_peer: Callable[..., list[Any]]
-) -> dict[str, Written]:
+def theirs(tmp_path_factory: pytest.TempPathFactory, run_peer: Callable[..., list[Any]]) -> dict[str, Written]:
     """Stores written by the reference, with what it reads of them itself."""
     root = tmp_path_factory.mktemp("theirs")
     jobs: list[dict[str, Any]] = []
