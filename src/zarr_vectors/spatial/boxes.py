@@ -168,8 +168,9 @@ def bin_coverage(chunks: IntArray, ranges: Sequence[AxisRange], grid: Grid) -> B
         bins = spatial[:, d, None] * per_chunk + np.arange(per_chunk)
         axis_met = (bins >= r.first) & (bins <= r.last)
         axis_inside = axis_met & ((bins > r.first) | r.first_inside) & ((bins < r.last) | r.last_inside)
-        met = (met[:, :, None] & axis_met[:, None, :]).reshape(len(chunks), -1)
-        inside = (inside[:, :, None] & axis_inside[:, None, :]).reshape(len(chunks), -1)
+        shape = len(chunks), met.shape[1] * per_chunk
+        met = (met[:, :, None] & axis_met[:, None, :]).reshape(shape)
+        inside = (inside[:, :, None] & axis_inside[:, None, :]).reshape(shape)
     return BinCoverage(met, inside)
 
 
