@@ -71,3 +71,6 @@ ORIGINAL_INDEX_ATTRIBUTE: Final = "original_index"
 
 GROUP_NAME_ATTRIBUTE: Final = "name"
 """Group attribute that holds the names by which groups can be asked for."""
+
+SHELL_KEY: Final = "zarr_vectors_shell"
+"""Root attribute of a store that was created and not yet written to."""

@@ -1,0 +1,270 @@
+"""Creating a store: a valid shell without vertices, to be filled by a writer or chunk by chunk."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from zarr_vectors.constants import (
+    DEFAULT_REDUCTION_FACTOR,
+    SHELL_KEY,
+    VALID_CAPABILITIES,
+    VALID_VERTEX_ENCODINGS,
+    VERTICES,
+)
+from zarr_vectors.core.group import Group
+from zarr_vectors.core.handle import StoreHandle
+from zarr_vectors.exceptions import ArgumentError, MetadataError, StoreExistsError
+from zarr_vectors.formats.revision import Revision
+from zarr_vectors.model.axes import AxesLike, make_axes
+from zarr_vectors.model.cells import Cells, Fragments
+from zarr_vectors.model.grid import Grid
+from zarr_vectors.model.metadata import Bounds, LevelEntry, LevelMetadata, RootMetadata
+from zarr_vectors.read.store import StoreReader
+from zarr_vectors.storage.documents import DOCUMENT_NAME, document_bytes, parse_document
+from zarr_vectors.storage.port import Storage, get_one, list_folder
+from zarr_vectors.storage.replace import begin_replacement, is_unfinished, is_vacant
+from zarr_vectors.storage.resolve import resolve_storage
+from zarr_vectors.write.level import write_level
+from zarr_vectors.write.options import WriteOptions
+from zarr_vectors.write.store import write_root
+
+DEFAULT_EXTENT = 128.0
+DEFAULT_NDIM = 3
+
+
+def create_store(
+    path: Any,
+    *,
+    bounds: tuple[Sequence[float], Sequence[float]] | None = None,
+    chunk_shape: Sequence[float] | None = None,
+    axes: AxesLike | None = None,
+    geometry_types: Sequence[str] | None = None,
+    crs: Mapping[str, Any] | None = None,
+    ndim: int | None = None,
+    vertex_dtype: str = "float32",
+    vertex_encoding: str = "raw",
+    links_convention: str | None = None,
+    object_index_convention: str | None = None,
+    cross_chunk_strategy: str | None = None,
+    cross_level_depth: int | None = None,
+    cross_level_storage: str | None = None,
+    reduction_factor: int | None = None,
+    base_bin_shape: Sequence[float] | None = None,
+    format_capabilities: Sequence[str] | None = None,
+    format_version: str = "0.9",
+    backend: str | None = None,
+    **backend_kwargs: Any,
+) -> Group:
+    """Create a store without vertices: root metadata, level 0, and its empty vertex arrays.
+
+    Writers that are given the store (``write_points(root, …)``) keep its bounds, axes and conventions.
+
+    Parameters
+    ----------
+    path : str, path, zarr Store or Storage
+        Where; nothing may be there, or an empty folder.
+    bounds : pair of (D,) sequences, optional
+        Lower and upper corner; 0 to 128 on every axis by default.
+    chunk_shape : (D,) sequence of float, optional
+        Edge lengths of a chunk; by default those of the bounds, which are then one chunk large.
+    axes : sequence of NgffAxis, mapping or str, optional
+        One per column of the positions; x, y, z, w by default.
+    geometry_types : sequence of str, optional
+        What the store will hold.
+    crs : mapping, optional
+        Coordinate reference system.
+    ndim : int, optional
+        Number of dimensions, for when nothing else says it; 3 by default.
+    vertex_dtype : str
+        Float type of the positions.
+    vertex_encoding : {"raw", "draco"}
+        How cells of vertices are encoded.
+    links_convention, object_index_convention, cross_chunk_strategy : str, optional
+        Conventions of the format; the first writer settles what is left out.
+    cross_level_depth : int, optional
+        Largest level difference with stored links; 0 stores none, -1 all adjacent pairs.
+    cross_level_storage : {"none", "implicit", "explicit"}, optional
+        Which links across levels a pyramid stores.
+    reduction_factor : int, optional
+        Vertex-count fold of a pyramid step; 8 by default.
+    base_bin_shape : (D,) sequence of float, optional
+        Edge lengths of a bin; left out means one bin a chunk, and lets the first writer choose.
+    format_capabilities : sequence of str, optional
+        Capability tokens (``zarr_vectors.constants.CAP_*``).
+    format_version : {"0.9", "0.7"}
+        Revision of the format.
+    backend : str, optional
+        Library to use for the storage.
+    **backend_kwargs
+        Options of the object store.
+
+    Returns
+    -------
+    Group
+        The root, open for reading and writing.
+
+    Raises
+    ------
+    StoreExistsError
+        Something is at the path already. It is a ``StoreError``.
+    MetadataError
+        The arguments disagree on the number of dimensions, or a value is not one of the format's.
+    ArgumentError
+        The revision, the data type or the encoding is not known.
+    """
+    options = WriteOptions.parse(format_version=format_version, compressor="zstd", shard_shape=None)
+    if vertex_encoding not in VALID_VERTEX_ENCODINGS:
+        raise ArgumentError(
+            f"vertex_encoding: expected one of {', '.join(VALID_VERTEX_ENCODINGS)}, got {vertex_encoding!r}"
+        )
+    dtype = _float_type(vertex_dtype)
+    count = _agreed_ndim(ndim, bounds, chunk_shape, axes, base_bin_shape)
+    corners = _corners(bounds, count)
+    storage = resolve_storage(path, mode="w-", backend=backend, **backend_kwargs)  # type: ignore[arg-type]
+    _refuse_existing(storage)
+    try:
+        root = RootMetadata(
+            zv_version=options.revision.stamp,
+            axes=make_axes(count, axes),
+            chunk_shape=_floats(chunk_shape) or _edges(corners),
+            bounds=corners,
+            geometry_types=tuple(geometry_types or ()),
+            base_bin_shape=_floats(base_bin_shape),
+            links_convention=links_convention,
+            object_index_convention=object_index_convention,
+            cross_chunk_strategy=cross_chunk_strategy,
+            crs=None if crs is None else dict(crs),
+            reduction_factor=DEFAULT_REDUCTION_FACTOR if reduction_factor is None else int(reduction_factor),
+            cross_level_depth=0 if cross_level_depth is None else int(cross_level_depth),
+            cross_level_storage=cross_level_storage,
+            format_capabilities=_capabilities(format_capabilities),
+            name=storage.name,
+        )
+        Grid(root.chunk_shape, root.base_bin_shape).require_nesting()
+    except ArgumentError as error:
+        raise MetadataError(str(error)) from error
+    _write_shell(storage, root, options, dtype, vertex_encoding)
+    return Group.at(StoreHandle(storage, StoreReader.open(storage)))
+
+
+def _float_type(name: Any) -> np.dtype[Any]:
+    try:
+        dtype: np.dtype[Any] = np.dtype(name)
+    except TypeError as error:
+        raise ArgumentError(f"vertex_dtype: {name!r} is not a data type") from error
+    if dtype.kind != "f" or dtype.itemsize > 8:
+        raise ArgumentError(f"vertex_dtype: vertices are float16, float32 or float64, got {name!r}")
+    return dtype
+
+
+def _agreed_ndim(ndim: int | None, bounds: Any, chunk_shape: Any, axes: Any, base_bin_shape: Any) -> int:
+    """Return the number of dimensions that the arguments agree on."""
+    said: dict[str, int] = {} if ndim is None else {"ndim": int(ndim)}
+    try:
+        if bounds is not None:
+            low, high = bounds
+            said |= {"the lower bounds": len(low), "the upper bounds": len(high)}
+        listed = (("chunk_shape", chunk_shape), ("axes", axes), ("base_bin_shape", base_bin_shape))
+        said |= {name: len(values) for name, values in listed if values is not None}
+    except (TypeError, ValueError) as error:
+        raise MetadataError(
+            f"bounds are a pair of corners; chunk_shape, axes and base_bin_shape have one entry per axis: {error}"
+        ) from error
+    if len(set(said.values())) > 1:
+        counts = ", ".join(f"{name} {count}" for name, count in said.items())
+        raise MetadataError(f"the arguments disagree on the number of dimensions: {counts}")
+    found = next(iter(said.values()), DEFAULT_NDIM)
+    if found < 1:
+        raise MetadataError(f"a store has at least one dimension, got {found}")
+    return found
+
+
+def _corners(bounds: Any, ndim: int) -> Bounds:
+    if bounds is None:
+        return (0.0,) * ndim, (DEFAULT_EXTENT,) * ndim
+    return tuple(float(v) for v in bounds[0]), tuple(float(v) for v in bounds[1])
+
+
+def _edges(bounds: Bounds) -> tuple[float, ...]:
+    return tuple(high - low or 1.0 for low, high in zip(*bounds, strict=True))
+
+
+def _floats(values: Sequence[float] | None) -> tuple[float, ...] | None:
+    return None if values is None else tuple(float(v) for v in values)
+
+
+def _capabilities(tokens: Sequence[str] | None) -> tuple[str, ...]:
+    unknown = sorted(set(tokens or ()) - set(VALID_CAPABILITIES))
+    if unknown:
+        raise MetadataError(f"format_capabilities: {unknown} are not among {list(VALID_CAPABILITIES)}")
+    return tuple(dict.fromkeys(tokens or ()))
+
+
+def _refuse_existing(storage: Storage) -> None:
+    if is_vacant(storage) or is_unfinished(storage):
+        return
+    listing = list_folder(storage)
+    found = ", ".join([*listing.folders, *listing.files][:5])
+    raise StoreExistsError(
+        f"{storage.url}: something is there already ({found}); open it with open_store, or choose another path"
+    )
+
+
+def _write_shell(
+    storage: Storage, root: RootMetadata, options: WriteOptions, dtype: np.dtype[Any], encoding: str
+) -> None:
+    ones = (1.0,) * root.ndim
+    root = root.with_level(LevelEntry(0, ones, root.base_bin))
+    level = LevelMetadata(level=0, bin_shape=root.base_bin_shape, bin_ratio=ones, fragments_tile=True)
+    with begin_replacement(storage) as replacement:
+        staging = replacement.staging
+        cells = empty_cells(root.ndim, dtype)
+        write_level(staging, options.revision, root, level, cells, options.layout)
+        if encoding != "raw":
+            _stamp_encoding(staging, "0", encoding)
+        write_root(staging, options.revision, root, {SHELL_KEY: True})
+
+
+def empty_cells(sid_ndim: int, dtype: np.dtype[Any], ndim: int | None = None) -> Cells:
+    """Return the cells of a level without vertices.
+
+    Parameters
+    ----------
+    sid_ndim : int
+        Components of a chunk coordinate.
+    dtype : numpy.dtype
+        Float type of the positions.
+    ndim : int, optional
+        Columns of the positions, where they are fewer than the components of a chunk.
+    """
+    none = np.zeros(0, np.int64)
+    start = np.zeros(1, np.int64)
+    return Cells(
+        chunks=np.zeros((0, sid_ndim), np.int64),
+        row_offsets=start,
+        positions=np.zeros((0, ndim or sid_ndim), dtype),
+        fragments=Fragments(start, none, none),
+    )
+
+
+def _stamp_encoding(storage: Storage, level: str, encoding: str) -> None:
+    address = f"{level}/{VERTICES}/{DOCUMENT_NAME}"
+    blob = get_one(storage, address)
+    assert blob is not None
+    document = parse_document(blob, address)
+    document["attributes"]["encoding"] = encoding
+    storage.put_many([(address, document_bytes(document))])
+
+
+def write_empty_level(
+    storage: Storage, revision: Revision, root: RootMetadata, level: LevelMetadata, dtype: np.dtype[Any]
+) -> None:
+    """Write a level that has its metadata and the two empty vertex arrays."""
+    options = WriteOptions.parse(format_version=revision.name, compressor="zstd", shard_shape=None)
+    leading = level.chunk_attribute_name is not None
+    cells = empty_cells(root.ndim + leading, dtype, root.ndim)
+    write_level(storage, revision, root, replace(level, fragments_tile=True), cells, options.layout)

@@ -1,0 +1,233 @@
+"""Groups: the low-level handle on a store's tree, over a storage that Zarr itself can open."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import zarr
+
+from zarr_vectors.core.attributes import GroupAttributes
+from zarr_vectors.core.handle import StoreHandle
+from zarr_vectors.core.nodes import (
+    child_groups,
+    children,
+    group_exists,
+    missing_groups,
+    node_path,
+    parents_of,
+    read_document,
+    write_documents,
+)
+from zarr_vectors.exceptions import StoreNotFoundError, UnknownNameError
+from zarr_vectors.read.store import StoreReader
+from zarr_vectors.storage.local import LocalStorage
+from zarr_vectors.storage.object import ObjectStorage
+from zarr_vectors.storage.port import Storage
+from zarr_vectors.storage.resolve import Mode, detect_scheme, resolve_storage
+from zarr_vectors.storage.versioned import versions_of
+
+
+@dataclass(frozen=True, slots=True)
+class Backend:
+    """How a store is reached.
+
+    Parameters
+    ----------
+    name : {"local", "obstore", "icechunk", "zarr"}
+        The library that reads and writes.
+    scheme : str
+        Scheme of the URL, ``""`` for a local path.
+    url : str
+        Where the root of the store is, without credentials.
+    """
+
+    name: str
+    scheme: str
+    url: str
+
+
+def backend_of(storage: Storage) -> Backend:
+    """Return how a storage is reached."""
+    if isinstance(storage, LocalStorage):
+        name = "local"
+    elif isinstance(storage, ObjectStorage):
+        name = "obstore"
+    else:
+        name = "icechunk" if versions_of(storage) is not None else "zarr"
+    return Backend(name, detect_scheme(storage.url), storage.url)
+
+
+class Group:
+    """A group of a store.
+
+    Groups are made by ``create_store`` and ``open_store``, and by indexing another group. All groups of one
+    open store share what has been read of it. Functions that take a path take a group as well.
+
+    Parameters
+    ----------
+    zarr_group : zarr.Group
+        A group of zarr-python; its store's root is the root of the Zarr Vectors store.
+    """
+
+    def __init__(self, zarr_group: zarr.Group) -> None:
+        mode: Mode = "r" if zarr_group.store.read_only else "r+"
+        self._handle = StoreHandle(resolve_storage(zarr_group.store, mode=mode))
+        self._path = zarr_group.path.strip("/")
+
+    @classmethod
+    def at(cls, handle: StoreHandle, path: str = "") -> Self:
+        """Return the group at a path of an open store, without looking whether it is there."""
+        group = cls.__new__(cls)
+        group._handle = handle
+        group._path = path
+        return group
+
+    @property
+    def handle(self) -> StoreHandle:
+        """What this group shares with all others of the same open store."""
+        return self._handle
+
+    @property
+    def path(self) -> str:
+        """Path of the group below the root of the store, ``""`` for the root itself."""
+        return self._path
+
+    @property
+    def name(self) -> str:
+        """Last segment of the path."""
+        return self._path.rpartition("/")[2]
+
+    @property
+    def read_only(self) -> bool:
+        """Whether writes are refused."""
+        return self._handle.read_only
+
+    @property
+    def storage(self) -> Storage:
+        """The storage, rooted at the root of the store.
+
+        What is written to it directly is noticed: afterwards reads through this group open the store anew.
+        """
+        return self._handle.hand_out()
+
+    @property
+    def reader(self) -> StoreReader:
+        """The open reader of the whole store, opened on first use and again after writes."""
+        return self._handle.reader
+
+    @property
+    def zarr_group(self) -> zarr.Group:
+        """The group as zarr-python sees it; what is written through it is noticed as with :attr:`storage`."""
+        store = self.storage.zarr_store()
+        mode: Mode = "r" if self.read_only else "r+"
+        return zarr.open_group(store, path=self._path, mode=mode, zarr_format=3, use_consolidated=False)
+
+    @property
+    def backend(self) -> Backend:
+        """How the store is reached: library, scheme and URL."""
+        return backend_of(self._handle.storage)
+
+    @property
+    def attrs(self) -> GroupAttributes:
+        """The group's attributes; changes are written at once, and refused in a store opened for reading."""
+        return GroupAttributes(self._handle, self._path)
+
+    def __repr__(self) -> str:
+        """Name the store and the path."""
+        mode = ", read-only" if self.read_only else ""
+        return f"{type(self).__name__}({self._handle.storage.url!r}, path={self._path!r}{mode})"
+
+    def __getitem__(self, key: str) -> Group:
+        """Return a group below this one; ``key`` may hold slashes.
+
+        Raises
+        ------
+        UnknownNameError
+            Nothing is there, or an array is.
+        """
+        path = node_path(self._path, key)
+        if not group_exists(self._handle, path):
+            raise UnknownNameError(self._absence(key, path))
+        return Group.at(self._handle, path)
+
+    def _absence(self, key: str, path: str) -> str:
+        url = self._handle.storage.url
+        if read_document(self._handle, path) is not None:
+            return f"{url}: {path!r} is an array, not a group; see zarr_group[{key!r}]"
+        return f"{url}: no group {path!r}; {self._path or 'the root'!r} holds {self.children()}"
+
+    def __contains__(self, key: object) -> bool:
+        """Return whether a group or an array is below this group."""
+        if not isinstance(key, str) or not key.strip("/"):
+            return False
+        path = node_path(self._path, key)
+        return read_document(self._handle, path) is not None or group_exists(self._handle, path)
+
+    def __iter__(self) -> Iterator[str]:
+        """Yield the names of the groups directly below this one (arrays are among :meth:`children` only)."""
+        return iter(child_groups(self._handle, self._path))
+
+    def children(self) -> list[str]:
+        """Return the names of all nodes directly below this group, arrays and groups, sorted."""
+        return children(self._handle, self._path)
+
+    def create_group(self, name: str) -> Group:
+        """Return a group below this one, made with those above it where it is not there.
+
+        Raises
+        ------
+        StoreError
+            An array is at the path.
+        ReadOnlyStoreError
+            The store was opened for reading.
+        """
+        path = node_path(self._path, name)
+        self._handle.require_writable()
+        made = missing_groups(self._handle, [*parents_of(path), path])
+        if made:
+            write_documents(self._handle, made)
+        return Group.at(self._handle, path)
+
+
+class FsGroup(Group):
+    """A group in a folder.
+
+    .. deprecated:: 1.0
+        Use ``create_store`` or ``open_store``.
+
+    Parameters
+    ----------
+    path : str or path
+        Folder, or ``file://`` URL.
+    create : bool
+        Make the folder, and an empty Zarr group in it, where there is none.
+
+    Raises
+    ------
+    StoreNotFoundError
+        The folder is missing and `create` is false. It is a ``StoreError``.
+    """
+
+    def __init__(self, path: str | Path, *, create: bool = False) -> None:
+        warnings.warn(
+            "FsGroup is deprecated: use zarr_vectors.create_store or zarr_vectors.open_store",
+            DeprecationWarning,
+            stacklevel=2,
+        )
+        storage = resolve_storage(path, mode="r+", backend="local")
+        handle = StoreHandle(storage)
+        if not group_exists(handle, ""):
+            if not create:
+                raise StoreNotFoundError(f"{storage.url}: no such folder; pass create=True to make it")
+            write_documents(handle, missing_groups(handle, [""]))
+        self._handle = handle
+        self._path = ""
+
+
+def as_group(root: Any) -> Group:
+    """Return a group as it is, and anything else that names a store as its root group, open for reading."""
+    return root if isinstance(root, Group) else Group.at(StoreHandle(resolve_storage(root, mode="r")))

@@ -1,0 +1,129 @@
+"""What all groups of one open store share: its storage, and readers that are opened once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from zarr_vectors.exceptions import ReadOnlyStoreError, StoreLockedError
+from zarr_vectors.read.opening import open_storage
+from zarr_vectors.read.store import StoreReader
+from zarr_vectors.storage.journal import JOURNAL_FOLDER, Transaction
+from zarr_vectors.storage.lock import lock
+from zarr_vectors.storage.port import Storage, list_folder
+from zarr_vectors.storage.replace import recover
+from zarr_vectors.storage.versioned import versions_of
+
+
+class StoreHandle:
+    """An open store, shared by its groups.
+
+    Parameters
+    ----------
+    storage : Storage
+        Rooted at the root of the store.
+    reader : StoreReader, optional
+        An open reader of it; one is opened on first use otherwise.
+    """
+
+    def __init__(self, storage: Storage, reader: StoreReader | None = None) -> None:
+        self.storage = storage
+        self._reader = reader
+        self._handed_out = False
+        self.generation = 0
+        """Counts changes through this handle; what was learnt under another number is out of date."""
+
+    @property
+    def read_only(self) -> bool:
+        """Whether writes are refused."""
+        return self.storage.read_only
+
+    @property
+    def reader(self) -> StoreReader:
+        """The reader of the store.
+
+        It is opened once while nothing is written; where the storage has been handed out for writing, what
+        is written to it is not seen here, so each access opens the store anew.
+        """
+        if self._reader is None or self._handed_out:
+            self._reader = open_storage(self.storage)
+        return self._reader
+
+    def hand_out(self) -> Storage:
+        """Give the storage to somebody who may write to it."""
+        self._handed_out = self._handed_out or not self.read_only
+        return self.storage
+
+    def invalidate(self) -> None:
+        """Forget what was read: the store has changed."""
+        self._reader = None
+        self.generation += 1
+
+    def rebind(self, storage: Storage) -> None:
+        """Reach the store through another storage from now on."""
+        self.storage = storage
+        self.invalidate()
+
+    def require_writable(self) -> Storage:
+        """Give the storage for writing.
+
+        Raises
+        ------
+        ReadOnlyStoreError
+            When the store was opened for reading.
+        """
+        if self.read_only:
+            raise ReadOnlyStoreError(
+                f"cannot write to {self.storage.url}: it was opened for reading only; open it with mode='r+'"
+            )
+        return self.storage
+
+    @contextmanager
+    def changing(self) -> Iterator[Storage]:
+        """Change the store in place: all of the block, or nothing of it.
+
+        The store is locked; what the block writes is staged in a journal and made final at its end. Where the
+        storage keeps versions itself, its own transaction does this.
+
+        Yields
+        ------
+        Storage
+            To be written to and read from.
+
+        Raises
+        ------
+        ReadOnlyStoreError
+            The store was opened for reading.
+        StoreLockedError
+            Another writer holds it.
+        """
+        storage = self.require_writable()
+        try:
+            if versions_of(storage) is not None:
+                yield storage
+                return
+            with lock(storage):
+                recover(storage)
+                with Transaction(storage) as transaction:
+                    yield transaction
+        finally:
+            self.invalidate()
+
+
+def put_right(storage: Storage) -> None:
+    """Complete or undo what an interruption left behind, unless another writer is at work.
+
+    Parameters
+    ----------
+    storage : Storage
+        The store, open for writing.
+    """
+    journals = list_folder(storage, JOURNAL_FOLDER).folders if storage.can_list else []
+    if not journals:
+        recover(storage, discard_unmarked=False)
+        return
+    try:
+        with lock(storage):
+            recover(storage)
+    except StoreLockedError:
+        return  # its holder completes what is final

@@ -1,0 +1,268 @@
+"""Resolution levels of an open store: listing, making and removing them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+
+from zarr_vectors.constants import (
+    CROSS_CHUNK_LINK_ATTRIBUTES,
+    CROSS_CHUNK_LINKS,
+    LINK_ATTRIBUTES,
+    LINKS,
+    SHELL_KEY,
+)
+from zarr_vectors.core.creating import write_empty_level
+from zarr_vectors.core.group import Group
+from zarr_vectors.core.metadata import change_root, read_level_metadata, reread_root
+from zarr_vectors.exceptions import ArgumentError, StoreError, StoreExistsError, UnknownNameError
+from zarr_vectors.formats.documents import LEVEL_KEY
+from zarr_vectors.model.grid import Grid, as_shape
+from zarr_vectors.model.metadata import LevelEntry, LevelMetadata, RootMetadata
+from zarr_vectors.storage.documents import DOCUMENT_NAME, document_bytes, parse_document
+from zarr_vectors.storage.port import Storage, get_whole
+
+_LARGEST_FOLD = 1 << 20
+_LINK_FAMILIES = (LINKS, LINK_ATTRIBUTES, CROSS_CHUNK_LINKS, CROSS_CHUNK_LINK_ATTRIBUTES)
+
+
+def list_resolution_levels(root: Group) -> list[int]:
+    """Return the levels that a store holds, ascending.
+
+    Groups of the root whose names are not whole numbers (``parametric``) are something else.
+    """
+    return root.handle.reader.level_numbers()
+
+
+def list_available_ratios(root: Group) -> list[tuple[int, ...]]:
+    """Return the bin ratio of every level as whole numbers, in ascending order of the levels.
+
+    Returns
+    -------
+    list of tuple of int
+        Bin shape over that of level 0, rounded on levels of other stores that have fractions.
+    """
+    ratios = []
+    for level in list_resolution_levels(root):
+        ratio = read_level_metadata(root, level).bin_ratio
+        ratios.append(tuple(round(r) for r in ratio or ()))
+    return ratios
+
+
+def get_resolution_level(root: Group, level: int) -> Group:
+    """Return the group of a level.
+
+    Raises
+    ------
+    UnknownNameError
+        The store has no such level; the message names those it has.
+    """
+    read_level_metadata(root, level)
+    return Group.at(root.handle, str(level))
+
+
+def create_resolution_level(root: Group, level: int, level_metadata: LevelMetadata) -> Group:
+    """Make a level without vertices, and list it in the root's ``multiscales`` block.
+
+    Parameters
+    ----------
+    root : Group
+        Root of a store opened with ``mode="r+"``.
+    level : int
+        Level index.
+    level_metadata : LevelMetadata
+        Its metadata. Of bin ratio and bin shape one suffices; a chunk shape that is left out grows to the
+        smallest multiple of the root's that holds whole bins.
+
+    Returns
+    -------
+    Group
+        The level's group.
+
+    Raises
+    ------
+    StoreExistsError
+        The level is there already.
+    ArgumentError
+        The numbers do not fit together.
+    ReadOnlyStoreError
+        The store was opened for reading.
+    """
+    handle = root.handle
+    reader = handle.reader
+    if level_metadata.level != level:
+        raise ArgumentError(f"level: {level} given, but the metadata is that of level {level_metadata.level}")
+    metadata = _completed(level_metadata, reader.root)
+    dtype = np.dtype(np.float32)
+    if 0 in reader.level_numbers():
+        dtype = reader.level(0).arrays.vertices.spec.numpy_dtype
+    with handle.changing() as storage:
+        if storage.list_all(str(level)):
+            raise StoreExistsError(f"{storage.url}: level {level} is there already; remove it first")
+        present = reread_root(storage)
+        write_empty_level(storage, reader.revision, present, metadata, dtype)
+        assert metadata.bin_ratio is not None
+        assert metadata.bin_shape is not None
+        scale = _chunk_scale(metadata, present)
+        entry = LevelEntry(level, metadata.bin_ratio, metadata.bin_shape, metadata.object_sparsity, scale)
+        listed = present.with_level(entry)
+        change_root(storage, lambda kept: reader.revision.root_attributes(listed, _unmarked(kept)))
+    return Group.at(handle, str(level))
+
+
+def add_resolution_level(
+    root: Group,
+    level_index: int,
+    bin_ratio: Sequence[int],
+    *,
+    object_sparsity: float = 1.0,
+    coarsening_method: str = "manual",
+    parent_level: int | None = None,
+) -> Group:
+    """Make a level of a given bin ratio without vertices.
+
+    Parameters
+    ----------
+    root : Group
+        Root of a store opened with ``mode="r+"``.
+    level_index : int
+        Level index, 1 or more.
+    bin_ratio : (D,) sequence of int
+        Bin shape over that of level 0.
+    object_sparsity : float
+        Fraction of the objects that the level will keep, in (0, 1].
+    coarsening_method : {"none", "per_object", "manual"}
+        How the level is made.
+    parent_level : int, optional
+        Level that it is made from; the one below by default.
+
+    Returns
+    -------
+    Group
+        The level's group.
+
+    Raises
+    ------
+    StoreExistsError
+        The level is there already.
+    ArgumentError
+        The ratio has not one positive number per axis, or the parent is not a level of the store.
+    """
+    reader = root.handle.reader
+    ratio = as_shape("bin_ratio", bin_ratio, reader.root.ndim)
+    levels = reader.level_numbers()
+    parent = level_index - 1 if parent_level is None else parent_level
+    if parent_level is not None and parent_level not in levels:
+        raise ArgumentError(f"parent_level: the store has levels {levels}, not {parent_level}")
+    metadata = LevelMetadata(
+        level=level_index,
+        bin_ratio=ratio,
+        object_sparsity=object_sparsity,
+        coarsening_method=coarsening_method,
+        parent_level=parent if parent in levels else None,
+    )
+    return create_resolution_level(root, level_index, metadata)
+
+
+def _unmarked(attributes: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in attributes.items() if key != SHELL_KEY}
+
+
+def _completed(level: LevelMetadata, root: RootMetadata) -> LevelMetadata:
+    """Return level metadata with bin ratio, bin shape and chunk shape that fit together."""
+    ndim = root.ndim
+    ratio = as_shape("bin_ratio", level.bin_ratio, ndim)
+    shape = as_shape("bin_shape", level.bin_shape, ndim)
+    if ratio is None and shape is None:
+        ratio = (1.0,) * ndim
+    if ratio is None:
+        assert shape is not None
+        ratio = tuple(s / b for s, b in zip(shape, root.base_bin, strict=True))
+    expected = tuple(r * b for r, b in zip(ratio, root.base_bin, strict=True))
+    shape = shape or expected
+    if not np.allclose(shape, expected, rtol=1e-6):
+        raise ArgumentError(
+            f"bin_shape {list(shape)} is not bin_ratio {list(ratio)} times the bins of level 0, {list(root.base_bin)}"
+        )
+    chunk = as_shape("chunk_shape", level.chunk_shape, ndim) or _grown_chunk(root.chunk_shape, shape)
+    Grid(chunk, shape).require_nesting()
+    own = None if chunk == root.chunk_shape else chunk
+    return replace(level, bin_ratio=ratio, bin_shape=shape, chunk_shape=own)
+
+
+def _chunk_scale(level: LevelMetadata, root: RootMetadata) -> tuple[int, ...] | None:
+    """Return the chunk shape of a level over the root's, where it has one of its own."""
+    if level.chunk_shape is None:
+        return None
+    return tuple(round(own / edge) for own, edge in zip(level.chunk_shape, root.chunk_shape, strict=True))
+
+
+def _grown_chunk(chunk: tuple[float, ...], bin_shape: tuple[float, ...]) -> tuple[float, ...]:
+    """Return the smallest whole multiple of a chunk shape that bins divide, axis by axis."""
+    per_chunk = [edge / width for edge, width in zip(chunk, bin_shape, strict=True)]
+    bins = [Fraction(count).limit_denominator(_LARGEST_FOLD) for count in per_chunk]
+    return tuple(edge * count.denominator for edge, count in zip(chunk, bins, strict=True))
+
+
+def remove_resolution_level(root: Group, level_index: int) -> None:
+    """Remove a level, with the links to it that other levels hold.
+
+    Parameters
+    ----------
+    root : Group
+        Root of a store opened with ``mode="r+"``.
+    level_index : int
+        Level index; level 0 cannot be removed.
+
+    Raises
+    ------
+    StoreError
+        Level 0 was asked for.
+    UnknownNameError
+        The store has no such level.
+    """
+    levels = list_resolution_levels(root)
+    if level_index == 0:
+        raise StoreError("level 0 is the data itself and cannot be removed; delete the store instead")
+    if level_index not in levels:
+        raise UnknownNameError(f"no level {level_index}; the store has levels {levels}")
+    revision = root.handle.reader.revision
+    with root.handle.changing() as storage:
+        others = [level for level in levels if level != level_index]
+        storage.delete_prefix(str(level_index))
+        for level in others:
+            _forget(storage, level, level_index)
+        listed = reread_root(storage).without_level(level_index)
+        change_root(storage, lambda kept: revision.root_attributes(listed, kept))
+
+
+def _forget(storage: Storage, level: int, removed: int) -> None:
+    """Delete what a level holds for another: the links between the two, and its name as parent."""
+    segment = f"{removed - level:+d}"
+    below = storage.list_all(str(level))
+    parts = [address.split("/") for address in below]
+    gone = [
+        address
+        for address, names in zip(below, parts, strict=True)
+        if segment in names[2:4] and names[1] in _LINK_FAMILIES
+    ]
+    address = f"{level}/{DOCUMENT_NAME}"
+    blob = get_whole(storage, [address])[0]
+    if gone:
+        storage.delete_many(gone)
+    if blob is None:
+        return
+    document = parse_document(blob, address)
+    before = json.dumps(document)
+    block = (document.get("attributes") or {}).get(LEVEL_KEY) or {}
+    if block.get("parent_level") == removed:
+        del block["parent_level"]
+    if isinstance(block.get("nodes"), list):
+        block["nodes"] = [node for node in block["nodes"] if segment not in str(node).split("/")[1:3]]
+    if json.dumps(document) != before:
+        storage.put_many([(address, document_bytes(document))])
