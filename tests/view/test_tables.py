@@ -1,0 +1,83 @@
+"""Results as data frames."""
+
+from __future__ import annotations
+
+import importlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from zarr_vectors.exceptions import MissingExtraError
+from zarr_vectors.types.points import PointsResult, read_points, write_points
+from zarr_vectors.view.tables import points_frame
+
+pandas = pytest.importorskip("pandas")
+
+
+def test_columns_are_axes_objects_and_channels(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    n = 60
+    attributes = {
+        "color": rng.integers(0, 255, (n, 3)).astype(np.uint8),
+        "kind": np.array(["soma", "axon", "dendrite"])[rng.integers(0, 3, n)],
+        "when": np.datetime64("2026-01-01", "ns") + rng.integers(0, 10**12, n).astype("m8[ns]"),
+        "good": rng.integers(0, 2, n).astype(bool),
+        "label": np.array([f"cell {i}" for i in range(n)]),
+    }
+    write_points(
+        tmp_path / "store",
+        rng.uniform(0, 10, (n, 2)),
+        attributes=attributes,
+        object_ids=rng.integers(5, 8, n),
+        axes=["t", "depth"],
+        attribute_specs={"color": {"channel_names": ("r", "g", "b")}},
+    )
+    result = read_points(tmp_path / "store")
+    frame = result.to_pandas()
+    assert list(frame.columns) == [
+        "t", "depth", "object_id", "color_r", "color_g", "color_b", "good", "kind", "label", "when",
+    ]  # fmt: skip
+    assert np.array_equal(frame["depth"], result.positions[:, 1])
+    assert np.array_equal(frame["color_g"], result.attributes["color"][:, 1])
+    assert list(frame["kind"].cat.categories) == ["axon", "dendrite", "soma"]
+    assert list(frame["kind"]) == list(result.attributes["kind"])
+    assert not isinstance(frame["label"].dtype, pandas.CategoricalDtype)
+    assert frame["when"].dtype.kind == "M"
+    assert frame["good"].dtype == bool
+
+
+def points(attributes: dict[str, Any], **more: Any) -> PointsResult:
+    count = len(next(iter(attributes.values())))
+    return PointsResult(np.zeros((count, 5)), attributes, **more)
+
+
+def test_names_that_are_taken_get_a_number() -> None:
+    frame = points_frame(points({"x": np.arange(3), "x_2": np.arange(3)}, object_ids=np.arange(3)))
+    assert list(frame.columns) == ["x", "y", "z", "w", "axis4", "object_id", "x_2", "x_2_2"]
+    assert list(frame["x_2"]) == [0, 1, 2]
+
+
+def test_missing_texts_stay_missing() -> None:
+    frame = points_frame(points({"kind": np.array(["a", None, "a"], object)}))
+    assert list(frame["kind"].isna()) == [False, True, False]
+    assert list(frame["kind"].cat.categories) == ["a"]
+
+
+def test_missing_pandas_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    def absent(name: str) -> Any:
+        raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+    monkeypatch.setattr(importlib, "import_module", absent)
+    with pytest.raises(MissingExtraError, match=r'pip install "zarr-vectors\[pandas\]"'):
+        points_frame(points({"a": np.zeros(1)}))
+
+
+def test_broken_dependency_is_not_called_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(name: str) -> Any:
+        raise ModuleNotFoundError("No module named 'pytz'", name="pytz")
+
+    monkeypatch.setattr(importlib, "import_module", broken)
+    with pytest.raises(ModuleNotFoundError, match="pytz"):
+        points_frame(points({"a": np.zeros(1)}))
