@@ -70,6 +70,9 @@ ORIGINAL_INDEX_ATTRIBUTE: Final = "original_index"
 """Vertex attribute that holds the row of the input a vertex came from."""
 
 GROUP_NAME_ATTRIBUTE: Final = "name"
+
+# Attribute of a grid array that lists the keys of its non-empty cells.
+NONEMPTY_CHUNKS: Final = "nonempty_chunks"
 """Group attribute that holds the names by which groups can be asked for."""
 
 SHELL_KEY: Final = "zarr_vectors_shell"

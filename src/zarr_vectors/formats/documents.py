@@ -79,9 +79,7 @@ def parse_root(attributes: Document, where: str) -> RootMetadata:
     """
     block = attributes.get(ROOT_KEY)
     if not isinstance(block, dict):
-        raise MetadataError(
-            f"{where}: no {ROOT_KEY!r} block in the root's attributes; is this a Zarr Vectors store?"
-        )
+        raise MetadataError(f"{where}: no {ROOT_KEY!r} block in the root's attributes; is this a Zarr Vectors store?")
     try:
         return _parse_root(block, attributes)
     except ZarrVectorsError as error:
@@ -94,17 +92,19 @@ def _parse_root(block: Document, attributes: Document) -> RootMetadata:
     for required in ("zv_version", "chunk_shape", "bounds"):
         if block.get(required) is None:
             raise MetadataError(f"root metadata lacks {required!r}")
-    chunk_shape = _floats(block["chunk_shape"])
+    chunk_shape = _numbers(block, "chunk_shape", block["chunk_shape"])
     blocks = attributes.get(MULTISCALES_KEY) or [{}]
     multiscale = blocks[0]
     axes = [NgffAxis(a["name"], a.get("type", "space"), a.get("unit")) for a in multiscale.get("axes", [])]
-    base_bin = _floats(block["base_bin_shape"]) if block.get("base_bin_shape") is not None else None
+    base_bin = block.get("base_bin_shape")
+    if base_bin is not None:
+        base_bin = _numbers(block, "base_bin_shape", base_bin)
     levels = [_parse_entry(entry, base_bin or chunk_shape) for entry in multiscale.get("datasets", [])]
     return RootMetadata(
         zv_version=str(block["zv_version"]),
         axes=tuple(axes) or default_axes(len(chunk_shape)),
         chunk_shape=chunk_shape,
-        bounds=(_floats(block["bounds"][0]), _floats(block["bounds"][1])),
+        bounds=_corners(block),
         geometry_types=tuple(block.get("geometry_types") or ()),
         base_bin_shape=base_bin,
         links_convention=block.get("links_convention"),
@@ -227,9 +227,7 @@ def parse_level(attributes: Document, level: int, where: str) -> LevelMetadata:
             chunk_dims=tuple(block["chunk_dims"]) if block.get("chunk_dims") else None,
             chunk_attribute_name=block.get("chunk_attribute_name"),
             chunk_attribute_values=(
-                tuple(block["chunk_attribute_values"])
-                if block.get("chunk_attribute_values") is not None
-                else None
+                tuple(block["chunk_attribute_values"]) if block.get("chunk_attribute_values") is not None else None
             ),
             stale=bool(block.get("stale", False)),
             nodes=tuple(str(name) for name in block.get("nodes") or ()),
@@ -348,10 +346,22 @@ def _specs_document(specs: Mapping[tuple[str, str], AttributeSpec]) -> Document:
     document: Document = {}
     for (scope, name), spec in specs.items():
         entry = {"dtype": spec.dtype, "unit": spec.unit, "description": spec.description}
-        document.setdefault(scope, {})[name] = {
-            key: value for key, value in entry.items() if value is not None
-        }
+        document.setdefault(scope, {})[name] = {key: value for key, value in entry.items() if value is not None}
     return document
+
+
+def _numbers(block: Document, key: str, values: Any) -> tuple[float, ...]:
+    try:
+        return _floats(values)
+    except (TypeError, ValueError) as error:
+        raise MetadataError(f"root metadata: {key!r} must hold numbers, got {block[key]!r}") from error
+
+
+def _corners(block: Document) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    corners = block["bounds"]
+    if not isinstance(corners, list) or len(corners) != 2:
+        raise MetadataError(f"root metadata: 'bounds' must be two corners, got {corners!r}")
+    return _numbers(block, "bounds", corners[0]), _numbers(block, "bounds", corners[1])
 
 
 def _floats(values: Iterable[Any]) -> tuple[float, ...]:

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from zarr_vectors.constants import OBJECT_ID_ATTRIBUTE
+from zarr_vectors.constants import NONEMPTY_CHUNKS, OBJECT_ID_ATTRIBUTE
 from zarr_vectors.exceptions import ArrayError, UnsupportedFeatureError
+from zarr_vectors.formats.chunk_keys import format_keys
 from zarr_vectors.formats.layout import CellArray
 from zarr_vectors.model.attributes import Column
 from zarr_vectors.model.cells import Fragments
@@ -71,9 +72,7 @@ def read_rows(level: LevelReader, query: Query) -> Rows:
         found = read_bins(level, query.box, chunk_rows, [level.arrays.vertices, *columns.values()])
         if found is not None:
             positions, *values = found
-            return _filtered(
-                level, positions, dict(zip(columns, values, strict=True)), names, filters, chunk_rows
-            )
+            return _filtered(level, positions, dict(zip(columns, values, strict=True)), names, filters, chunk_rows)
     loaded = _load(level, chunk_rows, columns, query)
     rows = _select(level, loaded, query, wanted_objects)
     if filters:
@@ -171,6 +170,7 @@ def _load(level: LevelReader, chunk_rows: IntArray, columns: dict[str, CellArray
     fetched = fetch_cells(level.storage, [*arrays, *extra], chunks)
     positions, row_offsets = decode_rows(fetched[0])
     counts = np.diff(row_offsets)
+    _check_presence(level.arrays.vertices, chunks, counts)
     attributes = {
         name: Column(decode_rows(cells, counts)[0], array.spec)
         for (name, array), cells in zip(columns.items(), fetched[1 : len(arrays)], strict=True)
@@ -181,6 +181,16 @@ def _load(level: LevelReader, chunk_rows: IntArray, columns: dict[str, CellArray
         _check_fragments(level, chunks, fragments, counts)
     owners, ids = _owners(level, fragments, chunk_rows, fetched[-1] if owner_array is not None else None)
     return _Loaded(positions, row_offsets, fragments, attributes, chunk_rows, owners, ids)
+
+
+def _check_presence(vertices: CellArray, chunks: IntArray, counts: IntArray) -> None:
+    """Refuse chunks that the array lists as non-empty and that are not there."""
+    if NONEMPTY_CHUNKS in vertices.document and not counts.all():
+        key = format_keys(chunks[counts == 0][:1])[0]
+        raise ArrayError(
+            f"{vertices.path}: chunk {key} is listed in {NONEMPTY_CHUNKS}, but its cell is missing or empty; "
+            "the store is damaged or its copy incomplete"
+        )
 
 
 def _whole_chunks(counts: IntArray) -> Fragments:
@@ -217,7 +227,7 @@ def _owners(
     if level.arrays.object_index is None:
         return None, None
     if named is not None:
-        owners, offsets = decode_rows(named, np.diff(fragments.offsets))
+        owners, _ = decode_rows(named, np.diff(fragments.offsets))
         return np.asarray(owners, np.int64), None
     rows, _ = fragment_owners(level, fragments, chunk_rows)
     ids = read_object_ids(level)
@@ -236,9 +246,7 @@ def _select(level: LevelReader, loaded: _Loaded, query: Query, objects: IntArray
         by_bin = has_bin_fragments(fragments, np.diff(loaded.row_offsets), grid)
         if level.arrays.object_index is not None:
             by_bin[:] = False
-        rows = rows_inside(
-            query.box, loaded.positions, loaded.row_offsets, fragments, chunks, grid, by_bin=by_bin
-        )
+        rows = rows_inside(query.box, loaded.positions, loaded.row_offsets, fragments, chunks, grid, by_bin=by_bin)
     if objects is not None:
         mine = _object_rows(level, loaded, objects)
         rows = mine if rows is None else np.intersect1d(rows, mine, assume_unique=True)

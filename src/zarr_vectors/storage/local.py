@@ -111,7 +111,11 @@ class LocalStorage:
         """Answer the requests of one file; give the number of bytes read."""
         try:
             handle = os.open(self._path(address), files.READ)
-        except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+        except NotADirectoryError:
+            if self.root.is_file():
+                raise StoreError(f"{self.url}: a file is there, not the folder of a store") from None
+            return 0
+        except (FileNotFoundError, IsADirectoryError):
             return 0
         except OSError as error:
             raise self._explained(error, address, "read") from error

@@ -58,9 +58,7 @@ class GridArray:
 
     def _parse(self, document: Document) -> None:
         if document["data_type"] != "variable_length_bytes":
-            raise MetadataError(
-                f"{self.path}: data type must be variable_length_bytes, got {document['data_type']!r}"
-            )
+            raise MetadataError(f"{self.path}: data type must be variable_length_bytes, got {document['data_type']!r}")
         self.shape = tuple(int(s) for s in document["shape"])
         self.origin = np.array(self.document.get("chunk_grid_origin") or [0] * len(self.shape), np.int64)
         if self.origin.shape != (len(self.shape),):
@@ -70,18 +68,12 @@ class GridArray:
         self.shard_shape: tuple[int, ...] | None = None
         if codecs[0]["name"] == "sharding_indexed":
             if len(codecs) != 1:
-                raise UnsupportedFeatureError(
-                    f"{self.path}: codecs around sharding_indexed are not supported"
-                )
+                raise UnsupportedFeatureError(f"{self.path}: codecs around sharding_indexed are not supported")
             codecs = self._parse_shard(codecs[0]["configuration"], outer)
         elif any(s != 1 for s in outer):
-            raise UnsupportedFeatureError(
-                f"{self.path}: chunks of {outer} cells are not supported without shards"
-            )
+            raise UnsupportedFeatureError(f"{self.path}: chunks of {outer} cells are not supported without shards")
         if codecs[0]["name"] != "vlen-bytes":
-            raise UnsupportedFeatureError(
-                f"{self.path}: expected codec vlen-bytes, found {codecs[0]['name']!r}"
-            )
+            raise UnsupportedFeatureError(f"{self.path}: expected codec vlen-bytes, found {codecs[0]['name']!r}")
         self.pipeline = Pipeline.from_documents(codecs[1:])
         self.compressed = len(codecs) > 1
         separator = document.get("chunk_key_encoding", {}).get("configuration", {}).get("separator", "/")
@@ -93,9 +85,7 @@ class GridArray:
 
     def _parse_shard(self, configuration: Document, outer: tuple[int, ...]) -> list[Document]:
         if any(s != 1 for s in configuration["chunk_shape"]):
-            raise UnsupportedFeatureError(
-                f"{self.path}: inner chunks of more than one cell are not supported"
-            )
+            raise UnsupportedFeatureError(f"{self.path}: inner chunks of more than one cell are not supported")
         if configuration.get("index_location", "end") != "end":
             raise UnsupportedFeatureError(f"{self.path}: a shard index at the start is not supported")
         self.shard_shape = outer
@@ -189,8 +179,16 @@ class GridArray:
         if self.shard_shape is None:
             addresses, base = self._cell_addresses(chunks - self.origin), np.zeros(len(chunks), np.int64)
         else:
-            begin, _, addresses = self._located(chunks)
+            begin, end, addresses = self._located(chunks)
             base = np.array(begin, np.int64)
+            beyond = base + stops + CELL_HEADER > np.array(end, np.int64)
+            if beyond.any():
+                row = int(np.flatnonzero(beyond)[0])
+                key = ".".join(map(str, chunks[row].tolist()))
+                raise ArrayError(
+                    f"{self.path}: chunk {key} takes {end[row] - begin[row]} bytes in its shard, too few for the "
+                    f"{int(stops[row])} bytes of its rows"
+                )
         first, last = base + starts + CELL_HEADER, base + stops + CELL_HEADER
         return [Range(a, b, e) for a, b, e in zip(addresses, first.tolist(), last.tolist(), strict=True)]
 
