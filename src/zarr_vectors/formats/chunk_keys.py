@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Sequence
 
 import numpy as np
 
-from zarr_vectors.exceptions import MetadataError
+from zarr_vectors.exceptions import ArgumentError, MetadataError
 from zarr_vectors.ordering import lexicographic_order
 from zarr_vectors.typing import IntArray
 
@@ -39,3 +40,18 @@ def is_key(name: str, ndim: int) -> bool:
     """Return whether a name is a chunk key of ``ndim`` components."""
     parts = name.split(".")
     return len(parts) == ndim and all(part.lstrip("-").isdecimal() and part.isascii() for part in parts)
+
+
+def parse_key(key: str | Sequence[int], where: str) -> tuple[int, ...]:
+    """Return the coordinates of one chunk from its key, or from the coordinates themselves.
+
+    Raises
+    ------
+    ArgumentError
+        When it is neither.
+    """
+    parts = key.split(".") if isinstance(key, str) else list(key)
+    try:
+        return tuple(operator.index(int(part) if isinstance(part, str) else part) for part in parts)
+    except (TypeError, ValueError) as error:
+        raise ArgumentError(f"{where}: {key!r} is not a chunk key such as '0.1.2'") from error

@@ -94,9 +94,7 @@ def make_column(
     if stored.ndim not in (1, 2):
         raise ShapeError(f"{argument}: {name!r} must have shape (n,) or (n, C), got {stored.shape}")
     if len(stored) != count:
-        raise ShapeError(
-            f"{argument}: {name!r} has {len(stored)} rows, but there must be {count}, one per {per}"
-        )
+        raise ShapeError(f"{argument}: {name!r} has {len(stored)} rows, but there must be {count}, one per {per}")
     return Column(stored, _described(argument, name, made, stored, spec))
 
 
@@ -111,9 +109,7 @@ def _stored(argument: str, name: str, values: Any, dictionary: bool) -> tuple[An
         try:
             return _categorical(values, dictionary)
         except (TypeError, ArgumentError) as error:
-            raise ArgumentError(
-                f"{argument}: {name!r} (dtype {array.dtype}) cannot be stored: {error}"
-            ) from error
+            raise ArgumentError(f"{argument}: {name!r} (dtype {array.dtype}) cannot be stored: {error}") from error
     if array.dtype.kind not in "biuf" or array.dtype.itemsize > 8:
         raise ArgumentError(
             f"{argument}: {name!r} has dtype {array.dtype}; expected numbers of at most 64 bits, booleans, strings, "
@@ -143,9 +139,7 @@ def _categorical(values: Any, dictionary: bool) -> tuple[AnyArray, AttributeSpec
     return text, AttributeSpec(dtype=text.dtype.str, encoding="fixed_length_utf32")
 
 
-def _described(
-    argument: str, name: str, made: AttributeSpec, stored: AnyArray, given: SpecLike
-) -> AttributeSpec:
+def _described(argument: str, name: str, made: AttributeSpec, stored: AnyArray, given: SpecLike) -> AttributeSpec:
     spec = given if isinstance(given, AttributeSpec) else AttributeSpec(**dict(given or {}))
     channels = spec.channel_names
     if stored.ndim == 1 and channels is not None:
@@ -156,9 +150,7 @@ def _described(
             raise ShapeError(
                 f"{argument}: {name!r} has {stored.shape[1]} channels, but {len(channels)} channel names were given"
             )
-    return replace(
-        made, unit=spec.unit, description=spec.description, channel_names=channels, extra=dict(spec.extra)
-    )
+    return replace(made, unit=spec.unit, description=spec.description, channel_names=channels, extra=dict(spec.extra))
 
 
 def decode_column(column: Column) -> AnyArray:

@@ -78,9 +78,7 @@ def encode_column(
     path: str, zarr_vectors_array: str, name: str, column: Column, options: LevelOptions
 ) -> list[tuple[str, bytes]]:
     """Return the objects of a dense attribute array, its metadata last."""
-    document = attribute_document(zarr_vectors_array, name, column.spec) | {
-        "shape": list(column.values.shape)
-    }
+    document = attribute_document(zarr_vectors_array, name, column.spec) | {"shape": list(column.values.shape)}
     fill = 0 if zarr_vectors_array == "groupings_attribute" else absent_value(column.values.dtype)
     if column.values.dtype.kind == "U":
         document["encoding"] = "fixed_length_utf32"
@@ -97,7 +95,5 @@ def encode_values(
     codecs = [] if options.compressor is None else resolve_compressor("zstd")
     chunks = (DENSE_ROWS_PER_CHUNK, *values.shape[1:])
     little = np.ascontiguousarray(values)
-    metadata, *data = encode_dense(
-        path, little, chunks=chunks, fill_value=fill, codecs=codecs, attributes=document
-    )
+    metadata, *data = encode_dense(path, little, chunks=chunks, fill_value=fill, codecs=codecs, attributes=document)
     return [*data, metadata]

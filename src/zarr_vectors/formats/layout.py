@@ -5,7 +5,7 @@ Nothing here fetches: a handle says which byte ranges it needs and decodes what 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeAlias
 
@@ -246,8 +246,8 @@ class CellPayloads:
         The array's own metadata.
     chunks : (C, S) int64
         Chunk coordinates in numeric order.
-    buffer : uint8 array
-        All payloads.
+    buffer : uint8 array or function
+        All payloads; or a function that makes those of cells ``[a, b)``, so that they need not exist at once.
     offsets : (C + 1,) int64
         Where each payload starts; an empty payload is an empty cell.
     itemsize : int
@@ -257,9 +257,25 @@ class CellPayloads:
     path: str
     document: Document
     chunks: IntArray
-    buffer: ByteArray
+    buffer: ByteArray | Callable[[int, int], ByteArray]
     offsets: IntArray
     itemsize: int
+
+    def part(self, first: int, last: int) -> memoryview:
+        """Return the payloads of cells ``[first, last)`` back to back."""
+        if callable(self.buffer):
+            return memoryview(self.buffer(first, last))
+        return memoryview(self.buffer)[int(self.offsets[first]) : int(self.offsets[last])]
+
+    def batches(self, size: int) -> Iterator[tuple[int, int]]:
+        """Yield ranges of cells whose payloads are about ``size`` bytes together, at least one cell each."""
+        first = 0
+        count = len(self.offsets) - 1
+        while first < count:
+            last = int(np.searchsorted(self.offsets, self.offsets[first] + size, side="right")) - 1
+            last = min(max(last, first + 1), count)
+            yield first, last
+            first = last
 
     @classmethod
     def of_rows(

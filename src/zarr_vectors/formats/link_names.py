@@ -6,6 +6,9 @@ import numpy as np
 
 from zarr_vectors.typing import ByteArray, IntArray
 
+RAGGED_HEADER = 16
+"""Bytes before the rows of a ragged cell of one group: i64 1, i64 0."""
+
 
 def delta_name(delta: int) -> str:
     """Return the spelling of a level difference: ``0``, ``+1``, ``-1``."""
@@ -38,8 +41,6 @@ def ragged_cells(rows: IntArray, offsets: IntArray) -> tuple[ByteArray, IntArray
     placed = offsets * width + 2 * np.arange(len(offsets))
     words[placed[:-1]] = 1
     words[placed[:-1] + 1] = 0
-    for place, start, stop in zip(
-        placed[:-1].tolist(), offsets[:-1].tolist(), offsets[1:].tolist(), strict=True
-    ):
+    for place, start, stop in zip(placed[:-1].tolist(), offsets[:-1].tolist(), offsets[1:].tolist(), strict=True):
         words[place + 2 : place + 2 + (stop - start) * width] = rows[start:stop].reshape(-1)
     return words.view(np.uint8), placed * 8

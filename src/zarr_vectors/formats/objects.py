@@ -6,9 +6,12 @@ from typing import Any
 
 import numpy as np
 
+from zarr_vectors.constants import LINK_FRAGMENTS
 from zarr_vectors.encoding import fragment_index, manifests
-from zarr_vectors.model.cells import Fragments, Manifests
+from zarr_vectors.formats.layout import CellPayloads
+from zarr_vectors.model.cells import Cells, Fragments, Manifests
 from zarr_vectors.model.elements import Groups
+from zarr_vectors.ordering import expand_ranges, offsets_of
 from zarr_vectors.typing import ByteArray, Bytes, IntArray
 
 MANIFESTS_PER_CHUNK = 16_384
@@ -26,6 +29,20 @@ def fragment_payloads(fragments: Fragments) -> tuple[ByteArray, IntArray]:
         rows=fragments.rows,
     )
     return fragment_index.encode_fragment_indexes(index)
+
+
+def link_fragment_payloads(cells: Cells) -> CellPayloads:
+    """Return the fragment indexes of the links inside chunks; chunks without such links have none."""
+    fragments = cells.link_fragments
+    assert fragments is not None
+    linked = np.add.reduceat(fragments.counts, fragments.offsets[:-1]) > 0 if fragments.count else np.zeros(0, bool)
+    rows = np.flatnonzero(linked)
+    per_chunk = np.diff(fragments.offsets)[rows]
+    taken = expand_ranges(fragments.offsets[:-1][rows], per_chunk)
+    kept = Fragments(offsets_of(per_chunk), fragments.starts[taken], fragments.counts[taken])
+    buffer, offsets = fragment_payloads(kept)
+    document = {"zv_array": "link_fragments", "encoding": "fragment_index_v1"}
+    return CellPayloads(LINK_FRAGMENTS, document, cells.chunks[rows], buffer, offsets, 8)
 
 
 def parse_fragments(payloads: list[Bytes]) -> Fragments:

@@ -38,13 +38,9 @@ class VlenArray:
             self.count, self.rows_per_chunk = int(shape[0]), max(1, int(grid[0]))
             head = codecs[0]["name"]
         except (KeyError, TypeError, IndexError, ValueError) as error:
-            raise MetadataError(
-                f"{path}: not an array of byte strings: {type(error).__name__}: {error}"
-            ) from error
+            raise MetadataError(f"{path}: not an array of byte strings: {type(error).__name__}: {error}") from error
         if kind != "variable_length_bytes" or len(shape) != 1 or self.count < 0:
-            raise MetadataError(
-                f"{path}: expected a 1-D array of variable_length_bytes, got {kind!r} {shape}"
-            )
+            raise MetadataError(f"{path}: expected a 1-D array of variable_length_bytes, got {kind!r} {shape}")
         if head != "vlen-bytes":
             raise UnsupportedFeatureError(f"{path}: expected codec vlen-bytes, found {head!r}")
         self._pipeline = Pipeline.from_documents(codecs[1:])
@@ -77,9 +73,7 @@ class VlenArray:
             return np.concatenate(parts), offsets_of(np.concatenate(counts))
         return self._reordered(parts, counts, rows)
 
-    def _reordered(
-        self, parts: list[ByteArray], counts: list[IntArray], rows: IntArray
-    ) -> tuple[ByteArray, IntArray]:
+    def _reordered(self, parts: list[ByteArray], counts: list[IntArray], rows: IntArray) -> tuple[ByteArray, IntArray]:
         """Put entries that were collected chunk after chunk into the order of the rows asked for."""
         collected = np.argsort(rows // self.rows_per_chunk, kind="stable")
         place = np.empty_like(collected)
@@ -97,9 +91,7 @@ class VlenArray:
         except ArrayError as error:
             raise ArrayError(f"{self.path}: chunk {number}: {error}") from error
         if len(offsets) - 1 < expected:
-            raise ArrayError(
-                f"{self.path}: chunk {number} holds {len(offsets) - 1} entries, expected {expected}"
-            )
+            raise ArrayError(f"{self.path}: chunk {number} holds {len(offsets) - 1} entries, expected {expected}")
         return buffer, offsets[: expected + 1]
 
 

@@ -35,9 +35,7 @@ class NgffAxis:
         if not self.name or not isinstance(self.name, str):
             raise MetadataError(f"axis name must be a non-empty string, got {self.name!r}")
         if self.type not in VALID_AXIS_TYPES:
-            raise MetadataError(
-                f"axis {self.name!r}: type must be one of {VALID_AXIS_TYPES}, got {self.type!r}"
-            )
+            raise MetadataError(f"axis {self.name!r}: type must be one of {VALID_AXIS_TYPES}, got {self.type!r}")
 
     def document(self) -> Document:
         """Return the axis as a JSON object."""
@@ -57,9 +55,7 @@ def default_axes(ndim: int) -> tuple[NgffAxis, ...]:
     return tuple(NgffAxis(name) for name in names[:ndim])
 
 
-def make_axes(
-    ndim: int, axes: AxesLike | None = None, units: UnitsLike | None = None
-) -> tuple[NgffAxis, ...]:
+def make_axes(ndim: int, axes: AxesLike | None = None, units: UnitsLike | None = None) -> tuple[NgffAxis, ...]:
     """Build the axes of ``ndim`` dimensions from what a user gave.
 
     Parameters
@@ -105,9 +101,7 @@ def _units(axes: tuple[NgffAxis, ...], units: UnitsLike) -> Sequence[str | None]
     if isinstance(units, Mapping):
         unknown = set(units) - {axis.name for axis in axes}
         if unknown:
-            raise ArgumentError(
-                f"axis_units: no axis named {sorted(unknown)}; axes are {[a.name for a in axes]}"
-            )
+            raise ArgumentError(f"axis_units: no axis named {sorted(unknown)}; axes are {[a.name for a in axes]}")
         return [units.get(axis.name) for axis in axes]
     if len(units) != len(axes):
         raise ArgumentError(f"axis_units: {len(units)} given for {len(axes)} axes")

@@ -112,6 +112,8 @@ class Cells:
         Sets of objects.
     links : tuple of LinkTable
         Stored links, a table per level difference.
+    link_fragments : Fragments, optional
+        For the links inside chunks, in stored order, which of them start in each vertex fragment.
     """
 
     chunks: IntArray
@@ -123,6 +125,7 @@ class Cells:
     objects: ObjectTable | None = None
     groups: Groups | None = None
     links: tuple[LinkTable, ...] = ()
+    link_fragments: Fragments | None = None
 
     @property
     def count(self) -> int:

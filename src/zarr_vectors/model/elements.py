@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from zarr_vectors.model.attributes import Column
-from zarr_vectors.typing import AnyArray, FloatArray, IntArray
+from zarr_vectors.typing import AnyArray, BoolArray, FloatArray, IntArray
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,11 +75,14 @@ class Links:
         One row per link.
     directed : bool
         Whether the order of the endpoints carries meaning.
+    store : {"canonical", "duplicate"}
+        Whether a link is filed once, or once under every chunk that it touches.
     """
 
     rows: IntArray
     attributes: Mapping[str, Column] = field(default_factory=dict)
     directed: bool = False
+    store: str = "canonical"
 
     @property
     def width(self) -> int:
@@ -103,6 +106,8 @@ class Elements:
         Sets of objects.
     links : Links, optional
         Explicit connectivity.
+    breaks : (N,) bool, optional
+        Vertices that start a fragment of their own (roots of trees).
     """
 
     positions: FloatArray
@@ -110,6 +115,7 @@ class Elements:
     objects: Objects | None = None
     groups: Groups | None = None
     links: Links | None = None
+    breaks: BoolArray | None = None
 
     @property
     def count(self) -> int:

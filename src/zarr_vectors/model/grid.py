@@ -39,9 +39,7 @@ class Grid:
             if shape is not None and not all(math.isfinite(s) and s > 0 for s in shape):
                 raise ArgumentError(f"{name} must be positive and finite on every axis, got {shape}")
         if self.bin_shape is not None and len(self.bin_shape) != len(self.chunk_shape):
-            raise ArgumentError(
-                f"bin_shape has {len(self.bin_shape)} axes and chunk_shape has {len(self.chunk_shape)}"
-            )
+            raise ArgumentError(f"bin_shape has {len(self.bin_shape)} axes and chunk_shape has {len(self.chunk_shape)}")
 
     @property
     def ndim(self) -> int:
@@ -105,9 +103,7 @@ class Grid:
 
 def _divides(chunk: float, width: float) -> bool:
     ratio = chunk / width
-    return (
-        ratio >= 1 - _DIVISIBILITY_TOLERANCE and abs(ratio - round(ratio)) <= _DIVISIBILITY_TOLERANCE * ratio
-    )
+    return ratio >= 1 - _DIVISIBILITY_TOLERANCE and abs(ratio - round(ratio)) <= _DIVISIBILITY_TOLERANCE * ratio
 
 
 def as_shape(name: str, value: float | Sequence[float] | None, ndim: int) -> tuple[float, ...] | None:

@@ -182,9 +182,7 @@ class RootMetadata:
         if self.base_bin_shape is not None and len(self.base_bin_shape) != d:
             problems.append(f"base_bin_shape has {len(self.base_bin_shape)} numbers for {d} axes")
         if len(self.bounds[0]) != d or len(self.bounds[1]) != d:
-            problems.append(
-                f"bounds have {len(self.bounds[0])} and {len(self.bounds[1])} numbers for {d} axes"
-            )
+            problems.append(f"bounds have {len(self.bounds[0])} and {len(self.bounds[1])} numbers for {d} axes")
         elif any(not low <= high for low, high in zip(*self.bounds, strict=True)):
             problems.append(f"bounds must not be reversed, got {self.bounds}")
         if not all(math.isfinite(c) and c > 0 for c in (*self.chunk_shape, *self.base_bin)):

@@ -41,9 +41,7 @@ class Box:
         try:
             lower, upper = (np.asarray(corner, dtype=np.float64) for corner in bbox)
         except (TypeError, ValueError) as error:
-            raise ArgumentError(
-                f"bbox: expected a pair (lower, upper) of {ndim} numbers each, got {bbox!r}"
-            ) from error
+            raise ArgumentError(f"bbox: expected a pair (lower, upper) of {ndim} numbers each, got {bbox!r}") from error
         if lower.shape != (ndim,) or upper.shape != (ndim,):
             raise ArgumentError(
                 f"bbox: expected a pair (lower, upper) of {ndim} numbers each, "
@@ -239,14 +237,10 @@ def rows_inside(
     starts.append(row_offsets[:-1][other])
     lengths.append(counts[other])
     inside.append(np.zeros(int(other.sum()), bool))
-    return _tested_rows(
-        box, positions, np.concatenate(starts), np.concatenate(lengths), np.concatenate(inside)
-    )
+    return _tested_rows(box, positions, np.concatenate(starts), np.concatenate(lengths), np.concatenate(inside))
 
 
-def _tested_rows(
-    box: Box, positions: FloatArray, starts: IntArray, lengths: AnyArray, inside: BoolArray
-) -> IntArray:
+def _tested_rows(box: Box, positions: FloatArray, starts: IntArray, lengths: AnyArray, inside: BoolArray) -> IntArray:
     order = np.argsort(starts, kind="stable")
     starts, lengths, inside = starts[order], lengths[order], inside[order]
     rows = expand_ranges(starts, lengths)

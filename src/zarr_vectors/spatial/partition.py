@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from enum import Enum
 
 import numpy as np
 
-from zarr_vectors.constants import OBJECT_ID_ATTRIBUTE
+from zarr_vectors.constants import CROSS_CHUNK_DEDUPLICATED, CROSS_CHUNK_LINKED, OBJECT_ID_ATTRIBUTE
 from zarr_vectors.model.attributes import AttributeSpec, Column
 from zarr_vectors.model.cells import Cells, Fragments, Manifests, ObjectTable
-from zarr_vectors.model.elements import Elements
+from zarr_vectors.model.elements import Elements, Objects
 from zarr_vectors.model.grid import Grid
-from zarr_vectors.ordering import offsets_of, stable_order
+from zarr_vectors.ordering import expand_ranges, offsets_of, stable_order
 from zarr_vectors.parallel import thread_map
+from zarr_vectors.spatial.linking import crossing_links, place_links
 from zarr_vectors.spatial.locating import Located, locate
 from zarr_vectors.typing import AnyArray, IntArray
 
@@ -28,28 +30,34 @@ class FragmentRule(Enum):
     RUNS = "one range per run of consecutive vertices of one object inside one chunk"
 
 
-def partition(elements: Elements, grid: Grid, rule: FragmentRule) -> Cells:
+def partition(elements: Elements, grid: Grid, rule: FragmentRule, *, crossings: str = CROSS_CHUNK_LINKED) -> Cells:
     """File every vertex of some elements under its chunk.
 
     Parameters
     ----------
     elements : Elements
-        Vertices with finite positions.
+        Vertices with finite positions. Under ``RUNS`` the vertices of an object stand together, in path order.
     grid : Grid
         Chunk and bin shapes.
     rule : FragmentRule
         What a fragment is.
+    crossings : {"explicit_links", "boundary_deduplication", "both"}
+        Under ``RUNS``, how paths go on in another chunk: by a link from the last vertex of a fragment to the
+        first of the next, by repeating that last vertex as the first of the next, or both.
 
     Returns
     -------
     Cells
-        Chunks in numeric order; rows in bin order (or object order) and then input order.
+        Chunks in numeric order; rows in bin order (or object order, or along paths) and then input order.
     """
     if rule is FragmentRule.BINS:
         return _by_bins(elements, grid)
     if elements.objects is None:
         raise AssertionError(f"fragments by {rule.name.lower()} need objects")
-    return _by_objects(elements, grid)
+    located = locate(elements.positions, grid, bins=False)
+    if rule is FragmentRule.RUNS:
+        return _by_runs(elements, elements.objects, located, crossings)
+    return _by_objects(elements, elements.objects, located)
 
 
 def _by_bins(elements: Elements, grid: Grid) -> Cells:
@@ -84,39 +92,80 @@ def _bin_counts(located: Located) -> tuple[IntArray, IntArray]:
     return numbers, counts
 
 
-def _by_objects(elements: Elements, grid: Grid) -> Cells:
-    objects = elements.objects
-    assert objects is not None
-    located = locate(elements.positions, grid, bins=False)
-    chunk_key, owner = located.keys, objects.of_vertex
-    order = stable_order([chunk_key, owner])
-    sorted_chunk, sorted_owner = chunk_key[order], owner[order]
-    first = np.ones(len(order), bool)
-    np.logical_or(sorted_chunk[1:] != sorted_chunk[:-1], sorted_owner[1:] != sorted_owner[:-1], out=first[1:])
-    starts = np.flatnonzero(first)
+def _by_objects(elements: Elements, objects: Objects, located: Located) -> Cells:
+    """Make one fragment per object and chunk, and one more at every break."""
+    order = stable_order([located.keys, objects.of_vertex])
+    chunk, owner = located.keys[order], objects.of_vertex[order]
+    breaks = None if elements.breaks is None else elements.breaks[order]
+    starts = _run_starts(chunk, owner, breaks)
     counts = np.diff(np.append(starts, len(order)))
-    numbers, first_fragment = np.unique(sorted_chunk[starts], return_index=True)
+    return _assemble_cells(elements, objects, located, order, starts, counts, chunk[starts], owner[starts])
+
+
+def _by_runs(elements: Elements, objects: Objects, located: Located, crossings: str) -> Cells:
+    """Make one fragment per run of consecutive vertices, and keep the runs of a chunk in path order."""
+    begins = _run_starts(located.keys, objects.of_vertex, elements.breaks)
+    lengths = np.diff(np.append(begins, elements.count))
+    owner, chunk = objects.of_vertex[begins], located.keys[begins]
+    continues = np.zeros(len(begins), bool)
+    continues[1:] = owner[1:] == owner[:-1]
+    repeated = continues.astype(np.int64) if crossings != CROSS_CHUNK_LINKED else np.zeros(len(begins), np.int64)
+    by_chunk = stable_order([chunk])
+    order = expand_ranges((begins - repeated)[by_chunk], (lengths + repeated)[by_chunk])
+    lengths = lengths + repeated
+    path_order = np.empty_like(by_chunk)
+    path_order[by_chunk] = np.arange(len(by_chunk))
+    starts = offsets_of(lengths[by_chunk])[:-1]
+    unlinked = replace(elements, links=None)
+    cells = _assemble_cells(
+        unlinked, objects, located, order, starts, lengths[by_chunk], chunk[by_chunk], owner[by_chunk], path_order
+    )
+    if crossings == CROSS_CHUNK_DEDUPLICATED:
+        return cells
+    return replace(cells, links=crossing_links(cells, path_order, continues))
+
+
+def _run_starts(chunk: AnyArray, owner: AnyArray, breaks: AnyArray | None) -> IntArray:
+    first = np.ones(len(chunk), bool)
+    np.logical_or(chunk[1:] != chunk[:-1], owner[1:] != owner[:-1], out=first[1:])
+    if breaks is not None:
+        first |= breaks
+    return np.flatnonzero(first)
+
+
+def _assemble_cells(
+    elements: Elements,
+    objects: Objects,
+    located: Located,
+    order: IntArray,
+    starts: IntArray,
+    counts: IntArray,
+    chunk: AnyArray,
+    owner: AnyArray,
+    path_order: IntArray | None = None,
+) -> Cells:
+    """Make cells from an order of the rows and its fragments, which are sorted by chunk."""
+    numbers, first_fragment = np.unique(chunk, return_index=True)
     fragment_offsets = np.append(first_fragment, len(starts)).astype(np.int64)
     row_offsets = np.append(starts[first_fragment], len(order)).astype(np.int64)
     per_chunk = np.diff(fragment_offsets)
     fragments = Fragments(fragment_offsets, starts - np.repeat(row_offsets[:-1], per_chunk), counts)
     chunks = located.chunk_coordinates(numbers)
-    fragment_owner = sorted_owner[starts]
-    del located, sorted_chunk, sorted_owner, first
     table = ObjectTable(
-        objects.ids, _manifests(chunks, fragments, fragment_owner, objects.count), objects.attributes
+        objects.ids, _manifests(chunks, fragments, owner, objects.count, path_order), objects.attributes
     )
     positions, attributes = _gather(elements, order)
-    return Cells(
+    cells = Cells(
         chunks,
         row_offsets,
         positions,
         fragments,
         attributes,
-        {OBJECT_ID_ATTRIBUTE: object_id_column(objects.ids[fragment_owner])},
+        {OBJECT_ID_ATTRIBUTE: object_id_column(objects.ids[owner])},
         table,
         elements.groups,
     )
+    return cells if elements.links is None else place_links(cells, elements.links, order)
 
 
 def object_id_column(ids: IntArray) -> Column:
@@ -124,9 +173,12 @@ def object_id_column(ids: IntArray) -> Column:
     return Column(np.ascontiguousarray(ids, np.int64), AttributeSpec(dtype="int64"))
 
 
-def _manifests(chunks: IntArray, fragments: Fragments, owner: IntArray, n_objects: int) -> Manifests:
-    """List each object's fragments in numeric chunk order."""
-    order = stable_order([owner.astype(np.uint32) if n_objects < 1 << 32 else owner])
+def _manifests(
+    chunks: IntArray, fragments: Fragments, owner: AnyArray, n_objects: int, path_order: IntArray | None
+) -> Manifests:
+    """List each object's fragments in numeric chunk order, or in path order."""
+    key = owner.astype(np.uint32) if n_objects < 1 << 32 else owner
+    order = stable_order([key]) if path_order is None else path_order[stable_order([key[path_order]])]
     chunk_row = fragments.chunk_of[order]
     local = order - fragments.offsets[chunk_row]
     offsets = offsets_of(np.bincount(owner, minlength=n_objects))
@@ -134,13 +186,11 @@ def _manifests(chunks: IntArray, fragments: Fragments, owner: IntArray, n_object
 
 
 def _gather(elements: Elements, order: IntArray) -> tuple[AnyArray, Mapping[str, Column]]:
-    """Take the rows of every column in a new order, two columns at a time."""
+    """Take the rows of every column in a new order, several columns at a time."""
     columns = [elements.positions, *(column.values for column in elements.attributes.values())]
     positions, *values = thread_map(lambda column: take_rows(column, order), columns)
     specs = elements.attributes.items()
-    return positions, {
-        name: Column(taken, column.spec) for (name, column), taken in zip(specs, values, strict=True)
-    }
+    return positions, {name: Column(taken, column.spec) for (name, column), taken in zip(specs, values, strict=True)}
 
 
 def take_rows(values: AnyArray, rows: IntArray) -> AnyArray:

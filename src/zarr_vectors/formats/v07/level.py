@@ -8,6 +8,7 @@ from zarr_vectors.constants import (
     FRAGMENT_ATTRIBUTES,
     GROUP_ATTRIBUTES,
     GROUPS,
+    LINK_FRAGMENTS,
     OBJECT_ATTRIBUTES,
     OBJECT_INDEX,
     VERTEX_ATTRIBUTES,
@@ -60,25 +61,29 @@ def open_level(level: str, documents: Documents, keys: Sequence[str] | None, ndi
     encoding = attributes.get("encoding", "raw")
     vertices = AttributeSpec(dtype=spec.dtype, channel_names=columns, encoding=encoding)
     fragments = f"{level}/{VERTEX_FRAGMENTS}"
+    link_path = f"{level}/{LINK_FRAGMENTS}"
     return LevelArrays(
         vertices=ChunkGroup(path, attributes, vertices, ndim, keys),
-        vertex_fragments=(
-            ChunkGroup(fragments, _attributes(documents, fragments), _BYTES, ndim, None)
-            if fragments in documents
-            else None
-        ),
+        vertex_fragments=_unlisted(fragments, documents, ndim),
         vertex_attributes=_cell_arrays(level, VERTEX_ATTRIBUTES, documents, ndim),
         fragment_attributes=_cell_arrays(level, FRAGMENT_ATTRIBUTES, documents, ndim),
         object_index=_object_index(level, documents, ndim),
         object_attributes=_columns(level, OBJECT_ATTRIBUTES, documents),
         groups=_groups(level, documents),
         group_attributes=_columns(level, GROUP_ATTRIBUTES, documents),
+        link_fragments=ChunkGroup(link_path, _attributes(documents, link_path), _BYTES, ndim, None)
+        if link_path in documents
+        else None,
         links=open_links(level, documents, ndim),
     )
 
 
 def _attributes(documents: Documents, path: str) -> Document:
     return (documents.get(path) or {}).get("attributes") or {}
+
+
+def _unlisted(path: str, documents: Documents, ndim: int) -> ChunkGroup | None:
+    return ChunkGroup(path, _attributes(documents, path), _BYTES, ndim, None) if path in documents else None
 
 
 def _members(level: str, family: str, documents: Documents) -> dict[str, str]:

@@ -28,6 +28,7 @@ from zarr_vectors.formats.objects import (
     MANIFESTS_PER_CHUNK,
     fragment_payloads,
     group_payloads,
+    link_fragment_payloads,
     manifest_payloads,
 )
 from zarr_vectors.formats.v07.link_encoding import cross_blobs, link_cells
@@ -43,7 +44,7 @@ from zarr_vectors.typing import Bytes, Document
 
 Objects = Iterator[tuple[str, BlobParts]]
 
-_BATCH = 2048
+_BATCH_BYTES = 64 << 20
 
 
 @dataclass(slots=True)
@@ -67,6 +68,10 @@ class LevelEncoding:
         for payloads in _cell_payloads(cells):
             documents.append(self._group(payloads.path, payloads.document))
             yield self._cells(payloads)
+        if cells.link_fragments is not None and cells.links:
+            payloads = link_fragment_payloads(cells)
+            documents.append(self._group(payloads.path, payloads.document))
+            yield self._cells(payloads)
         yield from self.encode_links(cells.links)
         yield iter(self._tables(cells))
         families = {address.split("/")[1] for address, _ in documents if address.count("/") > 2}
@@ -82,9 +87,7 @@ class LevelEncoding:
             for blob in cross_blobs(table):
                 documents[blob.path] = blob.document
                 yield iter(self._tiny(f"{blob.path}/data", blob.data))
-        above = {
-            "/".join(path.split("/")[:depth]) for path in documents for depth in range(1, path.count("/") + 1)
-        }
+        above = {"/".join(path.split("/")[:depth]) for path in documents for depth in range(1, path.count("/") + 1)}
         yield iter(
             [
                 *(self._group(path, {}) for path in sorted(above)),
@@ -98,21 +101,21 @@ class LevelEncoding:
     def _cells(self, payloads: CellPayloads) -> Objects:
         codecs = resolve_compressor(self.options.compressor, itemsize=payloads.itemsize)
         pipeline = Pipeline.from_documents(codecs)
-        keys = format_keys(payloads.chunks)
-        offsets = payloads.offsets.tolist()
-        buffer = memoryview(np.ascontiguousarray(payloads.buffer))
+        for first, last in payloads.batches(_BATCH_BYTES):
+            buffer = payloads.part(first, last)
+            offsets = (payloads.offsets[first : last + 1] - payloads.offsets[first]).tolist()
+            keys = format_keys(payloads.chunks[first:last])
 
-        def encode(rows: slice) -> list[tuple[str, BlobParts]]:
-            objects: list[tuple[str, BlobParts]] = []
-            for row in range(rows.start, rows.stop):
-                path = f"{self.level}/{payloads.path}/{keys[row]}"
-                objects += encode_tiny(path, buffer[offsets[row] : offsets[row + 1]], pipeline, codecs)
-            return objects
+            def encode(
+                rows: slice, keys: list[str] = keys, buffer: memoryview = buffer, offsets: list[int] = offsets
+            ) -> list[tuple[str, BlobParts]]:
+                objects: list[tuple[str, BlobParts]] = []
+                for row in range(rows.start, rows.stop):
+                    path = f"{self.level}/{payloads.path}/{keys[row]}"
+                    objects += encode_tiny(path, buffer[offsets[row] : offsets[row + 1]], pipeline, codecs)
+                return objects
 
-        for start in range(0, len(keys), _BATCH):
-            stop = min(len(keys), start + _BATCH)
-            parts = split_evenly(stop - start, 2 * worker_count())
-            for batch in thread_map(encode, [slice(start + p.start, start + p.stop) for p in parts]):
+            for batch in thread_map(encode, split_evenly(last - first, 2 * worker_count())):
                 yield from batch
 
     def _tables(self, cells: Cells) -> list[tuple[str, BlobParts]]:

@@ -59,9 +59,7 @@ def link_cells(table: LinkTable) -> Iterator[CellPayloads]:
     if len(rows) and bool((source[1:] < source[:-1]).any()):
         rows = rows[stable_order([source.astype(np.uint32)])]
         source = table.chunks[rows, 0]
-    heads = (
-        np.flatnonzero(np.append(True, source[1:] != source[:-1])) if len(source) else np.zeros(0, np.int64)
-    )
+    heads = np.flatnonzero(np.append(True, source[1:] != source[:-1])) if len(source) else np.zeros(0, np.int64)
     chunks, offsets = table.here[source[heads]], offsets_of(np.diff(np.append(heads, len(source))))
     document = {
         "zv_array": "links",

@@ -41,9 +41,7 @@ class CrossChunkLinks:
         Attributes of the records.
     """
 
-    def __init__(
-        self, path: str, document: Document, attributes: Mapping[str, DenseArray], ndim: int
-    ) -> None:
+    def __init__(self, path: str, document: Document, attributes: Mapping[str, DenseArray], ndim: int) -> None:
         self.path = path
         self.attributes = attributes
         self.width = int(document.get("link_width", 2))
@@ -60,9 +58,7 @@ class CrossChunkLinks:
         data = decode_tiny(f"{self.path}/data", blobs[0], blobs[1])
         stride = 8 * self.width * (self.ndim + 1)
         if memoryview(data).nbytes % stride:
-            raise ArrayError(
-                f"{self.path}: {memoryview(data).nbytes} bytes are not whole records of {stride}"
-            )
+            raise ArrayError(f"{self.path}: {memoryview(data).nbytes} bytes are not whole records of {stride}")
         record = np.frombuffer(data, "<i8").reshape(-1, self.width, self.ndim + 1)
         return record[:, :, : self.ndim].astype(np.int64), record[:, :, self.ndim].astype(np.int64)
 

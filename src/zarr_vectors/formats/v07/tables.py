@@ -30,11 +30,7 @@ class BlobColumn:
         self.path = path
         spec = parse_attribute(document, path)
         shape = document.get("shape")
-        if (
-            not isinstance(shape, list)
-            or len(shape) not in (1, 2)
-            or not all(isinstance(s, int) for s in shape)
-        ):
+        if not isinstance(shape, list) or len(shape) not in (1, 2) or not all(isinstance(s, int) for s in shape):
             raise MetadataError(f"{path}: shape must be [n] or [n, C], got {shape!r}")
         self.shape = tuple(shape)
         self._masked = bool(document.get("has_present_mask", False))
@@ -69,9 +65,7 @@ class BlobColumn:
         dtype = self.spec.numpy_dtype
         expected = int(np.prod(self.shape, dtype=object)) * dtype.itemsize
         if memoryview(data).nbytes != expected:
-            raise ArrayError(
-                f"{self.path}: {memoryview(data).nbytes} bytes, shape {self.shape} needs {expected}"
-            )
+            raise ArrayError(f"{self.path}: {memoryview(data).nbytes} bytes, shape {self.shape} needs {expected}")
         values: AnyArray = np.frombuffer(data, dtype).reshape(self.shape)
         if self._masked:
             present = np.frombuffer(decode_tiny(f"{self.path}/present_mask", blobs[2], blobs[3]), np.uint8)
@@ -106,9 +100,7 @@ class BlobLists:
         buffer = np.frombuffer(decode_tiny(f"{self.path}/data", blobs[0], blobs[1]), np.uint8)
         raw = decode_tiny(f"{self.path}/offsets", blobs[2], blobs[3])
         if memoryview(raw).nbytes != 8 * self.count:
-            raise ArrayError(
-                f"{self.path}: {memoryview(raw).nbytes} bytes of offsets for {self.count} entries"
-            )
+            raise ArrayError(f"{self.path}: {memoryview(raw).nbytes} bytes of offsets for {self.count} entries")
         offsets = np.append(np.frombuffer(raw, "<i8"), len(buffer)).astype(np.int64)
         if self.count and (offsets[0] < 0 or bool((np.diff(offsets) < 0).any())):
             raise ArrayError(f"{self.path}: offsets do not ascend within the {len(buffer)} bytes of data")

@@ -58,9 +58,7 @@ def _parse(path: str, metadata: Bytes) -> tuple[int, Pipeline]:
             raise MetadataError(f"{path}: expected a 1-D uint8 array, got {document['data_type']!r} {shape}")
         chunk = document["chunk_grid"]["configuration"]["chunk_shape"]
         if int(chunk[0]) < int(shape[0]):
-            raise UnsupportedFeatureError(
-                f"{path}: {shape[0]} bytes in Zarr chunks of {chunk[0]} are not supported"
-            )
+            raise UnsupportedFeatureError(f"{path}: {shape[0]} bytes in Zarr chunks of {chunk[0]} are not supported")
         if codecs[0]["name"] != "bytes":
             raise UnsupportedFeatureError(f"{path}: expected codec bytes, found {codecs[0]['name']!r}")
         return int(shape[0]), _pipeline(codecs[1:])

@@ -37,9 +37,7 @@ def file_links(table: LinkTable, scale_here: IntArray, scale_there: IntArray) ->
     segment = segment_of.reshape(-1)[combination]
     for number, vector in enumerate(segments):
         mine = slice(None) if len(segments) == 1 else np.flatnonzero(segment == number)
-        yield _cells(
-            table, vector, chunks[mine], rows[mine], None if order is None else order[mine], records[mine]
-        )
+        yield _cells(table, vector, chunks[mine], rows[mine], None if order is None else order[mine], records[mine])
 
 
 def _arranged(table: LinkTable) -> tuple[AnyArray, AnyArray, IntArray | None, IntArray]:
@@ -57,9 +55,7 @@ def _arranged(table: LinkTable) -> tuple[AnyArray, AnyArray, IntArray | None, In
     return *taken, order, records
 
 
-def _duplicated(
-    table: LinkTable, across: AnyArray, key: IntArray
-) -> tuple[AnyArray, AnyArray, IntArray, IntArray]:
+def _duplicated(table: LinkTable, across: AnyArray, key: IntArray) -> tuple[AnyArray, AnyArray, IntArray, IntArray]:
     """Make one copy under every chunk that a link touches, its smallest endpoint there in front."""
     width = table.width
     copies, orders = [np.flatnonzero(~across)], [np.tile(np.arange(width), (int((~across).sum()), 1))]
@@ -96,9 +92,7 @@ def _combinations(chunks: AnyArray, there: int) -> tuple[IntArray, IntArray]:
     return combination, distinct
 
 
-def _offset_vectors(
-    distinct: IntArray, table: LinkTable, scale_here: IntArray, scale_there: IntArray
-) -> IntArray:
+def _offset_vectors(distinct: IntArray, table: LinkTable, scale_here: IntArray, scale_there: IntArray) -> IntArray:
     """Return the offsets ``(n, (L - 1) * S)`` of combinations of chunks."""
     source = table.here[distinct[:, 0]]
     base = anchors(source, scale_here, scale_there) if table.delta else source
@@ -130,9 +124,7 @@ def _cells(
         sort = stable_order([source.astype(np.uint32)])
         source, rows, records = source[sort], rows[sort], records[sort]
         order = None if order is None else order[sort]
-    heads = (
-        np.flatnonzero(np.append(True, source[1:] != source[:-1])) if len(source) else np.zeros(0, np.int64)
-    )
+    heads = np.flatnonzero(np.append(True, source[1:] != source[:-1])) if len(source) else np.zeros(0, np.int64)
     ndim = table.here.shape[1]
     offsets = tuple(tuple(int(v) for v in vector[e : e + ndim]) for e in range(0, len(vector), ndim))
     permuted = order is not None and bool(np.any(vector))

@@ -18,10 +18,12 @@ from zarr_vectors.formats.chunk_keys import format_keys
 from zarr_vectors.formats.layout import CellPayloads, LevelOptions
 from zarr_vectors.parallel import split_evenly, thread_map, worker_count
 from zarr_vectors.storage.port import BlobParts
-from zarr_vectors.typing import Bytes, Document
+from zarr_vectors.typing import Bytes, Document, IntArray
 
 SHARD_BYTES = 128 << 20
 MAX_SHARD_CELLS = 1 << 18
+BATCH_BYTES = 64 << 20
+"""Payload bytes that are framed and compressed at a time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,15 +56,11 @@ def choose_shard_shape(option: Any, extent: GridExtent, payload_bytes: int) -> t
         return None
     if isinstance(option, str):
         if option != "auto":
-            raise ArgumentError(
-                f"shard_shape: expected 'auto', None, a number or one per axis, got {option!r}"
-            )
+            raise ArgumentError(f"shard_shape: expected 'auto', None, a number or one per axis, got {option!r}")
         return _shards_of_size(extent.shape, payload_bytes)
     numbers = (option,) * len(extent.shape) if np.ndim(option) == 0 else tuple(option)
     if len(numbers) != len(extent.shape) or any(int(n) != n or n < 1 for n in numbers):
-        raise ArgumentError(
-            f"shard_shape: expected {len(extent.shape)} whole numbers of chunks, got {option!r}"
-        )
+        raise ArgumentError(f"shard_shape: expected {len(extent.shape)} whole numbers of chunks, got {option!r}")
     return tuple(int(n) for n in numbers)
 
 
@@ -134,44 +132,48 @@ def encode_grid(
 
 
 def _single_cells(
-    path: str, payloads: CellPayloads, cells: Any, pipeline: Pipeline
+    path: str, payloads: CellPayloads, cells: IntArray, pipeline: Pipeline
 ) -> Iterator[tuple[str, BlobParts]]:
-    batch = 1024
-    names = [f"{path}/c/" + "/".join(map(str, cell)) for cell in cells.tolist()]
-    for start in range(0, len(cells), batch):
-        rows = np.arange(start, min(len(cells), start + batch))
-        for row, blob in zip(rows.tolist(), encode_cells(payloads, rows, pipeline), strict=True):
+    for first, last in payloads.batches(BATCH_BYTES):
+        names = [f"{path}/c/" + "/".join(map(str, cell)) for cell in cells[first:last].tolist()]
+        for name, blob in zip(names, encode_cells(payloads, first, last, pipeline), strict=True):
             if blob is not None:
-                yield names[row], blob
+                yield name, blob
 
 
 def _shards(
-    path: str, payloads: CellPayloads, cells: Any, pipeline: Pipeline, shard_shape: tuple[int, ...]
+    path: str, payloads: CellPayloads, cells: IntArray, pipeline: Pipeline, shard_shape: tuple[int, ...]
 ) -> Iterator[tuple[str, BlobParts]]:
+    """Yield shards as soon as their last cell is encoded."""
+    if len(cells) == 0:
+        return
     shard_of, inner = np.divmod(cells, np.array(shard_shape, np.int64))
-    places = np.ravel_multi_index(tuple(inner.T), shard_shape) if len(cells) else np.zeros(0, np.int64)
+    places = np.ravel_multi_index(tuple(inner.T), shard_shape).tolist()
     names, number = np.unique(shard_of, axis=0, return_inverse=True)
     number = number.reshape(-1)
-    for n, name in enumerate(names.tolist()):
-        rows = np.flatnonzero(number == n)
-        blobs = encode_cells(payloads, rows, pipeline)
-        slots: list[Bytes | None] = [None] * math.prod(shard_shape)
-        for place, blob in zip(places[rows].tolist(), blobs, strict=True):
-            slots[place] = blob
-        if any(slot is not None for slot in slots):
-            yield f"{path}/c/" + "/".join(map(str, name)), encode_shard(slots)
+    waiting = np.bincount(number).tolist()
+    slots: dict[int, list[Bytes | None]] = {}
+    for first, last in payloads.batches(BATCH_BYTES):
+        blobs = encode_cells(payloads, first, last, pipeline)
+        for cell, shard, blob in zip(range(first, last), number[first:last].tolist(), blobs, strict=True):
+            slots.setdefault(shard, [None] * math.prod(shard_shape))[places[cell]] = blob
+            waiting[shard] -= 1
+            if waiting[shard] == 0:
+                filled = slots.pop(shard)
+                if any(slot is not None for slot in filled):
+                    yield f"{path}/c/" + "/".join(map(str, names[shard].tolist())), encode_shard(filled)
 
 
-def encode_cells(payloads: CellPayloads, rows: Any, pipeline: Pipeline) -> list[Bytes | None]:
-    """Frame and compress the cells of some chunks on the thread pool; None for empty ones."""
-    starts, stops = payloads.offsets[rows].tolist(), payloads.offsets[rows + 1].tolist()
-    buffer = memoryview(np.ascontiguousarray(payloads.buffer))
+def encode_cells(payloads: CellPayloads, first: int, last: int, pipeline: Pipeline) -> list[Bytes | None]:
+    """Frame and compress cells ``[first, last)`` on the thread pool; None for empty ones."""
+    buffer = payloads.part(first, last)
+    offsets = (payloads.offsets[first : last + 1] - payloads.offsets[first]).tolist()
 
     def encode(part: slice) -> list[Bytes | None]:
         return [
             pipeline.encode(frame_cell(buffer[a:b])) if b > a else None
-            for a, b in zip(starts[part], stops[part], strict=True)
+            for a, b in zip(offsets[part.start : part.stop], offsets[part.start + 1 : part.stop + 1], strict=True)
         ]
 
-    parts = split_evenly(len(starts), 4 * worker_count())
+    parts = split_evenly(last - first, 4 * worker_count())
     return [blob for part in thread_map(encode, parts) for blob in part]

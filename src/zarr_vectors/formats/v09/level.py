@@ -9,6 +9,7 @@ from zarr_vectors.constants import (
     FRAGMENT_ATTRIBUTES,
     GROUP_ATTRIBUTES,
     GROUPS,
+    LINK_FRAGMENTS,
     OBJECT_ATTRIBUTES,
     OBJECT_INDEX,
     VERTEX_ATTRIBUTES,
@@ -60,6 +61,7 @@ def open_level(level: str, documents: Documents) -> LevelArrays:
     fragments_path = f"{level}/{VERTEX_FRAGMENTS}"
     fragments = documents.get(fragments_path)
     groups_path = f"{level}/{GROUPS}"
+    link_path = f"{level}/{LINK_FRAGMENTS}"
     return LevelArrays(
         vertices=vertices,
         vertex_fragments=GridArray(fragments_path, fragments, _BYTES) if fragments else None,
@@ -69,6 +71,7 @@ def open_level(level: str, documents: Documents) -> LevelArrays:
         object_attributes=_members(level, OBJECT_ATTRIBUTES, documents, ZarrDense),
         groups=VlenArray(groups_path, documents[groups_path]) if groups_path in documents else None,
         group_attributes=_members(level, GROUP_ATTRIBUTES, documents, ZarrDense),
+        link_fragments=GridArray(link_path, documents[link_path], _BYTES) if link_path in documents else None,
         links=open_links(level, documents),
     )
 
@@ -85,9 +88,7 @@ def parse_vertices(path: str, attributes: Document, ndim: int) -> AttributeSpec:
     )
 
 
-def _members(
-    level: str, family: str, documents: Documents, make: Callable[[str, Document], T]
-) -> dict[str, T]:
+def _members(level: str, family: str, documents: Documents, make: Callable[[str, Document], T]) -> dict[str, T]:
     prefix = f"{level}/{family}/"
     return {
         path[len(prefix) :]: make(path, document)

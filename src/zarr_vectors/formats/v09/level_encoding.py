@@ -26,6 +26,7 @@ from zarr_vectors.formats.objects import (
     MANIFESTS_PER_CHUNK,
     fragment_payloads,
     group_payloads,
+    link_fragment_payloads,
     manifest_payloads,
 )
 from zarr_vectors.formats.v09.grid_encoding import GridExtent, encode_grid
@@ -68,6 +69,10 @@ class LevelEncoding:
             data, document = encode_grid(self.level, payloads, self.extent, self.options)
             documents.append(document)
             yield data
+        if cells.link_fragments is not None and cells.links:
+            data, document = encode_grid(self.level, link_fragment_payloads(cells), self.extent, self.options)
+            documents.append(document)
+            yield data
         for table in cells.links:
             yield from encode_links(self.level, table, self.scales[table.delta], self.extent, self.options)
         yield iter(self._dense(cells))
@@ -76,9 +81,7 @@ class LevelEncoding:
     def _groups_of_arrays(self, documents: list[tuple[str, bytes]]) -> list[tuple[str, bytes]]:
         """Return the metadata of the groups between the level and its arrays."""
         families = {address.split("/")[1] for address, _ in documents if address.count("/") > 2}
-        return [
-            (f"{self.level}/{family}/zarr.json", _json(group_document({}))) for family in sorted(families)
-        ]
+        return [(f"{self.level}/{family}/zarr.json", _json(group_document({}))) for family in sorted(families)]
 
     def _dense(self, cells: Cells) -> list[tuple[str, BlobParts]]:
         objects: list[tuple[str, BlobParts]] = []
@@ -93,9 +96,7 @@ class LevelEncoding:
     def _columns(self, family: str, kind: str, columns: dict[str, Column]) -> list[tuple[str, BlobParts]]:
         if not columns:
             return []
-        objects: list[tuple[str, BlobParts]] = [
-            (f"{self.level}/{family}/zarr.json", _json(group_document({})))
-        ]
+        objects: list[tuple[str, BlobParts]] = [(f"{self.level}/{family}/zarr.json", _json(group_document({})))]
         for name, column in columns.items():
             objects += encode_column(f"{self.level}/{family}/{name}", kind, name, column, self.options)
         return objects
@@ -153,14 +154,10 @@ def cell_payloads(cells: Cells) -> Iterator[CellPayloads]:
     for name, column in cells.attributes.items():
         yield _rows(VERTEX_ATTRIBUTES, "attribute", name, column, cells.chunks, cells.row_offsets)
     for name, column in cells.fragment_attributes.items():
-        yield _rows(
-            FRAGMENT_ATTRIBUTES, "fragment_attribute", name, column, cells.chunks, cells.fragments.offsets
-        )
+        yield _rows(FRAGMENT_ATTRIBUTES, "fragment_attribute", name, column, cells.chunks, cells.fragments.offsets)
 
 
-def _rows(
-    family: str, kind: str, name: str, column: Column, chunks: IntArray, row_offsets: IntArray
-) -> CellPayloads:
+def _rows(family: str, kind: str, name: str, column: Column, chunks: IntArray, row_offsets: IntArray) -> CellPayloads:
     document = attribute_document(kind, name, column.spec)
     document["row_shape"] = list(column.values.shape[1:])
     return CellPayloads.of_rows(f"{family}/{name}", document, chunks, column.values, row_offsets)

@@ -11,12 +11,12 @@ from zarr_vectors.constants import LINK_ATTRIBUTES, LINKS
 from zarr_vectors.encoding.links import encode_link_rows
 from zarr_vectors.formats.documents import attribute_document, group_document
 from zarr_vectors.formats.layout import CellPayloads, LevelOptions
-from zarr_vectors.formats.link_names import delta_name, ragged_cells
+from zarr_vectors.formats.link_names import RAGGED_HEADER, delta_name, ragged_cells
 from zarr_vectors.formats.v09.filing import file_links, format_offsets
 from zarr_vectors.formats.v09.grid_encoding import GridExtent, encode_grid
 from zarr_vectors.model.links import LinkCells, LinkTable
 from zarr_vectors.storage.port import BlobParts
-from zarr_vectors.typing import Document, IntArray
+from zarr_vectors.typing import ByteArray, Document, IntArray
 
 Batch = Iterator[tuple[str, BlobParts]]
 
@@ -32,9 +32,7 @@ def encode_links(
     for cells in file_links(table, *scales):
         physical += len(cells.rows)
         segment = format_offsets(cells.offsets)
-        data, document = encode_grid(
-            level, _link_payloads(f"{family}/{segment}", table, cells), extent, options
-        )
+        data, document = encode_grid(level, _link_payloads(f"{family}/{segment}", table, cells), extent, options)
         documents.append(document)
         yield data
         for name, column in table.attributes.items():
@@ -72,11 +70,16 @@ def _family_document(table: LinkTable, physical: int) -> Document:
 
 def _link_payloads(path: str, table: LinkTable, cells: LinkCells) -> CellPayloads:
     width = table.width + (cells.codes is not None)
-    rows = encode_link_rows(np.ascontiguousarray(cells.rows, np.int64), cells.codes)
-    if table.delta == 0 and not np.any(cells.offsets):
-        buffer, offsets = rows, cells.row_offsets * (8 * width)
-    else:
-        buffer, offsets = ragged_cells(rows.view("<i8").reshape(-1, width), cells.row_offsets)
+    inside = table.delta == 0 and not np.any(cells.offsets)
+
+    def make(first: int, last: int) -> ByteArray:
+        part = cells.row_offsets[first : last + 1]
+        codes = None if cells.codes is None else cells.codes[part[0] : part[-1]]
+        rows = encode_link_rows(np.ascontiguousarray(cells.rows[part[0] : part[-1]], np.int64), codes)
+        return rows if inside else ragged_cells(rows.view("<i8").reshape(-1, width), part - part[0])[0]
+
+    header = 0 if inside else RAGGED_HEADER
+    offsets = cells.row_offsets * (8 * width) + header * np.arange(len(cells.row_offsets))
     document = {
         "zv_array": "links",
         "dtype": "int64",
@@ -85,7 +88,7 @@ def _link_payloads(path: str, table: LinkTable, cells: LinkCells) -> CellPayload
         "link_width": table.width,
         "level_delta": table.delta,
     }
-    return CellPayloads(path, document, cells.chunks, buffer, offsets, 8)
+    return CellPayloads(path, document, cells.chunks, make, offsets, 8)
 
 
 def _group(level: str, path: str, attributes: Document) -> tuple[str, BlobParts]:

@@ -114,9 +114,7 @@ class Revision09:
             yield from encode_links(level, table, scales[table.delta], extent, options)
 
 
-def _scales(
-    root: RootMetadata, level: int, tables: Sequence[LinkTable]
-) -> dict[int, tuple[IntArray, IntArray]]:
+def _scales(root: RootMetadata, level: int, tables: Sequence[LinkTable]) -> dict[int, tuple[IntArray, IntArray]]:
     """Return the chunk scales of a level and of the levels that links lead to, by level difference."""
     return {t.delta: (root.chunk_scale(level), root.chunk_scale(level + t.delta)) for t in tables}
 

@@ -1,0 +1,116 @@
+"""Per-chunk arrays one by one, whichever the layout: opening, allocating, changing single cells."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+from zarr_vectors.exceptions import ArrayError
+from zarr_vectors.formats.documents import group_document
+from zarr_vectors.formats.layout import Blobs, CellArray
+from zarr_vectors.formats.v07.chunk_group import ChunkGroup
+from zarr_vectors.formats.v07.group_update import ChunkGroupUpdate
+from zarr_vectors.formats.v09.grid_array import GridArray
+from zarr_vectors.formats.v09.grid_encoding import GridExtent as GridExtent
+from zarr_vectors.formats.v09.grid_update import GridUpdate, new_grid_document
+from zarr_vectors.model.attributes import AttributeSpec
+from zarr_vectors.storage.port import BlobParts, Range
+from zarr_vectors.typing import Bytes, Document, IntArray
+
+_BYTES = AttributeSpec(dtype="uint8")
+
+
+class CellUpdate(Protocol):
+    """New payloads for some cells of an array, to be merged with what is stored."""
+
+    def requests(self) -> list[Range]:
+        """Return what must be read before."""
+
+    def objects(self, blobs: Blobs) -> tuple[list[tuple[str, BlobParts]], list[str]]:
+        """Return what is to be written and the addresses to be deleted."""
+
+    def metadata(self) -> Document:
+        """Return the array's document after the change."""
+
+
+def is_grid(document: Document) -> bool:
+    """Return whether a node is a grid array, by its ``zarr.json``."""
+    return document.get("node_type") == "array" and document.get("data_type") == "variable_length_bytes"
+
+
+def open_cell_array(path: str, document: Document | None, sid_ndim: int) -> CellArray:
+    """Open a per-chunk array by the metadata of its node.
+
+    Parameters
+    ----------
+    path : str
+        Path of the array below the root of the store.
+    document : dict, optional
+        Its ``zarr.json``.
+    sid_ndim : int
+        Components of a chunk key.
+
+    Raises
+    ------
+    ArrayError
+        When nothing is there, or an array of another kind.
+    """
+    if document is None:
+        raise ArrayError(f"{path}: there is no such array")
+    if is_grid(document):
+        return GridArray(path, document, _BYTES)
+    if document.get("node_type") != "group":
+        raise ArrayError(f"{path}: is an ordinary Zarr array of {document.get('data_type')!r}, without cells by chunk")
+    return ChunkGroup(path, document.get("attributes") or {}, _BYTES, sid_ndim, None)
+
+
+def update_cells(
+    array: CellArray, document: Document, chunks: IntArray, payloads: Sequence[Bytes], codecs: Sequence[Document]
+) -> CellUpdate:
+    """Return the change that gives some chunks of an array new payloads.
+
+    Parameters
+    ----------
+    array : CellArray
+        The array, opened by :func:`open_cell_array`.
+    document : dict
+        Its ``zarr.json``.
+    chunks : (n, S) int64
+        The chunks, each once.
+    payloads : sequence of bytes
+        Their payloads.
+    codecs : sequence of dict
+        Compression, where the array itself does not fix it.
+
+    Raises
+    ------
+    ArgumentError
+        When a chunk lies outside the array's grid.
+    """
+    if isinstance(array, GridArray):
+        return GridUpdate(array, document, chunks, payloads)
+    return ChunkGroupUpdate(array.path, document, chunks, payloads, codecs)
+
+
+def new_cell_array(
+    extent: GridExtent | None,
+    codecs: Sequence[Document],
+    shard_shape: tuple[int, ...] | None,
+    attributes: Mapping[str, Any],
+) -> Document:
+    """Return the ``zarr.json`` of a per-chunk array without cells.
+
+    Parameters
+    ----------
+    extent : GridExtent, optional
+        Its grid; None makes a group of one small array a chunk, which needs none.
+    codecs : sequence of dict
+        Compression of a cell.
+    shard_shape : tuple of int, optional
+        Chunks of a shard along every axis.
+    attributes : mapping
+        The array's own metadata.
+    """
+    if extent is None:
+        return group_document(dict(attributes))
+    return new_grid_document(extent, codecs, shard_shape, attributes)

@@ -1,0 +1,101 @@
+"""Links between rows of the input ⇄ links between rows of chunks."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from zarr_vectors.model.cells import Cells, Fragments
+from zarr_vectors.model.elements import Links
+from zarr_vectors.model.links import LinkTable
+from zarr_vectors.ordering import stable_order
+from zarr_vectors.typing import BoolArray, IntArray
+
+
+def place_links(cells: Cells, links: Links, order: IntArray) -> Cells:
+    """Return cells with links filed by the chunks and rows of their endpoints.
+
+    Links inside a chunk are sorted by the vertex fragment of their first endpoint, input order within, so that
+    the links of one object can be sliced.
+
+    Parameters
+    ----------
+    cells : Cells
+        Partitioned vertices.
+    links : Links
+        Links between rows of the input.
+    order : (N,) int64
+        Row of the input of every stored row.
+    """
+    stored = np.empty(len(order), np.int64)
+    stored[order] = np.arange(len(order))
+    endpoints = stored[links.rows]
+    chunk_of = np.repeat(np.arange(len(cells.chunks)), cells.row_counts)
+    chunks = chunk_of[endpoints]
+    fragment = fragment_of_rows(cells)[endpoints[:, 0]] if len(endpoints) else np.zeros(0, np.int64)
+    sort = stable_order([fragment.astype(np.uint32)])
+    endpoints, chunks, fragment = endpoints[sort], chunks[sort], fragment[sort]
+    table = LinkTable(
+        delta=0,
+        chunks=chunks,
+        rows=endpoints - cells.row_offsets[:-1][chunks],
+        here=cells.chunks,
+        there=cells.chunks,
+        directed=links.directed,
+        store=links.store,
+        attributes={name: column.take(sort) for name, column in links.attributes.items()},
+    )
+    return replace(cells, links=(table,), link_fragments=link_fragments(cells, table, fragment))
+
+
+def crossing_links(cells: Cells, path_order: IntArray, continues: BoolArray) -> tuple[LinkTable, ...]:
+    """Return the links by which paths go on in another chunk; none where no path does.
+
+    Parameters
+    ----------
+    cells : Cells
+        Partitioned paths.
+    path_order : (F,) int64
+        Fragments in path order.
+    continues : (F,) bool
+        In path order, which fragments continue the path of the one before.
+    """
+    later = np.flatnonzero(continues)
+    if len(later) == 0:
+        return ()
+    chunk, fragments = cells.fragments.chunk_of, cells.fragments
+    before, after = path_order[later - 1], path_order[later]
+    rows = np.stack([fragments.starts[before] + fragments.counts[before] - 1, fragments.starts[after]], axis=1)
+    chunks = np.stack([chunk[before], chunk[after]], axis=1)
+    return (LinkTable(0, chunks, rows, cells.chunks, cells.chunks),)
+
+
+def fragment_of_rows(cells: Cells) -> IntArray:
+    """Return the fragment (counted over all chunks) of every row, for fragments that tile their chunks."""
+    return np.repeat(np.arange(cells.fragments.count), cells.fragments.counts)
+
+
+def inside_chunks(table: LinkTable) -> BoolArray:
+    """Return which links of a level have all endpoints in one chunk."""
+    return np.asarray((table.chunks == table.chunks[:, :1]).all(axis=1))
+
+
+def link_fragments(cells: Cells, table: LinkTable, fragment: IntArray) -> Fragments:
+    """Return which links inside chunks start in each vertex fragment, as ranges in stored order.
+
+    Parameters
+    ----------
+    cells : Cells
+        Partitioned vertices.
+    table : LinkTable
+        Links, sorted by fragment.
+    fragment : (M,) int64
+        Fragment of the first endpoint of every link.
+    """
+    inside = inside_chunks(table)
+    counts = np.bincount(fragment[inside], minlength=cells.fragments.count)
+    running = np.cumsum(counts) - counts
+    base = running[cells.fragments.offsets[:-1]] if cells.fragments.count else running
+    per_chunk = np.diff(cells.fragments.offsets)
+    return Fragments(cells.fragments.offsets, running - np.repeat(base, per_chunk), counts)
