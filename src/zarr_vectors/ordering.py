@@ -61,9 +61,7 @@ def _sorted_digits(key: AnyArray) -> list[AnyArray]:
     # The ranks of a sorted key are as good as the key and may need fewer digits.
     ranks = np.zeros(len(key), np.int64)
     np.cumsum(key[1:] != key[:-1], out=ranks[1:])
-    return [
-        ((ranks >> s) & 0xFFFF).astype(np.uint16) for s in range(0, max(1, int(ranks[-1]).bit_length()), 16)
-    ]
+    return [((ranks >> s) & 0xFFFF).astype(np.uint16) for s in range(0, max(1, int(ranks[-1]).bit_length()), 16)]
 
 
 def expand_ranges(starts: AnyArray, counts: AnyArray) -> IntArray:
@@ -80,7 +78,9 @@ def expand_ranges(starts: AnyArray, counts: AnyArray) -> IntArray:
         return np.zeros(0, np.int64)
     ends = np.cumsum(counts)
     shift = np.asarray(starts, np.int64) - (ends - counts)
-    return np.arange(total, dtype=np.int64) + np.repeat(shift, counts)
+    rows: IntArray = np.arange(total, dtype=np.int64)
+    rows += np.repeat(shift, counts)
+    return rows
 
 
 def offsets_of(counts: AnyArray) -> IntArray:

@@ -172,7 +172,7 @@ def _parse_entry(entry: Document, base_bin: tuple[float, ...]) -> LevelEntry:
     else:
         bin_shape = tuple(r * b for r, b in zip(ratio, base_bin, strict=True))
     return LevelEntry(
-        level=int(entry.get("level", entry["path"])),
+        level=int(entry["level"] if entry.get("level") is not None else entry["path"]),
         bin_ratio=ratio,
         bin_shape=bin_shape,
         object_sparsity=float(entry.get("object_sparsity", 1.0)),

@@ -48,7 +48,7 @@ class VlenArray:
     def _chunk_numbers(self, rows: IntArray | None) -> list[int]:
         if rows is None:
             return list(range(-(-self.count // self.rows_per_chunk)))
-        return np.unique(np.asarray(rows) // self.rows_per_chunk).tolist()
+        return [int(number) for number in np.unique(np.asarray(rows) // self.rows_per_chunk)]
 
     def requests(self, rows: IntArray | None) -> list[Range]:
         """Return the Zarr chunks that hold some entries (None: all)."""

@@ -172,9 +172,7 @@ def most_frequent(values: AnyArray, merging: Merging) -> AnyArray:
         winners = histogram.reshape(merging.n, span).argmax(axis=1)
     else:
         winners = _most_frequent_sorted(codes, target, merging.n)
-    return np.asarray(
-        table[winners] if isinstance(table, np.ndarray) else (winners + table).astype(values.dtype)
-    )
+    return np.asarray(table[winners] if isinstance(table, np.ndarray) else (winners + table).astype(values.dtype))
 
 
 def _codes(values: AnyArray) -> tuple[IntArray, AnyArray | int]:

@@ -34,14 +34,14 @@ class Built:
     ----------
     cells : list of Cells
         One per plan.
-    links : list of (level, LinkTable)
-        Links across levels, each with the level that stores it.
+    links : list of (level, function)
+        Links across levels, each with the level that stores it, made when they are needed.
     aggregation : dict
         How every attribute was aggregated.
     """
 
     cells: list[Cells]
-    links: list[tuple[int, LinkTable]]
+    links: list[tuple[int, Callable[[], LinkTable]]]
     aggregation: Mapping[str, str]
 
 
@@ -114,8 +114,11 @@ def _ordered(store: StoreReader) -> bool:
 
 
 def _joined_places(coarsened: Coarsened) -> Placed:
-    empty = np.zeros(0, np.int64)
-    return np.concatenate([empty, *coarsened.chunk_rows]), np.concatenate([empty, *coarsened.rows])
+    empty = np.zeros(0, np.int32)
+    places = np.concatenate([empty, *coarsened.chunk_rows]), np.concatenate([empty, *coarsened.rows])
+    coarsened.chunk_rows.clear()
+    coarsened.rows.clear()
+    return places
 
 
 def _places(cells: Cells) -> Placed:
@@ -150,9 +153,7 @@ def _kept(
     if all(plan.object_fold == 1 for plan in plans):
         return [np.ones(len(ids), bool) for _ in plans]
     column = attributes[attribute] if attribute is not None else None
-    sizes, centroids = (
-        _measure(level, len(ids)) if name in ("size", "spatial_coverage") else _unmeasured(len(ids))
-    )
+    sizes, centroids = _measure(level, len(ids)) if name in ("size", "spatial_coverage") else _unmeasured(len(ids))
     ranking = rank_objects(name, column, sizes, centroids, seed)
     masks = []
     for plan in plans:

@@ -163,9 +163,7 @@ def build_pyramid(
             _remove_levels(transaction, store, existing)
             root = _with_levels(store.root, plans, cross, built)
             _write_levels(transaction, store, root, plans, built, layout, options.progress)
-        return PyramidSummary(
-            tuple(_summary(plan, cells) for plan, cells in zip(plans, built.cells, strict=True))
-        )
+        return PyramidSummary(tuple(_summary(plan, cells) for plan, cells in zip(plans, built.cells, strict=True)))
 
 
 def coarsen_level(
@@ -224,9 +222,7 @@ def coarsen_level(
         if target_level in levels and not overwrite:
             raise StoreExistsError(f"{storage.url}: level {target_level} exists already; pass overwrite=True")
         if target_level != max(level for level in levels if level < target_level) + 1:
-            raise ArgumentError(
-                f"target_level: levels count without gaps; the store has {levels}, got {target_level}"
-            )
+            raise ArgumentError(f"target_level: levels count without gaps; the store has {levels}, got {target_level}")
         entry = store.root.entry(source_level)
         ratio = np.array(entry.bin_ratio if entry else (1.0,) * store.root.ndim)
         fold = tuple((ratio * np.asarray(coarsen_factor, np.float64)).tolist())
@@ -239,16 +235,12 @@ def coarsen_level(
         with Transaction(storage) as transaction:
             _remove_levels(transaction, store, [level for level in levels if level == target_level])
             root = _with_levels(store.root, plans, cross, built)
-            _write_levels(
-                transaction, store, root, plans, built, layout, options.progress, parent=source_level
-            )
+            _write_levels(transaction, store, root, plans, built, layout, options.progress, parent=source_level)
         return _summary(plans[0], built.cells[0])
 
 
 @contextmanager
-def _changing(
-    path: Any, backend: str | None, options: dict[str, Any]
-) -> Iterator[tuple[Storage, StoreReader]]:
+def _changing(path: Any, backend: str | None, options: dict[str, Any]) -> Iterator[tuple[Storage, StoreReader]]:
     """Open a store for a change: under its lock, with interrupted changes completed first."""
     storage = resolve_storage(path, mode="r+", backend=backend, **options)  # type: ignore[arg-type]
     StoreReader.open(storage)  # a place without a store is refused before a lock is put there
@@ -264,9 +256,7 @@ def _aggregation(store: StoreReader, agg_mode: Any) -> tuple[dict[str, str], lis
     return modes, [name for name in named if name not in specs]
 
 
-def _with_levels(
-    root: RootMetadata, plans: Sequence[LevelPlan], cross: CrossLevel, built: Built
-) -> RootMetadata:
+def _with_levels(root: RootMetadata, plans: Sequence[LevelPlan], cross: CrossLevel, built: Built) -> RootMetadata:
     """Return the root metadata with the entries of new levels."""
     capabilities = list(root.format_capabilities)
     if any(cells.objects is not None for cells in built.cells):
@@ -312,13 +302,13 @@ def _write_levels(
 ) -> None:
     total = len(plans) + 1
     for done, (plan, cells) in enumerate(zip(plans, built.cells, strict=True), start=1):
-        links = tuple(table for level, table in built.links if level == plan.level)
+        links = tuple(make() for level, make in built.links if level == plan.level)
         metadata = level_metadata(plan, cells, built, plan.level - 1 if parent is None else parent)
         write_level(storage, store.revision, root, metadata, replace(cells, links=links), layout)
         if progress is not None:
             progress(done, total)
     for number in sorted({level for level, _ in built.links} - {plan.level for plan in plans}):
-        tables = [table for level, table in built.links if level == number]
+        tables = [make() for level, make in built.links if level == number]
         write_links(storage, store.revision, root, store.level(number), tables, layout)
     write_root(storage, store.revision, root, store.attributes)
     if progress is not None:
@@ -348,6 +338,4 @@ def _summary(plan: LevelPlan, cells: Cells) -> LevelSummary:
     if cells.objects is not None and cells.objects.manifests is not None:
         present = int((np.diff(cells.objects.manifests.offsets) > 0).sum())
     bins = plan.grid.bin_shape or plan.grid.chunk_shape
-    return LevelSummary(
-        plan.level, cells.count, len(cells.chunks), present, plan.fold, bins, plan.grid.chunk_shape
-    )
+    return LevelSummary(plan.level, cells.count, len(cells.chunks), present, plan.fold, bins, plan.grid.chunk_shape)

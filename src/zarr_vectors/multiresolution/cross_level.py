@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -16,60 +18,58 @@ from zarr_vectors.read.level import LevelReader
 from zarr_vectors.read.links import read_links, row_numbers
 from zarr_vectors.read.opening import open_reader
 from zarr_vectors.read.store import StoreReader
-from zarr_vectors.typing import IntArray
+from zarr_vectors.typing import AnyArray, IntArray
 
 Placed = tuple[IntArray, IntArray]
 """Chunk row and row in its chunk, of every vertex of a level."""
 
 
-def link_levels(
-    fine: int,
-    coarse: int,
-    parents: IntArray,
-    places: dict[int, Placed],
-    chunks: dict[int, IntArray],
-    cross: CrossLevel,
-) -> list[tuple[int, LinkTable]]:
-    """Return the link tables between two levels, each with the level that stores it.
+def link_up(
+    fine: int, coarse: int, parents: IntArray, places: dict[int, Placed], chunks: dict[int, IntArray]
+) -> LinkTable:
+    """Return the links from every vertex of a level to the metavertex that it joins, by where the vertex is.
 
     Parameters
     ----------
     fine, coarse : int
         The levels.
-    parents : (n,) int64
+    parents : (n,) integers
         Metavertex that each vertex of the fine level joins, -1 for none.
     places : dict of int to (chunk rows, rows)
         Where the vertices of both levels are stored.
     chunks : dict of int to (C, S) int64
         Chunks of both levels.
-    cross : CrossLevel
-        Which directions are stored.
     """
     linked = np.flatnonzero(parents >= 0)
-    below = tuple(part[linked].astype(np.int32) for part in places[fine])
-    above = tuple(part[parents[linked]].astype(np.int32) for part in places[coarse])
-    order = stable_order([below[0].astype(np.uint32), below[1].astype(np.uint32)])
-    up = LinkTable(
-        coarse - fine,
-        np.stack([below[0][order], above[0][order]], axis=1),
-        np.stack([below[1][order], above[1][order]], axis=1),
-        chunks[fine],
-        chunks[coarse],
-        directed=True,
+    order = linked[stable_order([places[fine][0][linked].astype(np.uint32)])]
+    del linked
+    joined = parents[order]
+    pairs: list[AnyArray] = [np.empty((len(order), 2), np.int32) for _ in range(2)]
+    for pair, below, above in zip(pairs, places[fine], places[coarse], strict=True):
+        pair[:, 0] = below[order]
+        pair[:, 1] = above[joined]
+    return LinkTable(coarse - fine, pairs[0], pairs[1], chunks[fine], chunks[coarse], directed=True)
+
+
+def link_down(
+    fine: int, coarse: int, parents: IntArray, places: dict[int, Placed], chunks: dict[int, IntArray]
+) -> LinkTable:
+    """Return the same links from every metavertex to the vertices that joined it, by where the metavertex is."""
+    up = link_up(fine, coarse, parents, places, chunks)
+    order = stable_order([up.chunks[:, 1].astype(np.uint32), up.rows[:, 1].astype(np.uint32)])
+    return LinkTable(
+        fine - coarse, up.chunks[order, ::-1], up.rows[order, ::-1], chunks[coarse], chunks[fine], directed=True
     )
-    tables = [(fine, up)]
+
+
+def link_levels(
+    fine: int, coarse: int, parents: IntArray, places: dict[int, Placed], chunks: dict[int, IntArray], cross: CrossLevel
+) -> list[tuple[int, Callable[[], LinkTable]]]:
+    """Return the link tables between two levels, each with the level that stores it, made when they are called."""
+    tables = [(fine, partial(link_up, fine, coarse, parents, places, chunks))]
     if cross.storage == XLEVEL_EXPLICIT:
-        order = stable_order([up.chunks[:, 1].astype(np.uint32), up.rows[:, 1].astype(np.uint32)])
-        down = LinkTable(
-            fine - coarse,
-            up.chunks[order][:, ::-1],
-            up.rows[order][:, ::-1],
-            chunks[coarse],
-            chunks[fine],
-            directed=True,
-        )
-        tables.append((coarse, down))
-    return tables
+        tables.append((coarse, partial(link_down, fine, coarse, parents, places, chunks)))
+    return list(tables)
 
 
 def read_cross_level_links(path: Any, level: int, delta: int, **open_options: Any) -> IntArray:
@@ -109,9 +109,7 @@ def _resolve(store: StoreReader, level: int, delta: int) -> IntArray:
     if delta in here.arrays.links:
         pairs = row_numbers(read_links(here, there, delta, []), starts[level], starts[level + delta])
     elif -delta in there.arrays.links:
-        pairs = row_numbers(read_links(there, here, -delta, []), starts[level + delta], starts[level])[
-            :, ::-1
-        ]
+        pairs = row_numbers(read_links(there, here, -delta, []), starts[level + delta], starts[level])[:, ::-1]
     else:
         raise UnknownNameError(
             f"{here.name} stores no links to level {level + delta}; build the pyramid with "

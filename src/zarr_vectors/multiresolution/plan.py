@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -100,11 +101,8 @@ def plan_levels(
     for number, (factor, scale) in enumerate(zip(factors, scales, strict=True), start=first):
         fold, object_fold = parse_factor(factor, root.ndim)
         plans.append(_plan_level(root, number, fold, object_fold, scale))
-    for finer, coarser in zip(plans, plans[1:], strict=False):
-        if (
-            any(c < f for f, c in zip(finer.fold, coarser.fold, strict=True))
-            or coarser.object_fold < finer.object_fold
-        ):
+    for finer, coarser in pairwise(plans):
+        if any(c < f for f, c in zip(finer.fold, coarser.fold, strict=True)) or coarser.object_fold < finer.object_fold:
             raise ArgumentError(
                 f"factors: folds are relative to level 0 and must not shrink from level to level; level "
                 f"{finer.level} has {finer.fold}, {finer.object_fold:g} and level {coarser.level} has "
@@ -130,9 +128,7 @@ def parse_factor(factor: Any, ndim: int) -> tuple[tuple[int, ...], float]:
     return tuple(int(f) for f in folds), thinning
 
 
-def _plan_level(
-    root: RootMetadata, number: int, fold: tuple[int, ...], object_fold: float, scale: Any
-) -> LevelPlan:
+def _plan_level(root: RootMetadata, number: int, fold: tuple[int, ...], object_fold: float, scale: Any) -> LevelPlan:
     per_chunk = root.grid.bins_per_chunk
     smallest = tuple(f // math.gcd(n, f) for n, f in zip(per_chunk, fold, strict=True))
     chosen = smallest if scale is None else _parse_scale(scale, root.ndim)
@@ -151,9 +147,7 @@ def _parse_scale(scale: Any, ndim: int) -> tuple[int, ...]:
     try:
         numbers = np.broadcast_to(np.asarray(scale, np.float64), (ndim,))
     except (TypeError, ValueError) as error:
-        raise ArgumentError(
-            f"chunk_scale_factors: expected a number or {ndim} numbers, got {scale!r}"
-        ) from error
+        raise ArgumentError(f"chunk_scale_factors: expected a number or {ndim} numbers, got {scale!r}") from error
     if not all(n >= 1 and float(n).is_integer() for n in numbers):
         raise ArgumentError(f"chunk_scale_factors: must be whole numbers of at least 1, got {scale!r}")
     return tuple(int(n) for n in numbers)
@@ -163,9 +157,7 @@ def parse_cross_level(root: RootMetadata, storage: str | None, depth: int) -> Cr
     """Settle which links are stored: as asked, else as the root says, else none."""
     chosen = storage if storage is not None else (root.cross_level_storage or XLEVEL_NONE)
     if chosen not in VALID_XLEVEL_STORAGE:
-        raise ArgumentError(
-            f"cross_level_storage: expected one of {', '.join(VALID_XLEVEL_STORAGE)}, got {storage!r}"
-        )
+        raise ArgumentError(f"cross_level_storage: expected one of {', '.join(VALID_XLEVEL_STORAGE)}, got {storage!r}")
     if not isinstance(depth, (int, np.integer)) or isinstance(depth, bool) or depth < -1:
         raise ArgumentError(f"cross_level_depth: expected -1 or a whole number from 0, got {depth!r}")
     return CrossLevel(chosen, int(depth))
@@ -189,14 +181,10 @@ def parse_aggregation(agg_mode: Any, names: Sequence[str]) -> tuple[str | None, 
             raise ArgumentError(f"agg_mode: expected one of {', '.join(AGGREGATIONS)}, got {agg_mode!r}")
         return agg_mode, {}
     if not isinstance(agg_mode, Mapping):
-        raise ArgumentError(
-            f"agg_mode: expected None, a mode or a mapping of attributes to modes, got {agg_mode!r}"
-        )
+        raise ArgumentError(f"agg_mode: expected None, a mode or a mapping of attributes to modes, got {agg_mode!r}")
     for name, mode in agg_mode.items():
         if mode not in AGGREGATIONS:
-            raise ArgumentError(
-                f"agg_mode: {name!r}: expected one of {', '.join(AGGREGATIONS)}, got {mode!r}"
-            )
+            raise ArgumentError(f"agg_mode: {name!r}: expected one of {', '.join(AGGREGATIONS)}, got {mode!r}")
         if name not in names and mode != "count":
             raise ArgumentError(f"agg_mode: there is no attribute {name!r}; there are {sorted(names)}")
     return None, dict(agg_mode)

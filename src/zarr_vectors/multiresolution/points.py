@@ -119,8 +119,9 @@ def coarsen_points(level: LevelReader, recipe: Recipe) -> Coarsened:
         _coarsen_slab(level.grid, cells, owners, recipe, result)
         if recipe.reach:
             counts = cells.row_counts
-            result.chunk_rows.append(np.repeat(chunk_rows, counts))
-            result.rows.append(np.arange(cells.count) - np.repeat(cells.row_offsets[:-1], counts))
+            result.chunk_rows.append(np.repeat(chunk_rows.astype(np.int32), counts))
+            local = np.arange(cells.count) - np.repeat(cells.row_offsets[:-1], counts)
+            result.rows.append(local.astype(np.int32))
     if not len(level.chunks):
         _coarsen_slab(level.grid, read_chunks(level, np.zeros(0, np.int64)), None, recipe, result)
     return result
@@ -149,15 +150,11 @@ def _row_owners(level: LevelReader, cells: Cells, chunk_rows: IntArray) -> IntAr
     """Return the manifest row of every vertex's object."""
     owners, shared = fragment_owners(level, cells.fragments, chunk_rows)
     if shared or (owners < 0).any() or cells.fragments.explicit is not None:
-        raise ArrayError(
-            f"{level.name}: some vertices belong to several objects, or to none, and cannot be merged"
-        )
+        raise ArrayError(f"{level.name}: some vertices belong to several objects, or to none, and cannot be merged")
     return np.repeat(owners, cells.fragments.counts)
 
 
-def _coarsen_slab(
-    grid: Grid, cells: Cells, owners: IntArray | None, recipe: Recipe, result: Coarsened
-) -> None:
+def _coarsen_slab(grid: Grid, cells: Cells, owners: IntArray | None, recipe: Recipe, result: Coarsened) -> None:
     joined: dict[int, IntArray] = {}
     for plan, kept, coarse in zip(recipe.plans, recipe.kept, result.levels, strict=True):
         order, merging = merge_rows(grid, plan.fold, cells, owners, None if owners is None else kept)
@@ -281,9 +278,7 @@ def _add_metavertices(
         coarse.owners.append(owners[order[merging.starts]])
 
 
-def _add_parents(
-    level: int, joined: Mapping[int, IntArray], coarse: Coarse, recipe: Recipe, count: int
-) -> None:
+def _add_parents(level: int, joined: Mapping[int, IntArray], coarse: Coarse, recipe: Recipe, count: int) -> None:
     """Note which metavertex of this level the vertices of finer levels join."""
     mine = joined[level]
     for finer in range(max(0, level - recipe.reach), level):
@@ -297,4 +292,4 @@ def _add_parents(
         else:
             continue
         shifted = np.where(parents >= 0, parents + coarse.count, -1)
-        coarse.parents.setdefault(finer, []).append(shifted)
+        coarse.parents.setdefault(finer, []).append(shifted.astype(np.int32))

@@ -80,9 +80,7 @@ def _spread(centroids: FloatArray, sizes: IntArray, shuffled: IntArray) -> IntAr
     low, high = centroids[occupied].min(axis=0), centroids[occupied].max(axis=0)
     bits = max(1, 60 // centroids.shape[1])
     bits = min(bits, 20)
-    cells = ((centroids[occupied] - low) / np.where(high > low, high - low, 1) * (2**bits - 1)).astype(
-        np.int64
-    )
+    cells = ((centroids[occupied] - low) / np.where(high > low, high - low, 1) * (2**bits - 1)).astype(np.int64)
     code = np.zeros(len(occupied), np.int64)
     for bit in range(bits):
         for d in range(cells.shape[1]):

@@ -176,7 +176,7 @@ def has_bin_fragments(fragments: Fragments, row_counts: IntArray, grid: Grid) ->
     """Return for which chunks fragment f is bin f: as many ranges as bins, tiling the rows in order."""
     n_bins = grid.n_bins
     per_chunk = np.diff(fragments.offsets)
-    regular = per_chunk == n_bins
+    regular: BoolArray = per_chunk == n_bins
     if not regular.any():
         return regular
     rows = np.flatnonzero(regular)

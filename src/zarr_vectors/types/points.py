@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -101,7 +101,7 @@ class PointsResult(Result):
         Channels of the attributes that have several.
     """
 
-    _aliases = {"vertex_attributes": "attributes"}
+    _aliases: ClassVar[dict[str, str]] = {"vertex_attributes": "attributes"}
 
     positions: FloatArray
     attributes: dict[str, AnyArray]
@@ -454,8 +454,6 @@ def read_points(
         attributes={name: decode_column(column) for name, column in columns.items()},
         object_ids=rows.object_ids,
         level=level,
-        channel_names={
-            n: c.spec.channel_names for n, c in columns.items() if c.spec.channel_names is not None
-        },
+        channel_names={n: c.spec.channel_names for n, c in columns.items() if c.spec.channel_names is not None},
         axis_names=tuple(axis.name for axis in store.root.axes),
     )

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import fields
-from typing import Any
+from typing import Any, ClassVar
 
 
 class Result:
     """A dataclass whose fields can also be reached by key, as ``result["positions"]``."""
 
-    _aliases: dict[str, str] = {}
+    _aliases: ClassVar[dict[str, str]] = {}
 
     def keys(self) -> list[str]:
         """Return the names of the fields."""
@@ -30,4 +30,7 @@ class Result:
 
     def get(self, key: str, default: Any = None) -> Any:
         """Return the value of a field, or a default where there is no such field."""
-        return self[key] if key in self else default
+        try:
+            return self[key]
+        except KeyError:
+            return default

@@ -43,7 +43,7 @@ class Blob:
 def inside_chunks(table: LinkTable) -> BoolArray:
     """Return which links have all endpoints in chunks with the same key."""
     if table.delta == 0:
-        return (table.chunks == table.chunks[:, :1]).all(axis=1)
+        return np.asarray((table.chunks == table.chunks[:, :1]).all(axis=1))
     inside = np.ones(table.count, bool)
     source = table.here[table.chunks[:, 0]]
     for endpoint in range(1, table.width):

@@ -32,7 +32,7 @@ class BlobColumn:
         shape = document.get("shape")
         if not isinstance(shape, list) or len(shape) not in (1, 2) or not all(isinstance(s, int) for s in shape):
             raise MetadataError(f"{path}: shape must be [n] or [n, C], got {shape!r}")
-        self.shape = tuple(shape)
+        self.shape: tuple[int, ...] = tuple(shape)
         self._masked = bool(document.get("has_present_mask", False))
         names = spec.channel_names
         if len(shape) == 2 and (names is None or len(names) != shape[1]):

@@ -16,7 +16,7 @@ from zarr_vectors.formats.chunk_keys import parse_keys
 from zarr_vectors.formats.layout import Blobs
 from zarr_vectors.model.attributes import AttributeSpec
 from zarr_vectors.storage.port import Range
-from zarr_vectors.typing import Bytes, Document, IntArray
+from zarr_vectors.typing import BoolArray, Bytes, Document, IntArray
 
 CELL_HEADER = 8
 EMPTY_CELL = np.uint64(2**64 - 1)
@@ -162,7 +162,7 @@ class GridArray:
     def cell_requests(self, chunks: IntArray) -> list[Range | None]:
         """Return one range a chunk; None for empty cells and chunks outside the grid."""
         cells = chunks - self.origin
-        legal = ((cells >= 0) & (cells < np.array(self.shape))).all(axis=1)
+        legal: BoolArray = np.all((cells >= 0) & (cells < np.array(self.shape)), axis=1)
         if self.shard_shape is None:
             addresses = self._cell_addresses(cells)
             return [Range(a) if ok else None for a, ok in zip(addresses, legal.tolist(), strict=True)]

@@ -109,7 +109,7 @@ class GridUpdate:
     def _places(self) -> IntArray:
         assert self.array.shard_shape is not None
         inner = (self.chunks - self.array.origin) % np.array(self.array.shard_shape)
-        return np.ravel_multi_index(tuple(inner.T), self.array.shard_shape)
+        return np.asarray(np.ravel_multi_index(tuple(inner.T), self.array.shard_shape), np.int64)
 
 
 def object_addresses(array: GridArray, document: Document, places: IntArray) -> list[str]:
