@@ -1,1 +1,10 @@
-"""Rules that a store must obey, one small function each, and the report they make."""
+"""Rules that a store must obey, one small function each, and the report they make.
+
+:func:`validate` runs the rules of :mod:`zarr_vectors.validate.table` over a store, level by level of
+strictness: structure, metadata, cross-array consistency, conventions, pyramid.
+"""
+
+from zarr_vectors.validate.report import Finding, Outcome, ValidationReport
+from zarr_vectors.validate.running import validate
+
+__all__ = ["Finding", "Outcome", "ValidationReport", "validate"]

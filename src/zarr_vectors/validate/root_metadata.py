@@ -1,0 +1,198 @@
+"""Level 2: what the root says of the store."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from zarr_vectors.constants import (
+    CAP_FRAGMENT_INDEX,
+    CAP_MULTISCALE_LINKS,
+    CAP_PRESERVED_OBJECT_IDS,
+    CAP_SHARED_FRAGMENTS,
+    LINKS,
+    VALID_AXIS_TYPES,
+    VALID_CAPABILITIES,
+    VERTEX_FRAGMENTS,
+)
+from zarr_vectors.formats.documents import MULTISCALE_TYPE, MULTISCALES_KEY, ROOT_KEY
+from zarr_vectors.validate.rules import Problem, error, note, warning
+from zarr_vectors.validate.subjects import LevelSubject, StoreSubject
+
+SCALE_TOLERANCE = 1e-9
+
+
+def root_block(store: StoreSubject) -> Iterator[Problem]:
+    """Check that the root's metadata can be understood."""
+    if store.reader is None:
+        yield error("zarr.json", store.obstacle)
+
+
+def axes(store: StoreSubject) -> Iterator[Problem]:
+    """Check that axes are those of NGFF: one per dimension, with unique names, known types and named units."""
+    found = store.multiscale.get("axes")
+    if not isinstance(found, list) or not found:
+        yield error("zarr.json", f"{MULTISCALES_KEY}[0].axes must list one axis per dimension, found {found!r}")
+        return
+    ndim = _length((store.attributes.get(ROOT_KEY) or {}).get("chunk_shape"))
+    if ndim is not None and len(found) != ndim:
+        yield error("zarr.json", f"there are {len(found)} axes, but chunk_shape has {ndim} numbers")
+    names = []
+    for number, axis in enumerate(found):
+        name = axis.get("name") if isinstance(axis, dict) else None
+        if not isinstance(axis, dict) or not isinstance(name, str) or not name:
+            yield error("zarr.json", f"axis {number} must be an object with a name, found {axis!r}")
+            continue
+        names.append(name)
+        if axis.get("type", "space") not in VALID_AXIS_TYPES:
+            yield error("zarr.json", f"axis {name!r}: type must be one of {VALID_AXIS_TYPES}, found {axis['type']!r}")
+        if axis.get("unit") is not None and not isinstance(axis["unit"], str):
+            yield error("zarr.json", f"axis {name!r}: unit must be a name, found {axis['unit']!r}")
+    if len(set(names)) != len(names):
+        yield error("zarr.json", f"axis names must differ, found {names}")
+
+
+def _length(values: Any) -> int | None:
+    return len(values) if isinstance(values, list) else None
+
+
+def capabilities(store: StoreSubject) -> Iterator[Problem]:
+    """Check that capabilities are known tokens, and what the store uses is among them."""
+    stated = store.root.format_capabilities
+    for token in stated:
+        if token not in VALID_CAPABILITIES:
+            yield warning("zarr.json", f"format_capabilities: {token!r} is not known ({', '.join(VALID_CAPABILITIES)})")
+    used = {token for level in store.levels for token in _used(level)}
+    for token in sorted(used - set(stated)):
+        yield note("zarr.json", f"format_capabilities: the store uses {token!r} without saying so")
+
+
+def _used(level: LevelSubject) -> Iterator[str]:
+    block = level.block or {}
+    if f"{level.path}/{VERTEX_FRAGMENTS}" in level.documents:
+        yield CAP_FRAGMENT_INDEX
+    if block.get("shared_fragments"):
+        yield CAP_SHARED_FRAGMENTS
+    if block.get("preserves_object_ids"):
+        yield CAP_PRESERVED_OBJECT_IDS
+    links = level.folders.get(f"{level.path}/{LINKS}", [])
+    if any(name.lstrip("+-").isdecimal() and int(name) != 0 for name in links):
+        yield CAP_MULTISCALE_LINKS
+
+
+def multiscales_listed(store: StoreSubject) -> Iterator[Problem]:
+    """Check that ``multiscales`` is a list that is not empty and lists the levels; keys of our own are there."""
+    blocks = store.attributes.get(MULTISCALES_KEY)
+    if not isinstance(blocks, list) or not blocks or not isinstance(blocks[0], dict):
+        yield error("zarr.json", f"{MULTISCALES_KEY} must be a list of at least one object, found {blocks!r:.80}")
+        return
+    entries = blocks[0].get("datasets")
+    if not isinstance(entries, list) or (not entries and not store.is_parametric):
+        yield error("zarr.json", f"{MULTISCALES_KEY}[0].datasets must list the levels, found {entries!r:.80}")
+        return
+    if blocks[0].get("type") != MULTISCALE_TYPE:
+        yield note("zarr.json", f"{MULTISCALES_KEY}[0].type is not {MULTISCALE_TYPE!r} (another writer)")
+    wanted = ("level", "bin_ratio", "bin_shape")
+    lacking = sorted({key for entry in entries if isinstance(entry, dict) for key in wanted if key not in entry})
+    if lacking:
+        yield note("zarr.json", f"{MULTISCALES_KEY} entries lack {', '.join(lacking)}; they follow from the transforms")
+
+
+def _entries(store: StoreSubject) -> list[dict[str, Any]]:
+    entries = store.multiscale.get("datasets")
+    return [e for e in entries if isinstance(e, dict)] if isinstance(entries, list) else []
+
+
+def has_entries(store: StoreSubject) -> bool:
+    """Return whether the root lists levels."""
+    return bool(_entries(store))
+
+
+def _number(entry: dict[str, Any]) -> int | None:
+    found = entry.get("level", entry.get("path"))
+    try:
+        return int(found)  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        return None
+
+
+def _numbers(values: Any) -> list[float] | None:
+    if isinstance(values, list) and all(isinstance(v, (int, float)) and not isinstance(v, bool) for v in values):
+        return [float(v) for v in values]
+    return None
+
+
+def _transforms(entry: dict[str, Any]) -> tuple[list[float] | None, list[float] | None]:
+    found = entry.get("coordinateTransformations")
+    by_type = {t.get("type"): t for t in found if isinstance(t, dict)} if isinstance(found, list) else {}
+    scale, shift = by_type.get("scale") or {}, by_type.get("translation") or {}
+    return _numbers(scale.get("scale")), _numbers(shift.get("translation"))
+
+
+def multiscales_paths(store: StoreSubject) -> Iterator[Problem]:
+    """Check that every entry's path is the folder of its level, and every level of the store has an entry."""
+    assert store.reader is not None
+    present = set(store.reader.level_numbers())
+    listed = set()
+    for entry in _entries(store):
+        number = _number(entry)
+        if number is None or str(entry.get("path")) != str(number):
+            yield error("zarr.json", f"entry {entry.get('path')!r}: level {entry.get('level')!r} does not fit its path")
+            continue
+        if number in listed:
+            yield error("zarr.json", f"level {number} is listed twice")
+        listed.add(number)
+        if store.storage.can_list and number not in present:
+            yield error("zarr.json", f"level {number} is listed, but there is no group {number}")
+    for number in sorted(present - listed):
+        yield error(str(number), f"the level exists, but {MULTISCALES_KEY} does not list it")
+
+
+def multiscales_base(store: StoreSubject) -> Iterator[Problem]:
+    """Check that exactly one entry has level 0 and a bin ratio of ones."""
+    entries = _entries(store)
+    zero = [entry for entry in entries if _number(entry) == 0]
+    if len(zero) != 1:
+        yield error("zarr.json", f"{MULTISCALES_KEY} must have one entry of level 0, found {len(zero)}")
+        return
+    ratio = _numbers(zero[0].get("bin_ratio")) or _transforms(zero[0])[0]
+    if ratio is not None and any(r != 1 for r in ratio):
+        yield error("zarr.json", f"level 0 must have a bin ratio of ones, found {ratio}")
+
+
+def multiscales_ascending(store: StoreSubject) -> Iterator[Problem]:
+    """Check that entries stand in ascending order of their levels."""
+    numbers = [number for entry in _entries(store) if (number := _number(entry)) is not None]
+    if numbers != sorted(numbers):
+        yield error("zarr.json", f"entries must ascend by level, found {numbers}")
+
+
+def multiscales_transforms(store: StoreSubject) -> Iterator[Problem]:
+    """Check that each entry has one scale, equal to the bin ratio, then one translation, half the bin shape."""
+    base = _numbers((store.attributes.get(ROOT_KEY) or {}).get("base_bin_shape"))
+    base = base or _numbers((store.attributes.get(ROOT_KEY) or {}).get("chunk_shape"))
+    for entry in _entries(store):
+        where = f"entry {entry.get('path')!r}"
+        found = entry.get("coordinateTransformations")
+        types = [t.get("type") if isinstance(t, dict) else None for t in found] if isinstance(found, list) else found
+        scale, shift = _transforms(entry)
+        if types != ["scale", "translation"] or scale is None or shift is None:
+            yield error("zarr.json", f"{where}: expected one scale, then one translation, found {types!r}")
+            continue
+        ratio = _numbers(entry.get("bin_ratio")) if "bin_ratio" in entry else scale
+        if ratio is None or not _close(scale, ratio):
+            yield error("zarr.json", f"{where}: scale {scale} must equal bin_ratio {entry.get('bin_ratio')}")
+            continue
+        shape = _numbers(entry.get("bin_shape")) if "bin_shape" in entry else [2 * t for t in shift]
+        if shape is None or not _close(shift, [b / 2 for b in shape]):
+            yield error("zarr.json", f"{where}: translation {shift} must be half of bin_shape {entry.get('bin_shape')}")
+        elif base is not None and not _close(shape, [r * b for r, b in zip(ratio, base, strict=False)]):
+            yield error(
+                "zarr.json", f"{where}: bin_shape {shape} must be bin_ratio {ratio} times {base}, that of level 0"
+            )
+
+
+def _close(found: list[float], expected: list[float]) -> bool:
+    return len(found) == len(expected) and bool(np.allclose(found, expected, rtol=SCALE_TOLERANCE, atol=0))
