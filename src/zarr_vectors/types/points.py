@@ -358,8 +358,8 @@ def _append(
         raise ArgumentError(
             f"mode='a': {store.storage.url} holds {', '.join(store.root.geometry_types)}, not {GEOMETRY_TYPE}"
         )
-    joined = append_elements(read_elements(store), elements)
     kept, options = append_options(store, said, options, elements.positions)
+    joined = append_elements(read_elements(store), elements)
     return _write_new(destination, joined, kept, options, 0.0, fragment_attributes, specs)
 
 
