@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
+import numpy as np
+import numpy.typing as npt
 import zarr
 
 from zarr_vectors.core.attributes import GroupAttributes
+from zarr_vectors.core.backend import Backend, backend_of
+from zarr_vectors.core.batching import session_codecs, write_node
+from zarr_vectors.core.chunk_arrays import ChunkArrays
 from zarr_vectors.core.handle import StoreHandle
 from zarr_vectors.core.nodes import (
     child_groups,
     children,
+    fill_value_of,
     group_exists,
     missing_groups,
     node_path,
@@ -22,46 +27,17 @@ from zarr_vectors.core.nodes import (
     read_document,
     write_documents,
 )
-from zarr_vectors.exceptions import StoreNotFoundError, UnknownNameError
+from zarr_vectors.encoding.flat import join_flat
+from zarr_vectors.exceptions import StoreError, StoreNotFoundError, UnknownNameError
+from zarr_vectors.formats.vlen_array import encode_vlen
 from zarr_vectors.read.store import StoreReader
-from zarr_vectors.storage.local import LocalStorage
-from zarr_vectors.storage.object import ObjectStorage
+from zarr_vectors.storage.dense import encode_dense
 from zarr_vectors.storage.port import Storage
-from zarr_vectors.storage.resolve import Mode, detect_scheme, resolve_storage
-from zarr_vectors.storage.versioned import versions_of
+from zarr_vectors.storage.resolve import Mode, resolve_storage
+from zarr_vectors.typing import Bytes, Document
 
 
-@dataclass(frozen=True, slots=True)
-class Backend:
-    """How a store is reached.
-
-    Parameters
-    ----------
-    name : {"local", "obstore", "icechunk", "zarr"}
-        The library that reads and writes.
-    scheme : str
-        Scheme of the URL, ``""`` for a local path.
-    url : str
-        Where the root of the store is, without credentials.
-    """
-
-    name: str
-    scheme: str
-    url: str
-
-
-def backend_of(storage: Storage) -> Backend:
-    """Return how a storage is reached."""
-    if isinstance(storage, LocalStorage):
-        name = "local"
-    elif isinstance(storage, ObjectStorage):
-        name = "obstore"
-    else:
-        name = "icechunk" if versions_of(storage) is not None else "zarr"
-    return Backend(name, detect_scheme(storage.url), storage.url)
-
-
-class Group:
+class Group(ChunkArrays):
     """A group of a store.
 
     Groups are made by ``create_store`` and ``open_store``, and by indexing another group. All groups of one
@@ -191,6 +167,117 @@ class Group:
         if made:
             write_documents(self._handle, made)
         return Group.at(self._handle, path)
+
+    def array_exists(self, array_name: str) -> bool:
+        """Return whether an array is at a path below this group.
+
+        A group that holds one small array a chunk (revision 0.7) counts as the array that it stands for.
+        """
+        document = read_document(self._handle, node_path(self._path, array_name))
+        if document is None:
+            return False
+        return document.get("node_type") == "array" or "zv_array" in (document.get("attributes") or {})
+
+    def standalone_array_exists(self, path: str) -> bool:
+        """Return whether a Zarr array, not a group, is at a path below this group."""
+        document = read_document(self._handle, node_path(self._path, path))
+        return document is not None and document.get("node_type") == "array"
+
+    def read_array_attrs(self, path: str) -> Document:
+        """Return the attributes of a Zarr array; ``{}`` where nothing is, or a group."""
+        document = read_document(self._handle, node_path(self._path, path)) or {}
+        return dict(document.get("attributes") or {}) if document.get("node_type") == "array" else {}
+
+    def read_array_meta(self, array_name: str) -> Document:
+        """Return the attributes of a per-chunk array in either layout; ``{}`` where nothing is."""
+        document = read_document(self._handle, node_path(self._path, array_name)) or {}
+        return dict(document.get("attributes") or {})
+
+    def read_array_fill_value(self, path: str) -> Any:
+        """Return the fill value of a Zarr array.
+
+        Raises
+        ------
+        StoreError
+            Nothing is at the path, or a group.
+        """
+        document = read_document(self._handle, node_path(self._path, path))
+        if document is None or document.get("node_type") != "array":
+            found = "nothing is there" if document is None else "a group is there"
+            raise StoreError(f"{self._handle.storage.url}: no array {node_path(self._path, path)!r}: {found}")
+        return fill_value_of(document)
+
+    def write_array(
+        self,
+        path: str,
+        data: npt.ArrayLike,
+        *,
+        chunks: Sequence[int] | None = None,
+        fill_value: Any = None,
+        attributes: Mapping[str, Any] | None = None,
+        compressors: Any = None,
+    ) -> None:
+        """Write an ordinary Zarr array, in the place of one that is there.
+
+        Parameters
+        ----------
+        path : str
+            Path of the array below this group; groups above it are made where they are missing.
+        data : array-like
+            Numbers, booleans or strings.
+        chunks : sequence of int, optional
+            Zarr chunk shape; all of the array by default.
+        fill_value : optional
+            What stands for what is not stored; floats may be NaN or infinite.
+        attributes : mapping, optional
+            Attributes of the array.
+        compressors : optional
+            As `compressor` of :meth:`batched_writes`, whose own is taken by default; a sequence is a chain.
+
+        Raises
+        ------
+        ArgumentError
+            The data type cannot be stored, or the chunk shape does not fit.
+        """
+        array = np.asarray(data)
+        queue = self._handle.writes
+        codecs = session_codecs(compressors) if compressors is not None or queue is None else queue.codecs
+        shape = tuple(max(1, n) for n in array.shape) if chunks is None else tuple(chunks)
+        target = node_path(self._path, path)
+        objects = encode_dense(
+            target, array, chunks=shape, fill_value=fill_value, codecs=codecs, attributes=dict(attributes or {})
+        )
+        write_node(self._handle, target, [*objects[1:], objects[0]])
+
+    def write_vlen_array(
+        self,
+        path: str,
+        blobs: Sequence[Bytes],
+        *,
+        chunks: int | None = None,
+        attributes: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Write a one-dimensional array of byte strings, in the place of one that is there.
+
+        Parameters
+        ----------
+        path : str
+            Path of the array below this group; groups above it are made where they are missing.
+        blobs : sequence of bytes-like
+            Its elements; without any, nothing is written.
+        chunks : int, optional
+            Elements of a Zarr chunk; all by default.
+        attributes : mapping, optional
+            Attributes of the array.
+        """
+        if not blobs:
+            return
+        target = node_path(self._path, path)
+        buffer, offsets = join_flat(list(blobs))
+        queue = self._handle.writes
+        codecs = session_codecs(None) if queue is None else queue.codecs
+        rows = len(blobs) if chunks is None else max(1, int(chunks))
+        write_node(self._handle, target, encode_vlen(target, buffer, offsets, rows, codecs, dict(attributes or {})))
 
 
 class FsGroup(Group):

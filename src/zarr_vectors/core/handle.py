@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from zarr_vectors.exceptions import ReadOnlyStoreError, StoreLockedError
 from zarr_vectors.read.opening import open_storage
@@ -13,6 +14,10 @@ from zarr_vectors.storage.lock import lock
 from zarr_vectors.storage.port import Storage, list_folder
 from zarr_vectors.storage.replace import recover
 from zarr_vectors.storage.versioned import versions_of
+
+if TYPE_CHECKING:
+    from zarr_vectors.core.batching import NativeShards, WriteQueue
+    from zarr_vectors.core.payloads import Prefetched
 
 
 class StoreHandle:
@@ -30,8 +35,12 @@ class StoreHandle:
         self.storage = storage
         self._reader = reader
         self._handed_out = False
-        self.generation = 0
-        """Counts changes through this handle; what was learnt under another number is out of date."""
+        self.writes: WriteQueue | None = None
+        """Writes that a block collects."""
+        self.prefetched: Prefetched | None = None
+        """Cells that a block fetched ahead."""
+        self.native: NativeShards | None = None
+        """How a block wants per-chunk arrays to be allocated."""
 
     @property
     def read_only(self) -> bool:
@@ -57,7 +66,6 @@ class StoreHandle:
     def invalidate(self) -> None:
         """Forget what was read: the store has changed."""
         self._reader = None
-        self.generation += 1
 
     def rebind(self, storage: Storage) -> None:
         """Reach the store through another storage from now on."""

@@ -1,0 +1,298 @@
+"""Writing payloads and metadata of per-chunk arrays: collected, merged with what is stored, put at once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from zarr_vectors.constants import SHELL_KEY, VERTICES
+from zarr_vectors.core.handle import StoreHandle
+from zarr_vectors.core.nodes import missing_groups, parents_of, read_documents, require_group
+from zarr_vectors.core.payloads import derive_chunks, parse_chunks
+from zarr_vectors.encoding.compression import resolve_compressor
+from zarr_vectors.exceptions import ArgumentError, MetadataError, StoreError
+from zarr_vectors.formats.cell_access import (
+    CellUpdate,
+    GridExtent,
+    is_grid,
+    new_cell_array,
+    open_cell_array,
+    update_cells,
+)
+from zarr_vectors.formats.documents import parse_level
+from zarr_vectors.model.grid import grid_extent
+from zarr_vectors.storage.documents import DOCUMENT_NAME, document_bytes, group_document
+from zarr_vectors.storage.port import BlobParts, join
+from zarr_vectors.typing import Bytes, Document
+
+
+@dataclass(frozen=True, slots=True)
+class NativeShards:
+    """How per-chunk arrays are to be allocated while ``native_sharded_arrays`` is in force.
+
+    Parameters
+    ----------
+    grid_shape : tuple of int
+        Chunks along every axis.
+    shard_shape : tuple of int, optional
+        Chunks of a shard along every axis; None for one object a chunk.
+    """
+
+    grid_shape: tuple[int, ...]
+    shard_shape: tuple[int, ...] | None
+
+    @classmethod
+    def parse(cls, grid_shape: Sequence[int], shard_shape: Sequence[int] | None) -> NativeShards:
+        """Check shapes that a user gave.
+
+        Raises
+        ------
+        ArgumentError
+            When a number is not positive, or the lengths differ.
+        """
+        grid = _positive("grid_shape", grid_shape)
+        shard = None if shard_shape is None else _positive("shard_shape", shard_shape)
+        if shard is not None and len(shard) != len(grid):
+            raise ArgumentError(f"shard_shape {list(shard)} and grid_shape {list(grid)} must be equally long")
+        return cls(grid, shard)
+
+    def extent(self, level: GridExtent | None, attributes: Mapping[str, Any]) -> GridExtent:
+        """Return the grid of an array: its first chunk is stated, or that of the level's, or zeros."""
+        origin = attributes.get("chunk_grid_origin")
+        if origin is None and level is not None and len(level.origin) == len(self.grid_shape):
+            origin = level.origin
+        return GridExtent(tuple(int(o) for o in origin or (0,) * len(self.grid_shape)), self.grid_shape)
+
+
+def _positive(argument: str, numbers: Sequence[int]) -> tuple[int, ...]:
+    shape = tuple(int(n) for n in numbers)
+    if not shape or any(n < 1 for n in shape):
+        raise ArgumentError(f"{argument}: expected one positive whole number per axis, got {numbers!r}")
+    return shape
+
+
+@dataclass(frozen=True, slots=True)
+class Allocation:
+    """An array that is to be there.
+
+    Parameters
+    ----------
+    attributes : dict
+        Its own metadata.
+    native : NativeShards, optional
+        Grid and shards asked for.
+    must_be_new : bool
+        Whether an array that holds something may not be there already.
+    """
+
+    attributes: Document
+    native: NativeShards | None = None
+    must_be_new: bool = False
+
+
+@dataclass(slots=True)
+class WriteQueue:
+    """Writes that go out together.
+
+    Parameters
+    ----------
+    codecs : sequence of dict
+        Compression of arrays allocated here.
+    lays_out : bool
+        Whether arrays that hold nothing yet are laid out anew with these codecs.
+    allocations : dict of str to Allocation
+        Arrays to be made where they are not there, by path.
+    metadata : dict of str to dict
+        Attributes to be merged into those of arrays, by path.
+    payloads : dict of str to dict
+        Payloads by path and chunk.
+    """
+
+    codecs: Sequence[Document]
+    lays_out: bool = False
+    allocations: dict[str, Allocation] = field(default_factory=dict)
+    metadata: dict[str, Document] = field(default_factory=dict)
+    payloads: dict[str, dict[tuple[int, ...], Bytes]] = field(default_factory=dict)
+
+    def put(self, path: str, chunk: tuple[int, ...], data: Bytes) -> None:
+        """Queue the payload of one chunk; a later one of the same chunk takes its place."""
+        self.payloads.setdefault(path, {})[chunk] = bytes(data)
+
+    def describe(self, path: str, attributes: Mapping[str, Any]) -> None:
+        """Queue attributes of an array."""
+        self.metadata.setdefault(path, {}).update(attributes)
+
+    def flush(self, handle: StoreHandle) -> None:
+        """Write everything that is queued in one gather of requests.
+
+        Reading comes before it: metadata in one round, and shards of which some cells are replaced in another.
+
+        Raises
+        ------
+        ArgumentError
+            When a chunk lies outside its array's grid; nothing is written then.
+        StoreError
+            When an array that must be new is there.
+        """
+        paths = sorted({*self.allocations, *self.metadata, *self.payloads})
+        if not paths:
+            return
+        storage = handle.require_writable()
+        documents, groups = self._settled(handle, paths)
+        updates = {path: self._update(handle, path, documents[path]) for path in self.payloads}
+        plans = {path: update.requests() for path, update in updates.items()}
+        requests = [request for plan in plans.values() for request in plan]
+        blobs = storage.get_many(requests) if requests else []
+        items: list[tuple[str, BlobParts]] = []
+        emptied: list[str] = []
+        start = 0
+        for path, update in updates.items():
+            objects, gone = update.objects(blobs[start : start + len(plans[path])])
+            start += len(plans[path])
+            items += objects
+            emptied += gone
+            documents[path] = update.metadata()
+        storage.put_many([*items, *_encoded({**groups, **documents})])
+        if emptied:
+            storage.delete_many(emptied)
+        handle.invalidate()
+
+    def _settled(self, handle: StoreHandle, paths: list[str]) -> tuple[dict[str, Document], dict[str, Document]]:
+        """Return the documents of the arrays, and those of groups above them that are missing or change."""
+        above = {parent for path in paths for parent in parents_of(path)}
+        levels = {path.partition("/")[0] for path in paths}
+        found = read_documents(handle, {*paths, *above, *(f"{level}/{VERTICES}" for level in levels)})
+        for parent in above & set(found):
+            require_group(handle, parent, found[parent])
+        groups = {parent: group_document({}) for parent in sorted(above - set(found))}
+        documents = {path: self._document(handle, path, found) for path in paths}
+        for path, attributes in self.metadata.items():
+            merged = {**(documents[path].get("attributes") or {}), **attributes}
+            documents[path] = {**documents[path], "attributes": merged}
+        return documents, groups | _unmarked(found)
+
+    def _document(self, handle: StoreHandle, path: str, found: Mapping[str, Document]) -> Document:
+        """Return the document of one array: the one that is there, or one that allocates it."""
+        present = found.get(path)
+        asked = self.allocations.get(path, Allocation({}))
+        if present is not None and asked.must_be_new and has_cells(handle, path, present):
+            raise StoreError(f"{handle.storage.url}: {path!r} is there already and is not an empty array")
+        if present is not None and (path not in self.allocations or has_cells(handle, path, present)):
+            _require_same(path, present.get("attributes") or {}, asked.attributes)
+            return present
+        kept = {} if present is None else dict(present.get("attributes") or {})
+        if present is not None and not self.lays_out and asked.native is None:
+            return {**present, "attributes": kept | asked.attributes}
+        attributes = {key: kept[key] for key in kept if key not in _GRID_KEYS} | asked.attributes
+        extent = level_extent(handle, path.partition("/")[0], found)
+        if asked.native is None:
+            return new_cell_array(extent, self.codecs, None, attributes)
+        return new_cell_array(
+            asked.native.extent(extent, attributes), self.codecs, asked.native.shard_shape, attributes
+        )
+
+    def _update(self, handle: StoreHandle, path: str, document: Document) -> CellUpdate:
+        wanted = self.payloads[path]
+        chunks = parse_chunks(path, list(wanted))
+        array = open_cell_array(path, document, chunks.shape[1])
+        if is_grid(document) and chunks.shape[1] != len(document["shape"]):
+            first = next(iter(wanted))
+            raise ArgumentError(f"{path}: chunk keys have {len(document['shape'])} components, got {first}")
+        if is_grid(document) and array.chunks is None:
+            derive_chunks(handle.storage, array)
+        return update_cells(array, document, chunks, list(wanted.values()), self.codecs)
+
+
+def _require_same(path: str, present: Mapping[str, Any], asked: Mapping[str, Any]) -> None:
+    """Refuse to describe an array that holds something as one of another type."""
+    for key in ("dtype", "encoding", "channel_names"):
+        if key in asked and present.get(key, asked[key]) != asked[key]:
+            raise ArgumentError(
+                f"{path}: holds chunks of {key} {present[key]!r}, so it cannot become one of {asked[key]!r}"
+            )
+
+
+_GRID_KEYS = ("chunk_grid_origin", "nonempty_chunks")
+
+
+def session_codecs(compressor: Any) -> list[Document]:
+    """Return the codecs of a batch: ``None`` means Zarr v3's own default, bytes and zstd."""
+    return resolve_compressor("zstd" if compressor is None else compressor)
+
+
+def _encoded(documents: Mapping[str, Document]) -> list[tuple[str, BlobParts]]:
+    return [(join(path, DOCUMENT_NAME), document_bytes(document)) for path, document in documents.items()]
+
+
+def _unmarked(found: Mapping[str, Document]) -> dict[str, Document]:
+    """Return the root's document without the mark of a shell, if it has the mark: the store holds data now."""
+    root = found.get("", {})
+    attributes = dict(root.get("attributes") or {})
+    if attributes.pop(SHELL_KEY, None) is None:
+        return {}
+    return {"": {**root, "attributes": attributes}}
+
+
+def level_extent(handle: StoreHandle, level: str, found: Mapping[str, Document]) -> GridExtent | None:
+    """Return the grid that all per-chunk arrays of a level share, or None where arrays have no grid.
+
+    Parameters
+    ----------
+    handle : StoreHandle
+        The open store.
+    level : str
+        Path of the level.
+    found : mapping of str to dict
+        The ``zarr.json`` of the level and of its vertices, as far as they exist.
+    """
+    vertices = found.get(f"{level}/{VERTICES}")
+    if vertices is not None and is_grid(vertices):
+        shape = tuple(int(s) for s in vertices["shape"])
+        origin = (vertices.get("attributes") or {}).get("chunk_grid_origin") or [0] * len(shape)
+        return GridExtent(tuple(int(o) for o in origin), shape)
+    try:
+        reader = handle.reader
+    except (StoreError, MetadataError):
+        return None
+    if reader.revision.keyed_by_chunk or not level.isdecimal():
+        return None
+    attributes = found.get(level, {}).get("attributes") or {}
+    metadata = parse_level(attributes, int(level), f"{reader.storage.url}: level {level}")
+    low, shape = grid_extent(reader.root.bounds, metadata.chunk_shape or reader.root.chunk_shape)
+    if metadata.chunk_attribute_name is None:
+        return GridExtent(low, shape)
+    return GridExtent((0, *low), (max(1, len(metadata.chunk_attribute_values or ())), *shape))
+
+
+def has_cells(handle: StoreHandle, path: str, document: Document) -> bool:
+    """Return whether an array that is there holds something."""
+    if not is_grid(document):
+        return True
+    array = open_cell_array(path, document, 0)
+    if array.chunks is None:
+        derive_chunks(handle.storage, array)
+    return array.chunks is not None and len(array.chunks) > 0
+
+
+def write_node(handle: StoreHandle, path: str, objects: Sequence[tuple[str, BlobParts]]) -> None:
+    """Write all objects of a node, metadata last, in the place of what is there.
+
+    Parameters
+    ----------
+    handle : StoreHandle
+        The open store.
+    path : str
+        Path of the node below the root of the store.
+    objects : sequence of (str, bytes)
+        Addresses and data.
+    """
+    storage = handle.require_writable()
+    above = missing_groups(handle, parents_of(path))
+    root = read_documents(handle, [""])
+    kept = {address for address, _ in objects}
+    stale = [address for address in storage.list_all(path) if address not in kept] if storage.can_list else []
+    storage.put_many([*_encoded(above), *objects, *_encoded(_unmarked(root))])
+    if stale:
+        storage.delete_many(stale)
+    handle.invalidate()
