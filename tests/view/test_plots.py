@@ -10,7 +10,7 @@ import pytest
 
 from zarr_vectors.exceptions import ArgumentError, UnknownNameError
 from zarr_vectors.multiresolution.coarsen import build_pyramid
-from zarr_vectors.types.points import write_points
+from zarr_vectors.types.points import read_points, write_points
 from zarr_vectors.view import plots
 from zarr_vectors.view.plots import Scene, draw_scene, make_scene, plot_points
 
@@ -41,8 +41,17 @@ def test_scene_is_seen_along_the_last_axis(store: str) -> None:
     assert scene.labels == ("x (micrometer)", "y (micrometer)")
     assert scene.value_label == "z (micrometer)"
     assert scene.positions.shape == (2000, 2)
-    assert scene.values is scene.depth
+    assert np.array_equal(scene.values, scene.depth)
     assert np.abs(scene.depth).max() <= 5
+
+
+@pytest.mark.parametrize(
+    ("plane", "nearest"), [("xy", "z"), ("xz", "-y"), ("yz", "x"), ("yx", "-z"), ("zx", "y"), ("zy", "-x")]
+)
+def test_depth_grows_towards_the_viewer(store: str, plane: str, nearest: str) -> None:
+    positions = make_scene(store, plane=plane).depth
+    column = read_points(store).positions[:, "xyz".index(nearest[-1])]
+    assert np.array_equal(positions, -column if nearest.startswith("-") else column)
 
 
 def test_scene_of_another_plane_box_and_attribute(store: str) -> None:
@@ -78,8 +87,9 @@ def draw(scene: Scene, **options: Any) -> tuple[Any, Any]:
 
 def test_nearer_points_are_drawn_later_and_dots_have_the_asked_size() -> None:
     scene = Scene(np.array([[0.0, 0], [10, 10], [5, 5]]), np.array([3.0, 1, 2]), np.array([30, 10, 20]))
-    axes, dots = draw(scene, title="three", spacing=1.0)
+    axes, dots = draw(scene, title="three", spacing=1.0, color_range=(0, 99))
     assert list(dots.get_array()) == [10, 20, 30]
+    assert dots.get_clim() == (0, 99)
     assert axes.get_aspect() == 1
     assert axes.get_title() == "three"
     axes.figure.draw_without_rendering()

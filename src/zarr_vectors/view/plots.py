@@ -30,8 +30,8 @@ COLOUR_RANGE = (2.0, 98.0)
 WANTED_POINTS = 2_000_000
 """A level is drawn unasked if it has at most so many points."""
 
-COVER = 1.25
-"""Diameter of a dot over the spacing of the points, so that an even spread leaves no gaps."""
+COVER = 1.45
+"""Diameter of a dot over the spacing of the points; above the square root of 2, a square lattice has no gaps."""
 
 WIDTH = 9.0
 DOTS_PER_INCH = 150
@@ -114,8 +114,10 @@ def make_scene(
     rest = [d for d in range(len(axes)) if d not in (across, up)]
     of_axis = next((d for d, axis in enumerate(axes) if axis.name == color_by), None)
     points = read_points(store, level=level, bbox=bbox, attributes=[color_by] if color_by and of_axis is None else [])
-    depth = points.positions[:, rest[-1]] if rest else None
-    values, value_label = depth, axis_label(axes[rest[-1]]) if rest else ""
+    values, value_label = None, ""
+    if rest:
+        values, value_label = points.positions[:, rest[-1]], axis_label(axes[rest[-1]])
+    depth = None if values is None else values * _towards_viewer((across, up, rest[-1]))
     if of_axis is not None:
         values, value_label = points.positions[:, of_axis], axis_label(axes[of_axis])
     elif color_by is not None:
@@ -131,6 +133,16 @@ def make_scene(
         value_label,
         limits,  # type: ignore[arg-type]
     )
+
+
+def _towards_viewer(axes: tuple[int, int, int]) -> int:
+    """Return +1 where the third axis points at the viewer of the first two, -1 where it points away.
+
+    In right-handed axes it is the sign of their permutation: z points at who sees x to the right and y
+    upwards, y away from who sees x to the right and z upwards.
+    """
+    first, second, third = axes
+    return 1 if (first < second) ^ (second < third) ^ (first < third) else -1
 
 
 def axis_label(axis: NgffAxis) -> str:
@@ -159,7 +171,14 @@ def _shown(values: AnyArray, name: str) -> AnyArray:
     return np.unique(values.astype(str), return_inverse=True)[1]
 
 
-def draw_scene(axes: Any, scene: Scene, *, title: str = "", spacing: float | None = None) -> Any:
+def draw_scene(
+    axes: Any,
+    scene: Scene,
+    *,
+    title: str = "",
+    spacing: float | None = None,
+    color_range: tuple[float, float] | None = None,
+) -> Any:
     """Draw points into axes of matplotlib, with equal scales, labels and a scale of colours.
 
     Parameters
@@ -173,6 +192,8 @@ def draw_scene(axes: Any, scene: Scene, *, title: str = "", spacing: float | Non
     spacing : float, optional
         Edge of a dot in the units of the axes, for example the bin shape of a coarse level; by default such
         that the dots would just cover what is shown.
+    color_range : pair of float, optional
+        Values at the ends of the scale of colours; by default the 2nd and the 98th percentile.
 
     Returns
     -------
@@ -188,6 +209,8 @@ def draw_scene(axes: Any, scene: Scene, *, title: str = "", spacing: float | Non
     coloured = scene.values is not None and scene.values.ndim == 2
     draw = _draw_pixels if len(scene.positions) > MOST_DOTS and not coloured else _draw_dots
     drawn = draw(axes, scene, spacing)
+    if color_range is not None:
+        drawn.set_clim(*color_range)
     if not coloured and drawn.get_array() is not None:
         label = scene.value_label if scene.values is not None else "points a pixel"
         axes.figure.colorbar(drawn, ax=axes, label=label, shrink=0.75, aspect=30)
