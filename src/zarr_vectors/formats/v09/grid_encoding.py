@@ -22,6 +22,8 @@ from zarr_vectors.typing import Bytes, Document, IntArray
 
 SHARD_BYTES = 128 << 20
 MAX_SHARD_CELLS = 1 << 18
+INDEX_ENTRY = 16
+FILE_COST = 4096
 BATCH_BYTES = 64 << 20
 """Payload bytes that are framed and compressed at a time."""
 
@@ -40,28 +42,33 @@ class GridExtent:
     shape: tuple[int, ...]
 
 
-def choose_shard_shape(option: Any, extent: GridExtent, payload_bytes: int) -> tuple[int, ...] | None:
+def choose_shard_shape(
+    option: Any, extent: GridExtent, payload_bytes: int, cells: IntArray
+) -> tuple[int, ...] | None:
     """Return the shard shape of an array, in chunks.
 
     Parameters
     ----------
     option : tuple of int, int, "auto" or None
-        What the user asked for; "auto" makes shards of about 128 MB, at most 262,144 cells each.
+        What the user asked for; "auto" makes shards of about 128 MB, at most 262,144 cells each, and smaller
+        ones where most cells are empty: a shard's index has 16 bytes for every cell.
     extent : GridExtent
         Grid of the level.
     payload_bytes : int
         Uncompressed size of the array.
+    cells : (C, S) int64
+        The cells that hold something, counted from the origin of the grid.
     """
     if option is None:
         return None
     if isinstance(option, str):
         if option != "auto":
             raise ArgumentError(f"shard_shape: expected 'auto', None, a number or one per axis, got {option!r}")
-        return _shards_of_size(extent.shape, payload_bytes)
+        return _without_empty_cells(_shards_of_size(extent.shape, payload_bytes), cells)
     numbers = (option,) * len(extent.shape) if np.ndim(option) == 0 else tuple(option)
     if len(numbers) != len(extent.shape) or any(int(n) != n or n < 1 for n in numbers):
         raise ArgumentError(f"shard_shape: expected {len(extent.shape)} whole numbers of chunks, got {option!r}")
-    return tuple(int(n) for n in numbers)
+    return tuple(min(int(n), s) for n, s in zip(numbers, extent.shape, strict=True))
 
 
 def _shards_of_size(shape: tuple[int, ...], payload_bytes: int) -> tuple[int, ...]:
@@ -69,9 +76,36 @@ def _shards_of_size(shape: tuple[int, ...], payload_bytes: int) -> tuple[int, ..
     cells = math.prod(shape)
     wanted = min(MAX_SHARD_CELLS, cells * SHARD_BYTES / max(1, payload_bytes))
     while math.prod(shard) > wanted and max(shard) > 1:
-        axis = max(range(len(shard)), key=lambda d: shard[d])
-        shard[axis] = -(-shard[axis] // 2)
+        _halve(shard)
     return tuple(shard)
+
+
+def _halve(shard: list[int]) -> None:
+    axis = max(range(len(shard)), key=lambda d: shard[d])
+    shard[axis] = -(-shard[axis] // 2)
+
+
+def _without_empty_cells(shape: tuple[int, ...], cells: IntArray) -> tuple[int, ...]:
+    """Halve a shard shape as long as that leaves out more bytes of index than the further files cost."""
+    shard, best = list(shape), shape
+    least = math.inf
+    while len(cells):
+        used = _count_distinct(cells // np.array(shard, np.int64))
+        cost = used * (FILE_COST + INDEX_ENTRY * math.prod(shard))
+        if cost < least:
+            least, best = cost, tuple(shard)
+        if cost > 2 * least or max(shard) == 1:
+            break
+        _halve(shard)
+    return best
+
+
+def _count_distinct(rows: IntArray) -> int:
+    """Return the number of distinct rows of non-negative numbers."""
+    shape = [int(n) + 1 for n in rows.max(axis=0)]
+    if math.prod(shape) < 1 << 62:
+        return len(np.unique(np.ravel_multi_index(tuple(rows.T), shape)))
+    return len(np.unique(rows, axis=0))
 
 
 def grid_document(
@@ -120,10 +154,10 @@ def encode_grid(
     """Return the data objects of a grid array (made as they are consumed) and its metadata object."""
     path = f"{level_path}/{payloads.path}"
     codecs = resolve_compressor(options.compressor, itemsize=payloads.itemsize)
-    shard_shape = choose_shard_shape(options.shard_shape, extent, int(payloads.offsets[-1]))
+    cells = payloads.chunks - np.array(extent.origin, np.int64)
+    shard_shape = choose_shard_shape(options.shard_shape, extent, int(payloads.offsets[-1]), cells)
     document = grid_document(payloads, extent, codecs, shard_shape)
     pipeline = Pipeline.from_documents(codecs)
-    cells = payloads.chunks - np.array(extent.origin, np.int64)
     if shard_shape is None:
         data = _single_cells(path, payloads, cells, pipeline)
     else:
