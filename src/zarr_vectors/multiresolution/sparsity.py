@@ -87,9 +87,8 @@ def _spread(centroids: FloatArray, sizes: IntArray, shuffled: IntArray) -> IntAr
             code |= ((cells[:, d] >> bit) & 1) << (bit * cells.shape[1] + d)
     along = np.argsort(code, kind="stable")
     width = max(1, int(len(occupied) - 1).bit_length())
-    ranks = np.arange(1 << width)
+    ranks = np.arange(len(occupied)) * (1 << width) // len(occupied)
     reverse = np.zeros_like(ranks)
     for bit in range(width):
         reverse |= ((ranks >> bit) & 1) << (width - 1 - bit)
-    visit = reverse[reverse < len(occupied)]
-    return np.concatenate([occupied[along[visit]], empty])
+    return np.concatenate([occupied[along[np.argsort(reverse, kind="stable")]], empty])
