@@ -12,7 +12,7 @@ from zarr_vectors.constants import GROUP_NAME_ATTRIBUTE
 from zarr_vectors.exceptions import ArgumentError
 from zarr_vectors.formats.columns import decode_column, make_column
 from zarr_vectors.model.attributes import AttributeSpec, Column
-from zarr_vectors.model.elements import Elements, Groups, Objects
+from zarr_vectors.model.elements import Elements, Groups, Links, Objects
 from zarr_vectors.ordering import offsets_of
 from zarr_vectors.read.objects import read_columns, read_groups, read_object_ids
 from zarr_vectors.read.query import Query
@@ -95,7 +95,24 @@ def append_elements(old: Elements, new: Elements) -> Elements:
         _join_columns("attributes", old.attributes, new.attributes),
         objects,
         _join_groups(old.groups, new.groups),
+        _join_links(old.links, new.links, old.count),
     )
+
+
+def _join_links(old: Links | None, new: Links | None, shift: int) -> Links | None:
+    """Join links; those of the new elements name rows from ``shift`` on."""
+    if new is None:
+        return old
+    moved = replace(new, rows=new.rows + shift)
+    if old is None:
+        return moved
+    if (old.width, old.directed) != (new.width, new.directed):
+        raise ArgumentError(
+            f"links: the store has {'directed' if old.directed else 'undirected'} ones of {old.width} vertices, given "
+            f"{'directed' if new.directed else 'undirected'} ones of {new.width}"
+        )
+    attributes = _join_columns("link attributes", old.attributes, new.attributes)
+    return replace(old, rows=np.concatenate([old.rows, moved.rows]), attributes=attributes)
 
 
 def _join_columns(

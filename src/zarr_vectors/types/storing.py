@@ -299,6 +299,7 @@ def described_specs(cells: Cells) -> dict[tuple[str, str], AttributeSpec]:
         scopes.append(("object", cells.objects.attributes))
     if cells.groups is not None:
         scopes.append(("group", cells.groups.attributes))
+    scopes += [("link", table.attributes) for table in cells.links if table.delta == 0]
     return {(scope, name): column.spec for scope, columns in scopes for name, column in columns.items()}
 
 

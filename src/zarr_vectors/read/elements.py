@@ -1,0 +1,50 @@
+"""A level as elements: the columns that its cells were made from."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from zarr_vectors.exceptions import ArrayError
+from zarr_vectors.model.elements import Elements, Links, Objects
+from zarr_vectors.model.links import LinkTable
+from zarr_vectors.read.cells import read_chunks
+from zarr_vectors.read.level import LevelReader
+from zarr_vectors.read.links import read_links, row_numbers
+from zarr_vectors.read.objects import fragment_owners, read_columns, read_groups, read_object_ids
+from zarr_vectors.typing import IntArray
+
+
+def read_linked_elements(level: LevelReader) -> Elements:
+    """Read all vertices of a level with their objects, groups and the links between them, in stored order.
+
+    Objects come in ascending id order, links in reading order.
+
+    Raises
+    ------
+    ArrayError
+        When a vertex belongs to several objects or to none, which elements cannot say.
+    """
+    chunk_rows = np.arange(len(level.chunks))
+    cells = read_chunks(level, chunk_rows, fragment_attributes=False)
+    ids = read_object_ids(level)
+    objects = None
+    if ids is not None:
+        owners, shared = fragment_owners(level, cells.fragments, chunk_rows)
+        if shared or cells.fragments.explicit is not None or (owners[cells.fragments.counts > 0] < 0).any():
+            raise ArrayError(f"{level.name}: some vertices belong to several objects, or to none")
+        order = np.argsort(ids, kind="stable")
+        place = np.empty_like(order)
+        place[order] = np.arange(len(order))
+        columns = read_columns(level, dict(level.arrays.object_attributes), None)
+        attributes = {name: column.take(order) for name, column in columns.items()}
+        objects = Objects(ids[order], np.repeat(place[owners], cells.fragments.counts), attributes)
+    links = None
+    if 0 in level.arrays.links:
+        links = as_links(read_links(level, level, 0), cells.row_offsets)
+    return Elements(cells.positions, cells.attributes, objects, read_groups(level), links)
+
+
+def as_links(table: LinkTable, row_offsets: IntArray) -> Links:
+    """Return links of one level by rows of the whole level, whose chunks start at ``row_offsets``."""
+    rows = row_numbers(table, row_offsets, row_offsets)
+    return Links(rows, table.attributes, table.directed, table.store)
