@@ -92,6 +92,33 @@ def locate(positions: FloatArray, grid: Grid, *, bins: bool) -> Located:
     return Located(keys, n_bins, origin, shape)
 
 
+def put_before(located: Located, codes: AnyArray, count: int) -> Located:
+    """Add a leading component to every chunk: the bin of an attribute.
+
+    Parameters
+    ----------
+    located : Located
+        Keys of vertices in the spatial grid.
+    codes : (N,) non-negative integers
+        Leading component of every vertex, below ``count``.
+    count : int
+        Number of attribute bins.
+    """
+    n_bins = located.n_bins
+    inner = len(located.table) if located.table is not None else math.prod(int(s) for s in located.shape)
+    keys = np.asarray(codes, np.uint64) * np.uint64(inner * n_bins) + located.keys.astype(np.uint64)
+    origin, shape = np.insert(located.origin, 0, 0), np.insert(located.shape, 0, count)
+    if located.table is None and math.log2(max(1, count * inner * n_bins)) <= _MAX_DENSE_BITS:
+        total = count * inner * n_bins
+        dtype = np.uint16 if total <= 1 << 16 else np.uint32 if total <= 1 << 32 else np.uint64
+        return Located(keys.astype(dtype), n_bins, origin, shape)
+    numbers, ranks = np.unique(keys // np.uint64(n_bins), return_inverse=True)
+    leading, rest = np.divmod(numbers.astype(np.int64), inner)
+    table = np.concatenate([leading[:, None], located.chunk_coordinates(rest)], axis=1)
+    ranked = ranks.reshape(-1).astype(np.uint64) * np.uint64(n_bins) + keys % np.uint64(n_bins)
+    return Located(ranked, n_bins, origin, shape, table)
+
+
 @dataclass(frozen=True, slots=True)
 class _AxisCode:
     """What one axis adds to the key, by its bin."""

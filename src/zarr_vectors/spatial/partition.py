@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from enum import Enum
 
 import numpy as np
@@ -16,7 +16,7 @@ from zarr_vectors.model.grid import Grid
 from zarr_vectors.ordering import expand_ranges, offsets_of, stable_order
 from zarr_vectors.parallel import thread_map
 from zarr_vectors.spatial.linking import crossing_links, place_links
-from zarr_vectors.spatial.locating import Located, locate
+from zarr_vectors.spatial.locating import Located, locate, put_before
 from zarr_vectors.typing import AnyArray, IntArray
 
 _DENSE_COUNTS = 1 << 20
@@ -30,7 +30,30 @@ class FragmentRule(Enum):
     RUNS = "one range per run of consecutive vertices of one object inside one chunk"
 
 
-def partition(elements: Elements, grid: Grid, rule: FragmentRule, *, crossings: str = CROSS_CHUNK_LINKED) -> Cells:
+@dataclass(frozen=True, slots=True)
+class Leading:
+    """A leading component of chunk keys: the bin of a vertex attribute.
+
+    Parameters
+    ----------
+    codes : (N,) non-negative integers
+        Bin of every vertex.
+    count : int
+        Number of bins.
+    """
+
+    codes: AnyArray
+    count: int
+
+
+def partition(
+    elements: Elements,
+    grid: Grid,
+    rule: FragmentRule,
+    *,
+    crossings: str = CROSS_CHUNK_LINKED,
+    leading: Leading | None = None,
+) -> Cells:
     """File every vertex of some elements under its chunk.
 
     Parameters
@@ -44,24 +67,27 @@ def partition(elements: Elements, grid: Grid, rule: FragmentRule, *, crossings: 
     crossings : {"explicit_links", "boundary_deduplication", "both"}
         Under ``RUNS``, how paths go on in another chunk: by a link from the last vertex of a fragment to the
         first of the next, by repeating that last vertex as the first of the next, or both.
+    leading : Leading, optional
+        Attribute bins that become the first component of every chunk.
 
     Returns
     -------
     Cells
         Chunks in numeric order; rows in bin order (or object order, or along paths) and then input order.
     """
+    located = locate(elements.positions, grid, bins=rule is FragmentRule.BINS)
+    if leading is not None:
+        located = put_before(located, leading.codes, leading.count)
     if rule is FragmentRule.BINS:
-        return _by_bins(elements, grid)
+        return _by_bins(elements, located)
     if elements.objects is None:
         raise AssertionError(f"fragments by {rule.name.lower()} need objects")
-    located = locate(elements.positions, grid, bins=False)
     if rule is FragmentRule.RUNS:
         return _by_runs(elements, elements.objects, located, crossings)
     return _by_objects(elements, elements.objects, located)
 
 
-def _by_bins(elements: Elements, grid: Grid) -> Cells:
-    located = locate(elements.positions, grid, bins=True)
+def _by_bins(elements: Elements, located: Located) -> Cells:
     numbers, counts = _bin_counts(located)
     order = stable_order([located.keys])
     fragments = Fragments(
