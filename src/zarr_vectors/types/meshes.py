@@ -1,0 +1,332 @@
+"""Meshes: vertices joined by faces of three or four, one or many, open or closed.
+
+``write_mesh`` stores them, ``read_mesh`` reads all of them, the faces of a box, objects, groups or chunks, at any
+level.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+
+from zarr_vectors.constants import LINKS_EXPLICIT, ORIGINAL_INDEX_ATTRIBUTE
+from zarr_vectors.exceptions import ArgumentError
+from zarr_vectors.model.attributes import AttributeSpec, Column
+from zarr_vectors.model.axes import AxesLike, UnitsLike
+from zarr_vectors.model.elements import Elements, Groups, Links, Objects
+from zarr_vectors.read.elements import read_linked_elements
+from zarr_vectors.spatial.partition import FragmentRule, partition
+from zarr_vectors.types.appending import append_elements, append_options
+from zarr_vectors.types.faces import join_meshes, require_closed, require_winding, settle_degenerate
+from zarr_vectors.types.positions import cast_positions, stored_dtype, warn_of_rounding
+from zarr_vectors.types.results import Result
+from zarr_vectors.types.storing import (
+    Destination,
+    StoreOptions,
+    check_space,
+    level_zero,
+    new_root,
+    plan_space,
+    settle_bounds,
+    store_elements,
+)
+from zarr_vectors.types.tables import Attributes, Specs, make_columns, make_groups, make_objects, only_one
+from zarr_vectors.typing import AnyArray, BoolArray, Document, FloatArray, IntArray
+from zarr_vectors.write.options import Progress, WriteOptions
+
+GEOMETRY_TYPE = "mesh"
+MESH_KEY = "mesh"
+"""Key of the root's own block that says how faces are wound and whether the surface was found closed."""
+
+
+@dataclass(frozen=True, slots=True)
+class MeshSummary(Result):
+    """What ``write_mesh`` wrote.
+
+    Attributes
+    ----------
+    vertex_count, face_count, chunk_count, object_count, group_count : int
+        How many of each the store holds.
+    cross_chunk_face_count : int
+        Faces whose vertices lie in several chunks.
+    chunk_shape, bin_shape : tuple of float
+        Edge lengths, as chosen or given.
+    bounds : pair of tuple of float
+        Corners of the store's bounds.
+    ignored_count, ignored_face_count : int
+        Vertices left out under ``out_of_bounds="ignore"``, and the faces that named one of them.
+    degenerate_face_count : int
+        Faces left out under ``degenerate_faces="drop"``.
+    """
+
+    vertex_count: int
+    face_count: int
+    chunk_count: int
+    object_count: int
+    group_count: int
+    cross_chunk_face_count: int
+    chunk_shape: tuple[float, ...]
+    bin_shape: tuple[float, ...]
+    bounds: tuple[tuple[float, ...], tuple[float, ...]]
+    ignored_count: int = 0
+    ignored_face_count: int = 0
+    degenerate_face_count: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    """What is said about a mesh beside its elements."""
+
+    options: WriteOptions
+    said: StoreOptions
+    block: Document
+    moved: float = 0.0
+    numbered: bool = False
+    dropped: int = 0
+
+
+def write_mesh(
+    path: Any,
+    vertices: Any,
+    faces: Any,
+    *,
+    chunk_shape: float | Sequence[float] | None = None,
+    bin_shape: float | Sequence[float] | None = None,
+    bounds: tuple[Sequence[float], Sequence[float]] | None = None,
+    attributes: Attributes = None,
+    vertex_attributes: Attributes = None,
+    face_attributes: Attributes = None,
+    object_ids: npt.ArrayLike | None = None,
+    object_attributes: Attributes = None,
+    groups: Mapping[Any, Sequence[int]] | None = None,
+    group_attributes: Attributes = None,
+    attribute_specs: Specs = None,
+    closed_surface: bool | None = None,
+    winding_order: str = "ccw",
+    degenerate_faces: str = "raise",
+    store: str = "canonical",
+    dtype: npt.DTypeLike | None = None,
+    axes: AxesLike | None = None,
+    axis_units: UnitsLike | None = None,
+    coordinate_system: str | None = None,
+    crs: Mapping[str, Any] | None = None,
+    metadata: Mapping[str, Any] | None = None,
+    out_of_bounds: str = "raise",
+    compressor: Any = "auto",
+    shard_shape: Any = "auto",
+    format_version: str = "0.9",
+    mode: str = "w",
+    keep_order: bool = False,
+    progress: Progress | None = None,
+    backend: str | None = None,
+    **backend_kwargs: Any,
+) -> MeshSummary:
+    """Write a mesh, or many.
+
+    Arguments that are not described here mean what they mean in ``write_points``.
+
+    Parameters
+    ----------
+    path : str, path, zarr Store or Group
+        Where to write.
+    vertices : (N, D) array of numbers, or list of (n_i, D) arrays
+        Coordinates of one mesh, or of every mesh.
+    faces : (M, L) integers, or list of (m_i, L) arrays
+        Rows of vertices; L is 3, or 4 for quads and tetrahedra. In a list they count within their own mesh.
+    attributes, vertex_attributes : mapping of str to (N,) or (N, C) array, optional
+        One row per vertex; for lists also a list of arrays, one per mesh. Two names for one argument.
+    face_attributes : mapping of str to (M,) or (M, C) array, optional
+        One row per face; for lists as above. Stored as link attributes.
+    object_ids : integers, optional
+        Object of every vertex (by default all are object 0); for lists one id per mesh (by default 0, 1, …).
+        Where vertices are appended without ids, the ids that the store holds are counted on from.
+    object_attributes, groups, group_attributes
+        As in ``write_points``.
+    closed_surface : bool, optional
+        True checks that every edge belongs to exactly two faces (faces of four are taken as quads) and records
+        it; False records that the surface is open; None neither.
+    winding_order : {"ccw", "cw"}
+        How the vertices of a face run round it when looked at from outside; recorded. The order itself is kept.
+    degenerate_faces : {"raise", "drop", "keep"}
+        What happens to faces that name a vertex more than once.
+    store : {"canonical", "duplicate"}
+        Whether a face is filed once, or once under every chunk that it touches.
+    out_of_bounds : {"raise", "ignore", "expand"}
+        Under ``"ignore"`` vertices outside the bounds are left out with the faces that name them; both are counted.
+    mode : {"w", "w-", "a"}
+        Replace, refuse what exists, or append vertices and faces. Appended faces count within what is appended.
+    keep_order : bool
+        Store the input row of every vertex and face as attribute ``original_index``.
+
+    Returns
+    -------
+    MeshSummary
+        Counts and shapes of what was written.
+
+    Raises
+    ------
+    ArgumentError
+        For an argument that cannot be used; nothing is left behind.
+    StoreError
+        When something other than a Zarr Vectors store is at the path, or it cannot be written.
+
+    Examples
+    --------
+    >>> corners = [[0, 0, 0], [9, 0, 0], [0, 9, 0], [0, 0, 9]]
+    >>> faces = [[0, 2, 1], [0, 1, 3], [1, 2, 3], [0, 3, 2]]
+    >>> summary = write_mesh("memory://doc-mesh", corners, faces, chunk_shape=5, bin_shape=5, closed_surface=True)
+    >>> summary.face_count, summary.chunk_count, summary.cross_chunk_face_count
+    (4, 4, 4)
+    """
+    options = WriteOptions.parse(
+        format_version=format_version,
+        compressor=compressor,
+        shard_shape=shard_shape,
+        mode=mode,
+        out_of_bounds=out_of_bounds,
+        progress=progress,
+    )
+    said = StoreOptions(chunk_shape, bin_shape, bounds, axes, axis_units, coordinate_system, crs, metadata)
+    require_winding(winding_order)
+    given = only_one("attributes", attributes, "vertex_attributes", vertex_attributes)
+    joined = join_meshes(vertices, faces, object_ids, given, face_attributes)
+    check_space(said, joined.vertices.shape[1])
+    count = len(joined.vertices)
+    columns = make_columns("attributes", joined.attributes, count, "vertex", attribute_specs)
+    of_faces = make_columns("face_attributes", joined.face_attributes, len(joined.faces), "face", attribute_specs)
+    if keep_order:
+        columns, of_faces = _with_order(columns, count), _with_order(of_faces, len(joined.faces))
+    objects = make_objects(joined.object_ids, count, object_attributes, attribute_specs)
+    assert objects is not None
+    table = make_groups(groups, group_attributes, objects.ids, attribute_specs)
+    links = _make_links(joined.faces, of_faces, degenerate_faces, store)
+    if closed_surface:
+        require_closed(links.rows)
+    stored, moved = cast_positions("vertices", joined.vertices, stored_dtype(dtype))
+    job = _Job(
+        options,
+        said,
+        {"winding_order": winding_order} | ({} if closed_surface is None else {"closed_surface": bool(closed_surface)}),
+        moved,
+        numbered=object_ids is None,
+        dropped=len(joined.faces) - len(links.rows),
+    )
+    elements = Elements(stored, columns, objects, table, links)
+    destination = Destination.open(path, options, backend, backend_kwargs)
+    if options.mode == "a" and destination.store is not None and not destination.shell:
+        elements, job = _appended(destination, elements, job)
+    return _write(destination, elements, job)
+
+
+def _with_order(columns: dict[str, Column], count: int) -> dict[str, Column]:
+    if ORIGINAL_INDEX_ATTRIBUTE in columns:
+        raise ArgumentError(f"keep_order: an attribute named {ORIGINAL_INDEX_ATTRIBUTE!r} was given as well")
+    order = Column(np.arange(count, dtype=np.int64), AttributeSpec(dtype="int64"))
+    return {**columns, ORIGINAL_INDEX_ATTRIBUTE: order}
+
+
+def _make_links(faces: IntArray, columns: dict[str, Column], degenerate_faces: str, store: str) -> Links:
+    if store not in ("canonical", "duplicate"):
+        raise ArgumentError(f"store: expected 'canonical' or 'duplicate', got {store!r}")
+    keep = settle_degenerate(faces, degenerate_faces)
+    if keep is None:
+        return Links(faces, columns, store=store)
+    return Links(faces[keep], {name: column.take(keep) for name, column in columns.items()}, store=store)
+
+
+def _appended(destination: Destination, elements: Elements, job: _Job) -> tuple[Elements, _Job]:
+    """Return the elements of the store with the new ones behind them."""
+    store = destination.store
+    assert store is not None
+    if GEOMETRY_TYPE not in store.root.geometry_types:
+        raise ArgumentError(
+            f"mode='a': {store.storage.url} holds {', '.join(store.root.geometry_types)}, not {GEOMETRY_TYPE}"
+        )
+    said, options = append_options(store, job.said, job.options, elements.positions)
+    old = read_linked_elements(store.level(0))
+    if job.numbered and old.objects is not None and old.objects.count:
+        elements = _renumbered(elements, int(old.objects.ids[-1]) + 1)
+    held = store.root.extra.get(MESH_KEY) or {}
+    if held.get("winding_order", job.block["winding_order"]) != job.block["winding_order"]:
+        raise ArgumentError(
+            f"winding_order: the store has {held['winding_order']!r}, given {job.block['winding_order']!r}; turn the "
+            "faces round with faces[:, ::-1]"
+        )
+    block = {**job.block}
+    if not (held.get("closed_surface") and block.get("closed_surface")):
+        block.pop("closed_surface", None)
+    return append_elements(old, elements), replace(job, said=said, options=options, block=block)
+
+
+def _renumbered(elements: Elements, first: int) -> Elements:
+    """Return elements whose object ids start at a number."""
+    objects, groups = elements.objects, elements.groups
+    assert objects is not None
+    if groups is not None:
+        groups = Groups(groups.members + first, groups.offsets, groups.attributes)
+    moved = Objects(objects.ids + first, objects.of_vertex, objects.attributes)
+    return replace(elements, objects=moved, groups=groups)
+
+
+def _write(destination: Destination, elements: Elements, job: _Job) -> MeshSummary:
+    """Write a store of one level from checked elements."""
+    shell = destination.store.root if destination.shell and destination.store is not None else None
+    space = plan_space(job.said, elements.positions, shell)
+    warn_of_rounding(job.moved, space.grid.bin_shape or space.grid.chunk_shape, elements.positions.dtype)
+    space, outside = settle_bounds(space, elements.positions, job.options.out_of_bounds, "vertices")
+    assert elements.links is not None
+    given = len(elements.links.rows)
+    if len(outside):
+        elements = without_vertices(elements, outside)
+    block = dict(job.block)
+    assert elements.links is not None
+    face_count = len(elements.links.rows)
+    if face_count < given:
+        block.pop("closed_surface", None)
+    cells = partition(elements, space.grid, FragmentRule.OBJECTS)
+    del elements
+    root = new_root(
+        space,
+        cells,
+        geometry_type=GEOMETRY_TYPE,
+        links_convention=LINKS_EXPLICIT,
+        shell=shell,
+        name=destination.storage.name,
+    )
+    root = replace(root, extra={**root.extra, MESH_KEY: block})
+    store_elements(destination, root, cells, level_zero(space, cells), job.options, job.said.metadata)
+    chunks = cells.links[0].chunks
+    return MeshSummary(
+        vertex_count=cells.count,
+        face_count=face_count,
+        chunk_count=len(cells.chunks),
+        object_count=0 if cells.objects is None else len(cells.objects.ids),
+        group_count=0 if cells.groups is None else cells.groups.count,
+        cross_chunk_face_count=int((chunks != chunks[:, :1]).any(axis=1).sum()),
+        chunk_shape=space.grid.chunk_shape,
+        bin_shape=space.grid.bin_shape or space.grid.chunk_shape,
+        bounds=space.bounds,
+        ignored_count=len(outside),
+        ignored_face_count=given - face_count,
+        degenerate_face_count=job.dropped,
+    )
+
+
+def without_vertices(elements: Elements, rows: IntArray) -> Elements:
+    """Return elements without some vertices and the links that name them; objects stay, with fewer vertices."""
+    keep: BoolArray = np.ones(elements.count, bool)
+    keep[rows] = False
+    number = np.cumsum(keep) - 1
+    objects, links = elements.objects, elements.links
+    if objects is not None:
+        objects = Objects(objects.ids, objects.of_vertex[keep], objects.attributes)
+    if links is not None:
+        whole = keep[links.rows].all(axis=1)
+        columns = {name: column.take(whole) for name, column in links.attributes.items()}
+        links = replace(links, rows=number[links.rows[whole]], attributes=columns)
+    attributes = {name: column.take(keep) for name, column in elements.attributes.items()}
+    return replace(elements, positions=elements.positions[keep], attributes=attributes, objects=objects, links=links)
