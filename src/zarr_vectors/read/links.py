@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 
@@ -10,11 +12,14 @@ from zarr_vectors.encoding.links import decode_link_rows, permutations_from_code
 from zarr_vectors.encoding.ragged import decode_ragged
 from zarr_vectors.exceptions import ArrayError, UnknownNameError
 from zarr_vectors.formats.layout import CellArray, LinkArray, LinkFamily
-from zarr_vectors.model.attributes import Column
+from zarr_vectors.model.attributes import AttributeSpec, Column
 from zarr_vectors.model.links import LinkTable
 from zarr_vectors.read.fetch import FetchedCells, decode_rows, fetch_many
 from zarr_vectors.read.level import LevelReader
-from zarr_vectors.typing import AnyArray, Bytes, IntArray
+from zarr_vectors.typing import AnyArray, BoolArray, Bytes, IntArray
+
+CellChoice: TypeAlias = Callable[[IntArray], BoolArray]
+"""From the chunks ``(n, L, S)`` of the endpoints of cells (or of single records) to which of them are wanted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,10 +31,88 @@ class _Part:
     attributes: dict[str, AnyArray]
 
 
-def read_links(
-    level: LevelReader, other: LevelReader, delta: int, names: list[str] | None = None
-) -> LinkTable:
-    """Read the links of one family.
+@dataclass(frozen=True, slots=True)
+class LinkPlan:
+    """Which cells of a family of links are to be read; what they hold comes out of :meth:`decode`.
+
+    Parameters
+    ----------
+    level, other : LevelReader
+        The level that holds the links, and that of the other endpoints.
+    family : LinkFamily
+        The links.
+    names : list of str
+        Link attributes wanted.
+    choice : function, optional
+        Which cells and records are wanted; None means all.
+    chunks : list of (n, S) int64
+        Chunks of the cells wanted of every array of the family, in key-string order.
+    """
+
+    level: LevelReader
+    other: LevelReader
+    family: LinkFamily
+    names: list[str]
+    choice: CellChoice | None
+    chunks: list[IntArray]
+
+    @property
+    def wanted(self) -> list[tuple[CellArray, IntArray]]:
+        """Arrays and the chunks to fetch of each."""
+        return [
+            (cells, chunks)
+            for array, chunks in zip(self.family.arrays, self.chunks, strict=True)
+            if len(chunks)
+            for cells in (array.cells, *(_attribute(array, name) for name in self.names))
+        ]
+
+    def endpoint_chunks(self) -> IntArray:
+        """Return the chunks ``(n, S)`` in which endpoints of the cells wanted lie, in no order, repeated."""
+        parts = [
+            _corners(self.level, self.other, self.family, array, chunks).reshape(-1, chunks.shape[1])
+            for array, chunks in zip(self.family.arrays, self.chunks, strict=True)
+        ]
+        return np.concatenate([self.level.chunks[:0], *parts])
+
+    def decode(self, fetched: Sequence[FetchedCells]) -> LinkTable:
+        """Return the links of the cells fetched, and those kept in one blob, which is read here."""
+        family, width = self.family, self.family.width
+        supply = iter(fetched)
+        parts = []
+        for array, chunks in zip(family.arrays, self.chunks, strict=True):
+            if len(chunks):
+                cells = next(supply)
+                named = {name: next(supply) for name in self.names}
+                parts.append(_decode(self.level, self.other, family, array, cells, named))
+        if family.blob is not None:
+            parts.append(_blob_part(self.level, self.other, family, self.names, self.choice))
+        chunks = np.concatenate([np.zeros((0, width), np.int64), *(part.chunks for part in parts)])
+        rows = np.concatenate([np.zeros((0, width), np.int64), *(part.rows for part in parts)])
+        known = {name: array for links in family.arrays for name, array in links.attributes.items()}
+        columns = {}
+        for name in self.names:
+            if name in known:
+                spec = known[name].spec
+                values = [part.attributes[name] for part in parts if name in part.attributes]
+                columns[name] = Column(np.concatenate(values) if values else empty_values(spec), spec)
+        here, there = self.level.chunks, self.other.chunks
+        return LinkTable(family.delta, chunks, rows, here, there, family.directed, family.store, columns)
+
+
+def empty_values(spec: AttributeSpec) -> AnyArray:
+    """Return no rows of an attribute."""
+    shape = (0,) if spec.channels is None else (0, spec.channels)
+    return np.zeros(shape, spec.numpy_dtype.newbyteorder("="))
+
+
+def plan_links(
+    level: LevelReader,
+    other: LevelReader,
+    delta: int,
+    names: Sequence[str] | None = None,
+    choice: CellChoice | None = None,
+) -> LinkPlan:
+    """Say which cells of a family of links are to be read; nothing is fetched.
 
     Parameters
     ----------
@@ -41,6 +124,37 @@ def read_links(
         Its number minus the level's.
     names : list of str, optional
         Link attributes wanted; all by default.
+    choice : function, optional
+        Which cells are wanted, by the chunks of their endpoints; all by default.
+
+    Raises
+    ------
+    UnknownNameError
+        When the level has no such links.
+    """
+    family = level.arrays.links.get(delta)
+    if family is None:
+        raise UnknownNameError(
+            f"{level.name} stores no links with level difference {delta}; it stores {sorted(level.arrays.links)}"
+        )
+    known = {name for links in family.arrays for name in links.attributes}
+    wanted = sorted(known) if names is None else list(names)
+    listed = []
+    for array in family.arrays:
+        chunks = level.chunks if array.cells.chunks is None else array.cells.chunks
+        if choice is not None and len(chunks):
+            chunks = chunks[choice(_corners(level, other, family, array, chunks))]
+        listed.append(chunks[key_string_order(chunks)])
+    return LinkPlan(level, other, family, wanted, choice, listed)
+
+
+def read_links(level: LevelReader, other: LevelReader, delta: int, names: list[str] | None = None) -> LinkTable:
+    """Read the links of one family.
+
+    Parameters
+    ----------
+    level, other, delta, names
+        As in :func:`plan_links`.
 
     Returns
     -------
@@ -54,47 +168,21 @@ def read_links(
     ArrayError
         When a link names a chunk or row that does not exist.
     """
-    family = level.arrays.links.get(delta)
-    if family is None:
-        raise UnknownNameError(
-            f"{level.name} stores no links with level difference {delta}; it stores {sorted(level.arrays.links)}"
-        )
-    known = {name: array for links in family.arrays for name, array in links.attributes.items()}
-    wanted = sorted(known) if names is None else names
-    parts = [*_array_parts(level, other, family, wanted)]
-    if family.blob is not None:
-        parts.append(_blob_part(level, other, family, wanted))
-    width = family.width
-    chunks = np.concatenate([np.zeros((0, width), np.int64), *(part.chunks for part in parts)])
-    rows = np.concatenate([np.zeros((0, width), np.int64), *(part.rows for part in parts)])
-    columns = {}
-    for name in wanted:
-        values = [part.attributes[name] for part in parts if name in part.attributes]
-        if name in known and values:
-            columns[name] = Column(np.concatenate(values), known[name].spec)
-    return LinkTable(delta, chunks, rows, level.chunks, other.chunks, family.directed, family.store, columns)
+    plan = plan_links(level, other, delta, names)
+    return plan.decode(fetch_many(level.storage, plan.wanted))
 
 
-def _array_parts(level: LevelReader, other: LevelReader, family: LinkFamily, names: list[str]) -> list[_Part]:
-    plans: list[tuple[CellArray, IntArray]] = []
-    for array in family.arrays:
-        chunks = level.chunks if array.cells.chunks is None else array.cells.chunks
-        chunks = chunks[key_string_order(chunks)]
-        plans += [(cells, chunks) for cells in (array.cells, *(_attribute(array, name) for name in names))]
-    fetched = iter(fetch_many(level.storage, plans))
-    parts = []
-    for array in family.arrays:
-        cells = next(fetched)
-        named = {name: next(fetched) for name in names}
-        parts.append(_decode(level, other, family, array, cells, named))
-    return parts
+def _corners(
+    level: LevelReader, other: LevelReader, family: LinkFamily, array: LinkArray, chunks: IntArray
+) -> IntArray:
+    """Return the chunks ``(n, L, S)`` of the endpoints of the cells of some source chunks."""
+    base = _base(level, other, family, array, chunks)
+    return np.stack([chunks, *(base + np.array(offset) for offset in array.offsets)], axis=1)
 
 
 def _attribute(array: LinkArray, name: str) -> CellArray:
     if name not in array.attributes:
-        raise UnknownNameError(
-            f"{array.cells.path} has no link attribute {name!r}; it has {sorted(array.attributes)}"
-        )
+        raise UnknownNameError(f"{array.cells.path} has no link attribute {name!r}; it has {sorted(array.attributes)}")
     return array.attributes[name]
 
 
@@ -154,9 +242,7 @@ def _payload(cells: FetchedCells, row: int, array: LinkArray) -> Bytes:
         raise ArrayError(f"{array.cells.path}: chunk {key}: {error}") from error
 
 
-def _base(
-    level: LevelReader, other: LevelReader, family: LinkFamily, array: LinkArray, chunks: IntArray
-) -> IntArray:
+def _base(level: LevelReader, other: LevelReader, family: LinkFamily, array: LinkArray, chunks: IntArray) -> IntArray:
     """Return the chunks of the target level that offsets count from."""
     if family.delta == 0 or not array.anchored:
         return chunks
@@ -172,25 +258,27 @@ def _known(level: LevelReader, chunks: IntArray, path: str, counts: IntArray | N
     rows = level.lookup.rows(chunks)
     missing = rows < 0 if counts is None else (rows < 0) & (counts > 0)
     if missing.any():
-        raise ArrayError(
-            f"{path}: a link names chunk {chunks[missing][0].tolist()}, which {level.name} does not have"
-        )
+        raise ArrayError(f"{path}: a link names chunk {chunks[missing][0].tolist()}, which {level.name} does not have")
     return rows
 
 
-def _blob_part(level: LevelReader, other: LevelReader, family: LinkFamily, names: list[str]) -> _Part:
+def _blob_part(
+    level: LevelReader, other: LevelReader, family: LinkFamily, names: list[str], choice: CellChoice | None
+) -> _Part:
     blob = family.blob
     assert blob is not None
     tables = {name: blob.attributes[name] for name in names if name in blob.attributes}
     requests = [blob.requests(), *(table.requests(None) for table in tables.values())]
     blobs = level.storage.get_many([request for plan in requests for request in plan])
     coordinates, rows = blob.decode(blobs[: len(requests[0])])
+    kept = slice(None) if choice is None or len(rows) == 0 else choice(coordinates)
+    coordinates, rows = coordinates[kept], rows[kept]
     endpoints = np.empty(rows.shape, np.int64)
     for e in range(family.width):
         endpoints[:, e] = _known(level if e == 0 else other, coordinates[:, e], "cross_chunk_links")
     start, attributes = len(requests[0]), {}
     for (name, table), plan in zip(tables.items(), requests[1:], strict=True):
-        attributes[name] = table.decode(blobs[start : start + len(plan)], None)
+        attributes[name] = table.decode(blobs[start : start + len(plan)], None)[kept]
         start += len(plan)
     return _Part(endpoints, rows, attributes)
 

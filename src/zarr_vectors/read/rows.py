@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,9 +12,9 @@ from zarr_vectors.exceptions import ArrayError, UnsupportedFeatureError
 from zarr_vectors.formats.chunk_keys import format_keys
 from zarr_vectors.formats.layout import CellArray
 from zarr_vectors.model.attributes import Column
-from zarr_vectors.model.cells import Fragments
+from zarr_vectors.model.cells import Fragments, Manifests
 from zarr_vectors.ordering import expand_ranges
-from zarr_vectors.read.fetch import FetchedCells, decode_fragments, decode_rows, fetch_cells
+from zarr_vectors.read.fetch import FetchedCells, decode_fragments, decode_rows, fetch_many
 from zarr_vectors.read.filters import matching_rows
 from zarr_vectors.read.level import LevelReader
 from zarr_vectors.read.objects import fragment_owners, object_rows, read_manifests, read_object_ids
@@ -66,15 +66,15 @@ def read_rows(level: LevelReader, query: Query) -> Rows:
     names = list(level.arrays.vertex_attributes) if query.attributes is None else list(query.attributes)
     filters = dict(query.attribute_filter or {})
     columns = {name: level.attribute(name) for name in dict.fromkeys([*names, *filters])}
-    wanted_objects = None if query.object_ids is None else object_rows(level, query.object_ids)
-    chunk_rows = _chunk_rows(level, query, wanted_objects)
+    manifests = read_query_manifests(level, query)
+    chunk_rows = meet_chunks(level, query, manifests)
     if query.box is not None and level.arrays.object_index is None:
         found = read_bins(level, query.box, chunk_rows, [level.arrays.vertices, *columns.values()])
         if found is not None:
             positions, *values = found
             return _filtered(level, positions, dict(zip(columns, values, strict=True)), names, filters, chunk_rows)
-    loaded = _load(level, chunk_rows, columns, query)
-    rows = _select(level, loaded, query, wanted_objects)
+    loaded, _ = load_chunks(level, chunk_rows, columns, fragments=query.box is not None)
+    rows = select_rows(level, loaded, query, manifests)
     if filters:
         base = np.arange(loaded.count) if rows is None else rows
         taken = {name: loaded.attributes[name].take(base) for name in filters}
@@ -83,17 +83,35 @@ def read_rows(level: LevelReader, query: Query) -> Rows:
 
 
 @dataclass(frozen=True, slots=True)
-class _Loaded:
+class Loaded:
+    """Every row of some chunks.
+
+    Parameters
+    ----------
+    positions : (N, D) float
+        In stored order.
+    row_offsets : (C + 1,) int64
+        Where the rows of each chunk start.
+    fragments : Fragments, optional
+        Their fragments, where they were needed.
+    attributes : dict of str to Column
+        One row per vertex.
+    chunk_rows : (C,) int64
+        Which chunks of the level these are.
+    owners : (F,) int64, optional
+        Object id of every fragment, -1 for none.
+    """
+
     positions: FloatArray
     row_offsets: IntArray
     fragments: Fragments | None
     attributes: dict[str, Column]
     chunk_rows: IntArray
     owners: IntArray | None
-    object_ids: IntArray | None
 
     @property
     def count(self) -> int:
+        """Number of rows."""
         return len(self.positions)
 
     def fragment_rows(self, numbers: IntArray) -> IntArray:
@@ -101,12 +119,22 @@ class _Loaded:
         fragments = self.fragments
         assert fragments is not None
         base = np.repeat(self.row_offsets[:-1], np.diff(fragments.offsets))[numbers]
-        rows = _rows_of(fragments, numbers, base)
+        rows = fragment_row_lists(fragments, numbers, base)
         return rows if bool((rows[1:] > rows[:-1]).all()) else np.unique(rows)
 
 
-def _rows_of(fragments: Fragments, numbers: IntArray, base: IntArray) -> IntArray:
-    """Return the rows of some fragments, one after another, counted from the bases of their chunks."""
+def fragment_row_lists(fragments: Fragments, numbers: IntArray, base: IntArray) -> IntArray:
+    """Return the rows of some fragments, one after another, each in its own order, counted from given bases.
+
+    Parameters
+    ----------
+    fragments : Fragments
+        Fragment tables.
+    numbers : (n,) int64
+        Which fragments.
+    base : (n,) int64
+        First row of the chunk of each.
+    """
     starts, counts = fragments.starts[numbers], fragments.counts[numbers]
     if fragments.explicit is None:
         return expand_ranges(starts + base, counts)
@@ -134,8 +162,23 @@ def _filtered(
     return Rows(positions[keep], {name: columns[name].take(keep) for name in names}, None, chunks)
 
 
-def _chunk_rows(level: LevelReader, query: Query, objects: IntArray | None) -> IntArray:
-    """Return the rows of the chunks that a query needs, ascending."""
+def read_query_manifests(level: LevelReader, query: Query) -> Manifests | None:
+    """Return the manifests of the objects that a query asks for, or None where it asks for none."""
+    return None if query.object_ids is None else read_manifests(level, object_rows(level, query.object_ids))
+
+
+def meet_chunks(level: LevelReader, query: Query, manifests: Manifests | None) -> IntArray:
+    """Return the rows of the chunks that hold vertices of a query, ascending.
+
+    Parameters
+    ----------
+    level : LevelReader
+        An open level.
+    query : Query
+        What to read.
+    manifests : Manifests, optional
+        Those of the objects asked for.
+    """
     needed: BoolArray = np.ones(len(level.chunks), bool)
     if query.chunks is not None:
         asked = level.lookup.rows(query.chunks)
@@ -144,8 +187,7 @@ def _chunk_rows(level: LevelReader, query: Query, objects: IntArray | None) -> I
     if query.box is not None:
         ranges = bin_ranges(query.box, level.grid, level.arrays.vertices.spec.numpy_dtype)
         needed &= chunks_met(level.chunks, ranges, level.grid)
-    if objects is not None:
-        manifests = read_manifests(level, objects)
+    if manifests is not None:
         rows = level.lookup.rows(manifests.chunks)
         if (rows < 0).any():
             missing = manifests.chunks[rows < 0][0].tolist()
@@ -156,18 +198,46 @@ def _chunk_rows(level: LevelReader, query: Query, objects: IntArray | None) -> I
     return np.flatnonzero(needed)
 
 
-def _load(level: LevelReader, chunk_rows: IntArray, columns: dict[str, CellArray], query: Query) -> _Loaded:
-    """Fetch and decode the cells of some chunks."""
+def load_chunks(
+    level: LevelReader,
+    chunk_rows: IntArray,
+    columns: Mapping[str, CellArray],
+    *,
+    fragments: bool,
+    more: Sequence[tuple[CellArray, IntArray]] = (),
+) -> tuple[Loaded, list[FetchedCells]]:
+    """Fetch and decode the cells of some chunks.
+
+    Parameters
+    ----------
+    level : LevelReader
+        An open level.
+    chunk_rows : (n,) int64
+        Rows of the chunks in ``level.chunks``, ascending.
+    columns : mapping of str to CellArray
+        Vertex attributes wanted.
+    fragments : bool
+        Whether fragments are needed; where there are objects they always are.
+    more : sequence of (CellArray, (n, S) int64)
+        Further cells to fetch in the same rounds.
+
+    Returns
+    -------
+    loaded : Loaded
+        The chunks.
+    fetched : list of FetchedCells
+        What ``more`` asked for.
+    """
     chunks = level.chunks[chunk_rows]
     has_objects = level.arrays.object_index is not None
     owner_array = level.arrays.fragment_attributes.get(OBJECT_ID_ATTRIBUTE) if has_objects else None
     if level.metadata.shared_fragments:
         owner_array = None
-    needs_fragments = query.box is not None or has_objects
-    fragment_array = level.arrays.vertex_fragments if needs_fragments else None
+    fragment_array = level.arrays.vertex_fragments if fragments or has_objects else None
     arrays: list[CellArray] = [level.arrays.vertices, *columns.values()]
     extra = [array for array in (fragment_array, owner_array) if array is not None]
-    fetched = fetch_cells(level.storage, [*arrays, *extra], chunks)
+    everything = fetch_many(level.storage, [*((array, chunks) for array in (*arrays, *extra)), *more])
+    fetched, others = everything[: len(arrays) + len(extra)], everything[len(arrays) + len(extra) :]
     positions, row_offsets = decode_rows(fetched[0])
     counts = np.diff(row_offsets)
     _check_presence(level.arrays.vertices, chunks, counts)
@@ -175,12 +245,12 @@ def _load(level: LevelReader, chunk_rows: IntArray, columns: dict[str, CellArray
         name: Column(decode_rows(cells, counts)[0], array.spec)
         for (name, array), cells in zip(columns.items(), fetched[1 : len(arrays)], strict=True)
     }
-    fragments = _whole_chunks(counts)
+    tables = _whole_chunks(counts)
     if fragment_array is not None:
-        fragments = decode_fragments(fetched[len(arrays)])
-        _check_fragments(level, chunks, fragments, counts)
-    owners, ids = _owners(level, fragments, chunk_rows, fetched[-1] if owner_array is not None else None)
-    return _Loaded(positions, row_offsets, fragments, attributes, chunk_rows, owners, ids)
+        tables = decode_fragments(fetched[len(arrays)])
+        _check_fragments(level, chunks, tables, counts)
+    owners = _owners(level, tables, chunk_rows, fetched[-1] if owner_array is not None else None)
+    return Loaded(positions, row_offsets, tables, attributes, chunk_rows, owners), others
 
 
 def _check_presence(vertices: CellArray, chunks: IntArray, counts: IntArray) -> None:
@@ -222,22 +292,34 @@ def _check_fragments(level: LevelReader, chunks: IntArray, fragments: Fragments,
 
 def _owners(
     level: LevelReader, fragments: Fragments, chunk_rows: IntArray, named: FetchedCells | None
-) -> tuple[IntArray | None, IntArray | None]:
-    """Return the manifest row (or id) of every fragment's object, and the ids by manifest row."""
+) -> IntArray | None:
+    """Return the id of every fragment's object, -1 for none."""
     if level.arrays.object_index is None:
-        return None, None
+        return None
     if named is not None:
         owners, _ = decode_rows(named, np.diff(fragments.offsets))
-        return np.asarray(owners, np.int64), None
+        return np.asarray(owners, np.int64)
     rows, _ = fragment_owners(level, fragments, chunk_rows)
     ids = read_object_ids(level)
     assert ids is not None
     padded = np.append(ids, -1)
-    return padded[rows], None
+    return np.asarray(padded[rows])
 
 
-def _select(level: LevelReader, loaded: _Loaded, query: Query, objects: IntArray | None) -> IntArray | None:
-    """Return the rows inside the box and of the objects asked for, ascending; None means all."""
+def select_rows(level: LevelReader, loaded: Loaded, query: Query, manifests: Manifests | None) -> IntArray | None:
+    """Return the rows inside the box and of the objects asked for, ascending; None means all.
+
+    Parameters
+    ----------
+    level : LevelReader
+        An open level.
+    loaded : Loaded
+        Chunks of it.
+    query : Query
+        What to read.
+    manifests : Manifests, optional
+        Those of the objects asked for.
+    """
     rows: IntArray | None = None
     if query.box is not None:
         chunks = level.chunks[loaded.chunk_rows]
@@ -247,15 +329,14 @@ def _select(level: LevelReader, loaded: _Loaded, query: Query, objects: IntArray
         if level.arrays.object_index is not None:
             by_bin[:] = False
         rows = rows_inside(query.box, loaded.positions, loaded.row_offsets, fragments, chunks, grid, by_bin=by_bin)
-    if objects is not None:
-        mine = _object_rows(level, loaded, objects)
+    if manifests is not None:
+        mine = _manifest_rows(level, loaded, manifests)
         rows = mine if rows is None else np.intersect1d(rows, mine, assume_unique=True)
     return rows
 
 
-def _object_rows(level: LevelReader, loaded: _Loaded, objects: IntArray) -> IntArray:
-    """Return the rows of some objects, by their manifests."""
-    manifests = read_manifests(level, objects)
+def _manifest_rows(level: LevelReader, loaded: Loaded, manifests: Manifests) -> IntArray:
+    """Return the rows of some objects, by their manifests, ascending."""
     place_of = np.full(len(level.chunks), -1, np.int64)
     place_of[loaded.chunk_rows] = np.arange(len(loaded.chunk_rows))
     places = place_of[level.lookup.rows(manifests.chunks)]
@@ -268,8 +349,8 @@ def _object_rows(level: LevelReader, loaded: _Loaded, objects: IntArray) -> IntA
     return loaded.fragment_rows(np.unique(numbers))
 
 
-def _take(loaded: _Loaded, rows: IntArray | None, names: list[str], chunks: IntArray) -> Rows:
-    ids = None if loaded.owners is None else _ids_of_rows(loaded)
+def _take(loaded: Loaded, rows: IntArray | None, names: list[str], chunks: IntArray) -> Rows:
+    ids = None if loaded.owners is None else ids_of_rows(loaded)
     if rows is None or len(rows) == loaded.count:
         return Rows(loaded.positions, {name: loaded.attributes[name] for name in names}, ids, chunks)
     return Rows(
@@ -280,13 +361,13 @@ def _take(loaded: _Loaded, rows: IntArray | None, names: list[str], chunks: IntA
     )
 
 
-def _ids_of_rows(loaded: _Loaded) -> IntArray:
+def ids_of_rows(loaded: Loaded) -> IntArray:
     """Return the object id of every row; rows of no fragment have -1."""
     fragments, owners = loaded.fragments, loaded.owners
     assert fragments is not None
     assert owners is not None
     base = np.repeat(loaded.row_offsets[:-1], np.diff(fragments.offsets))
-    rows = _rows_of(fragments, np.arange(fragments.count), base)
+    rows = fragment_row_lists(fragments, np.arange(fragments.count), base)
     ids = np.full(loaded.count, -1, np.int64)
     ids[rows] = np.repeat(owners, fragments.counts)
     return ids
