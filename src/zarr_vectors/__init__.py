@@ -1,7 +1,130 @@
-"""Points, lines, graphs and meshes of any size in chunked, multiscale Zarr v3 stores."""
+"""Points, lines, graphs and meshes of any size in chunked, multiscale Zarr v3 stores.
 
+Here are the functions on a store as a whole (``create_store``, ``open_store``, ``rebind``, ``migrate``), its
+groups (``Group``), the metadata dataclasses, the commonest constants of the format and the exceptions. Geometry is
+written and read by kind in ``zarr_vectors.types``; ``zarr_vectors.multiresolution.coarsen`` builds levels of detail
+and ``zarr_vectors.validate`` checks a store. What needs a storage library is imported on first use.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
 from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
 
-__all__ = ["__version__"]
+from zarr_vectors.constants import (
+    CAP_FRAGMENT_INDEX,
+    CAP_MULTISCALE_LINKS,
+    CAP_PRESERVED_OBJECT_IDS,
+    CAP_SHARED_FRAGMENTS,
+    DEFAULT_AXES_NAMES,
+    GEOMETRY_TYPES,
+    LINKS,
+    OBJECT_ATTRIBUTES,
+    OBJECT_INDEX,
+    VALID_XLEVEL_STORAGE,
+    VERTEX_ATTRIBUTES,
+    VERTEX_FRAGMENTS,
+    VERTICES,
+)
+from zarr_vectors.exceptions import (
+    ArgumentError,
+    ArrayError,
+    MetadataError,
+    MissingExtraError,
+    OutOfBoundsError,
+    PrecisionWarning,
+    ReadOnlyStoreError,
+    ShapeError,
+    StaleLevelWarning,
+    StoreError,
+    StoreExistsError,
+    StoreLockedError,
+    StoreNotFoundError,
+    UnknownNameError,
+    UnsupportedFeatureError,
+    ZarrVectorsError,
+)
+from zarr_vectors.model.attributes import AttributeSpec
+from zarr_vectors.model.axes import NgffAxis
+from zarr_vectors.model.metadata import LevelMetadata, RootMetadata
+
+if TYPE_CHECKING:
+    from zarr_vectors.core.group import FsGroup, Group
+    from zarr_vectors.core.store import create_store, open_store, rebind
+    from zarr_vectors.migration import migrate
+    from zarr_vectors.storage.backend import StorageBackend
+    from zarr_vectors.storage.resolve import detect_scheme
 
 __version__ = version("zarr-vectors")
+
+__all__ = [
+    "CAP_FRAGMENT_INDEX",
+    "CAP_MULTISCALE_LINKS",
+    "CAP_PRESERVED_OBJECT_IDS",
+    "CAP_SHARED_FRAGMENTS",
+    "DEFAULT_AXES_NAMES",
+    "GEOMETRY_TYPES",
+    "LINKS",
+    "OBJECT_ATTRIBUTES",
+    "OBJECT_INDEX",
+    "VALID_XLEVEL_STORAGE",
+    "VERTEX_ATTRIBUTES",
+    "VERTEX_FRAGMENTS",
+    "VERTICES",
+    "ArgumentError",
+    "ArrayError",
+    "AttributeSpec",
+    "FsGroup",
+    "Group",
+    "LevelMetadata",
+    "MetadataError",
+    "MissingExtraError",
+    "NgffAxis",
+    "OutOfBoundsError",
+    "PrecisionWarning",
+    "ReadOnlyStoreError",
+    "RootMetadata",
+    "ShapeError",
+    "StaleLevelWarning",
+    "StorageBackend",
+    "StoreError",
+    "StoreExistsError",
+    "StoreLockedError",
+    "StoreNotFoundError",
+    "UnknownNameError",
+    "UnsupportedFeatureError",
+    "ZarrVectorsError",
+    "__version__",
+    "create_store",
+    "detect_scheme",
+    "migrate",
+    "open_store",
+    "rebind",
+]
+
+_LAZY = {
+    "FsGroup": "zarr_vectors.core.group",
+    "Group": "zarr_vectors.core.group",
+    "StorageBackend": "zarr_vectors.storage.backend",
+    "create_store": "zarr_vectors.core.store",
+    "detect_scheme": "zarr_vectors.storage.resolve",
+    "migrate": "zarr_vectors.migration",
+    "open_store": "zarr_vectors.core.store",
+    "rebind": "zarr_vectors.core.store",
+}
+"""Modules of the public names that are imported on first use (PEP 562)."""
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name on first use."""
+    if name not in _LAZY:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(_LAZY[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    """List the public names with the submodules that are loaded."""
+    return sorted({*globals(), *__all__})

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from zarr_vectors.core.bounds import set_bounds
 from zarr_vectors.core.creating import create_store
 from zarr_vectors.core.group import FsGroup, Group
 from zarr_vectors.core.handle import StoreHandle, put_right
@@ -19,6 +20,21 @@ from zarr_vectors.core.levels import (
     remove_resolution_level,
 )
 from zarr_vectors.core.metadata import read_level_metadata, read_root_metadata
+from zarr_vectors.core.parametric import (
+    ParametricTypeDef,
+    get_parametric_group,
+    read_parametric_types,
+    write_parametric_types,
+)
+from zarr_vectors.core.versions import (
+    branch,
+    commit,
+    discard_changes,
+    merge_branch,
+    rebase,
+    session_for,
+    switch_branch,
+)
 from zarr_vectors.exceptions import ArgumentError
 from zarr_vectors.model.metadata import LevelMetadata, RootMetadata
 from zarr_vectors.read.opening import open_storage
@@ -30,19 +46,31 @@ __all__ = [
     "FsGroup",
     "Group",
     "LevelMetadata",
+    "ParametricTypeDef",
     "RootMetadata",
     "add_resolution_level",
+    "branch",
+    "commit",
     "create_resolution_level",
     "create_store",
     "detect_scheme",
+    "discard_changes",
+    "get_parametric_group",
     "get_resolution_level",
     "list_available_ratios",
     "list_resolution_levels",
+    "merge_branch",
     "open_store",
     "read_level_metadata",
+    "read_parametric_types",
     "read_root_metadata",
+    "rebase",
     "rebind",
     "remove_resolution_level",
+    "session_for",
+    "set_bounds",
+    "switch_branch",
+    "write_parametric_types",
 ]
 
 MODES = ("r", "r+", "a")

@@ -5,18 +5,41 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
+from zarr_vectors.constants import (
+    FRAGMENT_ATTRIBUTES,
+    LINK_ATTRIBUTES,
+    LINK_FRAGMENTS,
+    LINKS,
+    VERTEX_ATTRIBUTES,
+    VERTEX_FRAGMENTS,
+    VERTICES,
+)
+from zarr_vectors.encoding.compression import resolve_compressor
 from zarr_vectors.exceptions import ArrayError
 from zarr_vectors.formats.documents import group_document
-from zarr_vectors.formats.layout import Blobs, CellArray
+from zarr_vectors.formats.layout import Blobs, CellArray, LevelOptions
 from zarr_vectors.formats.v07.chunk_group import ChunkGroup
 from zarr_vectors.formats.v07.group_update import ChunkGroupUpdate
 from zarr_vectors.formats.v09.grid_array import GridArray
 from zarr_vectors.formats.v09.grid_encoding import GridExtent as GridExtent
 from zarr_vectors.formats.v09.grid_update import GridUpdate, new_grid_document
+from zarr_vectors.formats.v09.regrid import Regrid as Regrid
+from zarr_vectors.formats.v09.regrid import covering_extent
 from zarr_vectors.model.attributes import AttributeSpec
 from zarr_vectors.storage.port import BlobParts, Range
 from zarr_vectors.typing import Bytes, Document, IntArray
 
+_PER_CHUNK = frozenset(
+    (
+        VERTICES,
+        VERTEX_FRAGMENTS,
+        VERTEX_ATTRIBUTES,
+        FRAGMENT_ATTRIBUTES,
+        LINKS,
+        LINK_FRAGMENTS,
+        LINK_ATTRIBUTES,
+    )
+)
 _BYTES = AttributeSpec(dtype="uint8")
 
 
@@ -114,3 +137,56 @@ def new_cell_array(
     if extent is None:
         return group_document(dict(attributes))
     return new_grid_document(extent, codecs, shard_shape, attributes)
+
+
+def regrids(
+    documents: Mapping[str, Document],
+    bounds: tuple[Sequence[float], Sequence[float]],
+    chunk_shape: Sequence[float],
+    chunks: IntArray,
+) -> list[Regrid]:
+    """Return the arrays of a level whose grid does not fit some bounds, with the grid that does.
+
+    Parameters
+    ----------
+    documents : mapping of str to dict
+        ``zarr.json`` of the level's nodes by path below the root; those without a chunk grid are passed over.
+    bounds : pair of (D,) sequences
+        Corners.
+    chunk_shape : (D,) sequence
+        Chunk edge lengths of the level.
+    chunks : (C, S) int64
+        Chunks of the level that hold vertices.
+    """
+    changed = []
+    for path, document in sorted(documents.items()):
+        if not is_grid(document) or path.split("/")[1] not in _PER_CHUNK:
+            continue
+        array = GridArray(path, document, _BYTES)
+        present = GridExtent(tuple(array.origin.tolist()), array.shape)
+        extent = covering_extent(bounds, chunk_shape, chunks, present)
+        if extent != present:
+            changed.append(Regrid(array, document, extent))
+    return changed
+
+
+def stored_layout(document: Document | None, itemsize: int) -> LevelOptions:
+    """Return the compression and shards of an array, so that another can be written alike.
+
+    Parameters
+    ----------
+    document : dict, optional
+        ``zarr.json`` of the array. One that does not say (a group of small arrays) gives the defaults.
+    itemsize : int
+        Bytes of a number of the array.
+    """
+    if document is None or not is_grid(document):
+        return LevelOptions()
+    codecs, shards = document["codecs"], None
+    if codecs[0]["name"] == "sharding_indexed":
+        shards = tuple(int(n) for n in document["chunk_grid"]["configuration"]["chunk_shape"])
+        codecs = codecs[0]["configuration"]["codecs"]
+    compressor: Any = codecs[1:] or None
+    if compressor == resolve_compressor("auto", itemsize=itemsize):
+        compressor = "auto"
+    return LevelOptions(compressor, shards)

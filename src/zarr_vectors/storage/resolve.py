@@ -14,6 +14,7 @@ import zarr.storage
 
 from zarr_vectors.exceptions import ArgumentError, MissingExtraError, UnsupportedFeatureError
 from zarr_vectors.storage.adapter import StorageStore
+from zarr_vectors.storage.backend import BackendStorage, StorageBackend
 from zarr_vectors.storage.connect import OBJECT_SCHEMES, connect
 from zarr_vectors.storage.failures import without_secrets
 from zarr_vectors.storage.local import LocalStorage
@@ -67,7 +68,7 @@ def resolve_storage(
 
     Parameters
     ----------
-    path : str, path, zarr Store, Storage, or object with a `storage` attribute
+    path : str, path, zarr Store, Storage, StorageBackend, or object with a `storage` attribute
         Where the store is or will be. A storage is given back as it is, whatever the mode.
     mode : {"r", "r+", "a", "w", "w-"}
         ``"r"`` refuses writes; the others allow them.
@@ -124,9 +125,7 @@ def _known() -> str:
 
 def _no_options(path: str, options: dict[str, Any]) -> None:
     if options:
-        raise ArgumentError(
-            f"{path!r} is a local path and takes no storage options: {', '.join(sorted(options))}"
-        )
+        raise ArgumentError(f"{path!r} is a local path and takes no storage options: {', '.join(sorted(options))}")
 
 
 def _local_path(text: str, scheme: str) -> Path:
@@ -146,9 +145,7 @@ def _local_path(text: str, scheme: str) -> Path:
 
 def _from_object(place: object, read_only: bool, options: dict[str, Any]) -> Storage:
     if options:
-        raise ArgumentError(
-            f"a {type(place).__name__} takes no storage options: {', '.join(sorted(options))}"
-        )
+        raise ArgumentError(f"a {type(place).__name__} takes no storage options: {', '.join(sorted(options))}")
     if isinstance(place, zarr.storage.LocalStore):
         return LocalStorage(place.root, read_only=read_only or place.read_only)
     if isinstance(place, zarr.storage.ObjectStore):
@@ -162,6 +159,8 @@ def _from_object(place: object, read_only: bool, options: dict[str, Any]) -> Sto
         return place
     if isinstance(storage := getattr(place, "storage", None), Storage):
         return storage
+    if isinstance(place, StorageBackend):
+        return BackendStorage(place, refuse_writes=read_only)
     raise ArgumentError(
         f"a {type(place).__name__} cannot be opened: give a path, a URL, a zarr-python Store or a Group"
     )
@@ -185,7 +184,5 @@ def _through_fsspec(text: str, scheme: str, read_only: bool, options: dict[str, 
     except ImportError as error:
         raise MissingExtraError(f"{shown!r}: {error}; install the package that fsspec names") from error
     except (TypeError, ValueError) as error:
-        raise ArgumentError(
-            f"{shown!r} cannot be opened with fsspec: {without_secrets(str(error))}"
-        ) from error
+        raise ArgumentError(f"{shown!r} cannot be opened with fsspec: {without_secrets(str(error))}") from error
     return ZarrStorage(store)
