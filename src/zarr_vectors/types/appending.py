@@ -68,6 +68,7 @@ def append_options(
         bounds=said.bounds or root.bounds,
         axes=said.axes or root.axes,
         crs=said.crs or root.crs,
+        chunk_by_attribute=store.level(0).metadata.chunk_attribute_name,
         metadata=said.metadata if said.metadata is not None else store.attributes.get("user_metadata"),
     )
     return kept, replace(options, revision=store.revision)

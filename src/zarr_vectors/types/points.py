@@ -27,6 +27,7 @@ from zarr_vectors.read.rows import read_rows
 from zarr_vectors.spatial.boxes import Box
 from zarr_vectors.spatial.partition import FragmentRule, partition
 from zarr_vectors.types.appending import append_elements, append_options, read_elements
+from zarr_vectors.types.attribute_chunks import chunk_by
 from zarr_vectors.types.positions import as_positions, cast_positions, stored_dtype, warn_of_rounding
 from zarr_vectors.types.results import Result
 from zarr_vectors.types.storing import (
@@ -156,6 +157,7 @@ def write_points(
     coordinate_system: str | None = None,
     crs: Mapping[str, Any] | None = None,
     metadata: Mapping[str, Any] | None = None,
+    chunk_by_attribute: str | None = None,
     out_of_bounds: str = "raise",
     compressor: Any = "auto",
     shard_shape: Any = "auto",
@@ -207,6 +209,9 @@ def write_points(
         Coordinate reference system.
     metadata : mapping, optional
         Your own metadata (JSON), kept under the root attribute ``user_metadata``.
+    chunk_by_attribute : str, optional
+        Vertex attribute whose values become the first component of every chunk key, so that the points of one
+        value lie together (a gene, a label); it must be a scalar without missing values.
     out_of_bounds : {"raise", "ignore", "expand"}
         What happens to points outside the bounds: refuse, leave out (counted in the summary), or grow the bounds.
     compressor : str, dict, list, codec or None
@@ -254,7 +259,9 @@ def write_points(
         out_of_bounds=out_of_bounds,
         progress=progress,
     )
-    said = StoreOptions(chunk_shape, bin_shape, bounds, axes, axis_units, coordinate_system, crs, metadata)
+    said = StoreOptions(
+        chunk_shape, bin_shape, bounds, axes, axis_units, coordinate_system, crs, metadata, chunk_by_attribute
+    )
     given = as_positions("positions", positions)
     check_space(said, given.shape[1])
     columns = make_columns(
@@ -300,7 +307,10 @@ def _write_new(
     if len(outside):
         elements = _without(elements, outside)
     rule = FragmentRule.BINS if elements.objects is None else FragmentRule.OBJECTS
-    cells = partition(elements, space.grid, rule)
+    by_attribute, columns = chunk_by(said.chunk_by_attribute, elements.attributes)
+    elements = replace(elements, attributes=columns)
+    leading = None if by_attribute is None else by_attribute.leading
+    cells = partition(elements, space.grid, rule, leading=leading)
     del elements
     cells = _with_fragment_columns(cells, fragment_attributes, specs)
     root = new_root(
@@ -311,7 +321,8 @@ def _write_new(
         shell=shell,
         name=destination.storage.name,
     )
-    store_elements(destination, root, cells, level_zero(space, cells), options, said.metadata)
+    keys = {} if by_attribute is None else by_attribute.level_keys(space.axes)
+    store_elements(destination, root, cells, level_zero(space, cells, **keys), options, said.metadata)
     return PointsSummary(
         vertex_count=cells.count,
         chunk_count=len(cells.chunks),

@@ -44,9 +44,7 @@ class Destination:
     shell: bool
 
     @classmethod
-    def open(
-        cls, path: Any, options: WriteOptions, backend: str | None, backend_kwargs: dict[str, Any]
-    ) -> Destination:
+    def open(cls, path: Any, options: WriteOptions, backend: str | None, backend_kwargs: dict[str, Any]) -> Destination:
         """Look at the place that a user named.
 
         Raises
@@ -89,6 +87,8 @@ class StoreOptions:
         Coordinate reference system.
     metadata : mapping, optional
         The user's own metadata, kept under ``user_metadata``.
+    chunk_by_attribute : str, optional
+        Vertex attribute whose values become the first component of chunk keys.
     """
 
     chunk_shape: Any = None
@@ -99,6 +99,7 @@ class StoreOptions:
     coordinate_system: str | None = None
     crs: Mapping[str, Any] | None = None
     metadata: Mapping[str, Any] | None = None
+    chunk_by_attribute: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,9 +145,7 @@ def plan_space(options: StoreOptions, positions: FloatArray, shell: RootMetadata
     """
     ndim = positions.shape[1]
     if shell is not None and shell.ndim != ndim:
-        raise ArgumentError(
-            f"positions have {ndim} columns, but the store was created with {shell.ndim} axes"
-        )
+        raise ArgumentError(f"positions have {ndim} columns, but the store was created with {shell.ndim} axes")
     axes = make_axes(ndim, options.axes, options.axis_units)
     if shell is not None and options.axes is None:
         axes = make_axes(ndim, shell.axes, options.axis_units)
@@ -182,9 +181,7 @@ def parse_bounds(bounds: Any, ndim: int) -> Bounds | None:
     try:
         low, high = (np.asarray(corner, np.float64) for corner in bounds)
     except (TypeError, ValueError) as error:
-        raise ArgumentError(
-            f"bounds: expected a pair (lower, upper) of {ndim} numbers, got {bounds!r}"
-        ) from error
+        raise ArgumentError(f"bounds: expected a pair (lower, upper) of {ndim} numbers, got {bounds!r}") from error
     if low.shape != (ndim,) or high.shape != (ndim,):
         raise ArgumentError(
             f"bounds: expected a pair (lower, upper) of {ndim} numbers each, got shapes {low.shape} and {high.shape}"
@@ -199,9 +196,7 @@ def _crs(options: StoreOptions) -> Document | None:
     if options.coordinate_system is None:
         return crs
     if crs is not None and crs.get("name", options.coordinate_system) != options.coordinate_system:
-        raise ArgumentError(
-            f"coordinate_system={options.coordinate_system!r} and crs name {crs['name']!r} disagree"
-        )
+        raise ArgumentError(f"coordinate_system={options.coordinate_system!r} and crs name {crs['name']!r} disagree")
     return (crs or {}) | {"name": options.coordinate_system}
 
 
