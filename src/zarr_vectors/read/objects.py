@@ -30,8 +30,8 @@ def read_object_ids(level: LevelReader) -> IntArray | None:
     return index.ids.decode(blobs, None).astype(np.int64)
 
 
-def object_rows(level: LevelReader, object_ids: Any) -> IntArray:
-    """Return the manifest row of every object id asked for.
+def object_rows(level: LevelReader, object_ids: Any, ids: IntArray | None = None) -> IntArray:
+    """Return the manifest row of every object id asked for; ``ids`` are those of the level, where they were read.
 
     Raises
     ------
@@ -46,7 +46,7 @@ def object_rows(level: LevelReader, object_ids: Any) -> IntArray:
         known = (wanted >= 0) & (wanted < index.count)
         rows = wanted
     else:
-        ids = read_object_ids(level)
+        ids = read_object_ids(level) if ids is None else ids
         assert ids is not None
         order = np.argsort(ids, kind="stable")
         places = np.minimum(np.searchsorted(ids, wanted, sorter=order), max(0, len(ids) - 1))

@@ -1,0 +1,191 @@
+"""Objects by their manifests or, under the ``identity`` convention, by their fragments."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from zarr_vectors.constants import OBJECTS_IDENTITY
+from zarr_vectors.exceptions import ArrayError, UnknownNameError
+from zarr_vectors.formats.layout import CellArray, DenseArray
+from zarr_vectors.formats.objects import parse_manifests
+from zarr_vectors.model.attributes import Column
+from zarr_vectors.model.cells import Manifests
+from zarr_vectors.ordering import offsets_of
+from zarr_vectors.read.fetch import decode_fragments, fetch_cells
+from zarr_vectors.read.filters import matching_rows
+from zarr_vectors.read.level import LevelReader
+from zarr_vectors.read.objects import object_rows, read_columns, read_object_ids
+from zarr_vectors.read.query import Query
+from zarr_vectors.storage.port import Range
+from zarr_vectors.typing import BoolArray, IntArray
+
+_INDEXES_AT_ONCE = 64
+"""Shard indexes of a level that are read before it is known which of them are needed."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ObjectTables:
+    """Some objects: ids, manifests and attributes, in one order.
+
+    Parameters
+    ----------
+    ids : (P,) int64
+        Object ids.
+    manifests : Manifests
+        Their fragments in order.
+    attributes : mapping of str to Column
+        One row per object.
+    """
+
+    ids: IntArray
+    manifests: Manifests
+    attributes: Mapping[str, Column]
+
+    def select(self, keep: BoolArray) -> ObjectTables:
+        """Return some of the objects."""
+        if keep.all():
+            return self
+        counts = np.diff(self.manifests.offsets)
+        references = np.repeat(keep, counts)
+        manifests = Manifests(
+            offsets_of(counts[keep]), self.manifests.chunks[references], self.manifests.fragments[references]
+        )
+        return ObjectTables(self.ids[keep], manifests, {name: c.take(keep) for name, c in self.attributes.items()})
+
+
+def has_identity(level: LevelReader) -> bool:
+    """Return whether the objects of a level are the fragments of its only chunk, in order."""
+    return level.arrays.object_index is None and level.root.object_index_convention == OBJECTS_IDENTITY
+
+
+def ordered_object_ids(level: LevelReader) -> IntArray | None:
+    """Return the object ids of a level by manifest row, also under the ``identity`` convention; None without objects."""
+    return np.arange(_identity_count(level)) if has_identity(level) else read_object_ids(level)
+
+
+def _identity_count(level: LevelReader) -> int:
+    if level.arrays.vertex_fragments is None or len(level.chunks) > 1:
+        raise ArrayError(
+            f"{level.name}: object_index_convention is {OBJECTS_IDENTITY!r}, which needs fragments in one chunk; "
+            f"there are {len(level.chunks)} chunks"
+        )
+    return decode_fragments(fetch_cells(level.storage, [level.arrays.vertex_fragments], level.chunks)[0]).count
+
+
+def asked_rows(level: LevelReader, query: Query, columns: Mapping[str, CellArray]) -> IntArray | None:
+    """Return the manifest rows of the objects that a query names, in its order; None where it names none.
+
+    The shard indexes that the objects may need are read in the same round as the ids.
+    """
+    if query.object_ids is None:
+        return None
+    if has_identity(level):
+        count = _identity_count(level)
+        unknown = query.object_ids[(query.object_ids < 0) | (query.object_ids >= count)]
+        if len(unknown):
+            raise UnknownNameError(f"object_ids: {level.name} has no object {unknown[0]} ({count} objects)")
+        return query.object_ids
+    index = level.arrays.object_index
+    if index is None or index.ids is None:
+        return object_rows(level, query.object_ids)
+    arrays = [a for a in (level.arrays.vertices, level.arrays.vertex_fragments, *columns.values()) if a is not None]
+    plans = [array.index_requests(level.chunks) for array in arrays]
+    if sum(map(len, plans)) > _INDEXES_AT_ONCE:
+        plans = [[] for _ in arrays]
+    requests = index.ids.requests(None)
+    blobs = level.storage.get_many([*requests, *(request for plan in plans for request in plan)])
+    start = len(requests)
+    for array, plan in zip(arrays, plans, strict=True):
+        array.accept_indexes(plan, blobs[start : start + len(plan)])
+        start += len(plan)
+    ids = index.ids.decode(blobs[: len(requests)], None).astype(np.int64)
+    return object_rows(level, query.object_ids, ids)
+
+
+def rows_meeting_conditions(level: LevelReader, conditions: Mapping[str, Any], rows: IntArray | None) -> IntArray:
+    """Return the objects, of some or all, whose attributes meet every condition."""
+    arrays = {name: object_attribute(level, name) for name in conditions}
+    met = matching_rows(read_columns(level, arrays, rows), conditions)
+    return np.flatnonzero(met) if rows is None else rows[met]
+
+
+def object_attribute(level: LevelReader, name: str) -> DenseArray:
+    """Return an object attribute's array.
+
+    Raises
+    ------
+    UnknownNameError
+        Naming the object attributes that the level has.
+    """
+    if name not in level.arrays.object_attributes:
+        raise UnknownNameError(
+            f"{level.name} has no object attribute {name!r}; it has {sorted(level.arrays.object_attributes)}"
+        )
+    return level.arrays.object_attributes[name]
+
+
+def read_object_tables(level: LevelReader, rows: IntArray | None, names: Sequence[str] | None) -> ObjectTables:
+    """Read ids, manifests and attributes of some objects (None: all) in one round.
+
+    Parameters
+    ----------
+    level : LevelReader
+        An open level.
+    rows : (P,) int64, optional
+        Manifest rows, in any order.
+    names : sequence of str, optional
+        Object attributes wanted; all by default.
+    """
+    known = list(level.arrays.object_attributes) if names is None else list(names)
+    attributes = {name: object_attribute(level, name) for name in known}
+    if has_identity(level):
+        chosen = np.arange(_identity_count(level)) if rows is None else rows
+        chunks = np.repeat(level.chunks, len(chosen), axis=0)[: len(chosen)]
+        manifests = Manifests(np.arange(len(chosen) + 1), chunks, chosen)
+        return ObjectTables(chosen, manifests, read_columns(level, attributes, rows))
+    index = level.arrays.object_index
+    if index is None:
+        if len(level.chunks) == 0:
+            nothing = Manifests(np.zeros(1, np.int64), level.chunks[:0], np.zeros(0, np.int64))
+            return ObjectTables(np.zeros(0, np.int64), nothing, {})
+        raise UnknownNameError(f"{level.name} has no object index, so that its vertices are in no order")
+    plans: list[list[Range]] = [index.manifests.requests(rows)]
+    plans.append([] if index.ids is None else index.ids.requests(rows))
+    plans += [array.requests(rows) for array in attributes.values()]
+    blobs = level.storage.get_many([request for plan in plans for request in plan])
+    parts, start = [], 0
+    for plan in plans:
+        parts.append(blobs[start : start + len(plan)])
+        start += len(plan)
+    buffer, offsets = index.manifests.decode(parts[0], rows)
+    try:
+        manifests = parse_manifests(buffer, offsets, index.sid_ndim)
+    except ArrayError as error:
+        raise ArrayError(f"{level.name}: object_index: {error}") from error
+    ids = np.arange(index.count) if rows is None else rows
+    if index.ids is not None:
+        ids = index.ids.decode(parts[1], rows).astype(np.int64)
+    columns = {
+        name: Column(array.decode(part, rows), array.spec)
+        for (name, array), part in zip(attributes.items(), parts[2:], strict=True)
+    }
+    return ObjectTables(ids, manifests, columns)
+
+
+def manifest_places(level: LevelReader, manifests: Manifests) -> IntArray:
+    """Return the chunk of the level that every reference of some manifests leads to.
+
+    Raises
+    ------
+    ArrayError
+        When a manifest names a chunk that the level does not have.
+    """
+    rows = level.lookup.rows(manifests.chunks)
+    if (rows < 0).any():
+        missing = manifests.chunks[rows < 0][0].tolist()
+        raise ArrayError(f"{level.name}: a manifest names chunk {missing}, which the level does not have")
+    return rows
