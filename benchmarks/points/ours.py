@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from zarr_vectors.types.opening import open_reader
+from zarr_vectors.read.opening import open_reader
 
 from benchmarks.measuring import Work, fresh_copy
 from benchmarks.points.cloud import BINS_PER_AXIS, BOXES, chunk_edge, load_cloud
