@@ -93,16 +93,34 @@ class LinkPlan:
         for name in self.names:
             if name in known:
                 spec = known[name].spec
-                values = [part.attributes[name] for part in parts if name in part.attributes]
-                columns[name] = Column(np.concatenate(values) if values else empty_values(spec), spec)
+                values = [part.attributes.get(name, absent_values(spec, len(part.rows))) for part in parts]
+                columns[name] = Column(np.concatenate([absent_values(spec, 0), *values]), spec)
         here, there = self.level.chunks, self.other.chunks
         return LinkTable(family.delta, chunks, rows, here, there, family.directed, family.store, columns)
 
 
-def empty_values(spec: AttributeSpec) -> AnyArray:
-    """Return no rows of an attribute."""
-    shape = (0,) if spec.channels is None else (0, spec.channels)
-    return np.zeros(shape, spec.numpy_dtype.newbyteorder("="))
+def absent_values(spec: AttributeSpec, count: int) -> AnyArray:
+    """Return values that mean "absent" for links of which a store holds no attribute.
+
+    Parameters
+    ----------
+    spec : AttributeSpec
+        The attribute.
+    count : int
+        How many.
+
+    Returns
+    -------
+    (count,) or (count, C) array
+        The attribute's own fill value, else NaN, the minimum of signed and the maximum of unsigned integers, False.
+    """
+    dtype = spec.numpy_dtype.newbyteorder("=")
+    fill = spec.fill
+    if fill is None:
+        fill = {"f": np.nan, "b": False}.get(dtype.kind)
+    if fill is None:
+        fill = np.iinfo(dtype).min if dtype.kind == "i" else np.iinfo(dtype).max
+    return np.full((count,) if spec.channels is None else (count, spec.channels), fill, dtype)
 
 
 def plan_links(
