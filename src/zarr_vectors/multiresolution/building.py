@@ -14,13 +14,13 @@ from zarr_vectors.model.cells import Cells
 from zarr_vectors.model.links import LinkTable
 from zarr_vectors.multiresolution.cross_level import Placed, link_levels
 from zarr_vectors.multiresolution.plan import CrossLevel, LevelPlan
-from zarr_vectors.multiresolution.points import Coarsened, Recipe, coarsen_points
+from zarr_vectors.multiresolution.points import Coarse, Coarsened, Recipe, coarsen_points
 from zarr_vectors.multiresolution.sparsity import parse_strategy, rank_objects
 from zarr_vectors.read.cells import read_chunks
 from zarr_vectors.read.level import LevelReader
 from zarr_vectors.read.objects import fragment_owners, read_columns, read_groups, read_object_ids
 from zarr_vectors.read.store import StoreReader
-from zarr_vectors.spatial.partition import FragmentRule, partition
+from zarr_vectors.spatial.partition import FragmentRule, Leading, partition
 from zarr_vectors.typing import BoolArray, FloatArray, IntArray
 
 _ROW = "\x00row"
@@ -94,7 +94,7 @@ def build_levels(
         if cross.reach:
             rows = Column(np.arange(elements.count, dtype=np.int64), AttributeSpec(dtype="int64"))
             elements = replace(elements, attributes={**elements.attributes, _ROW: rows})
-        made = partition(elements, plan.grid, rule)
+        made = partition(elements, plan.grid, rule, leading=_leading(level, coarse))
         if cross.reach:
             places[plan.level] = _places(made)
             chunks[plan.level] = made.chunks
@@ -107,6 +107,13 @@ def build_levels(
         for table in link_levels(finer, plan.level, np.concatenate(parents), places, chunks, cross)
     ]
     return Built(cells, links, {**modes, **dict.fromkeys(counted, "count")})
+
+
+def _leading(level: LevelReader, coarse: Coarse) -> Leading | None:
+    values = level.metadata.chunk_attribute_values
+    if level.metadata.chunk_attribute_name is None or values is None:
+        return None
+    return Leading(np.concatenate([np.zeros(0, np.int64), *coarse.leading]), max(1, len(values)))
 
 
 def _ordered(store: StoreReader) -> bool:

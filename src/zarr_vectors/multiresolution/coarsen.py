@@ -304,6 +304,7 @@ def _write_levels(
     for done, (plan, cells) in enumerate(zip(plans, built.cells, strict=True), start=1):
         links = tuple(make() for level, make in built.links if level == plan.level)
         metadata = level_metadata(plan, cells, built, plan.level - 1 if parent is None else parent)
+        metadata = _chunked_alike(metadata, store.level(0).metadata)
         write_level(storage, store.revision, root, metadata, replace(cells, links=links), layout)
         if progress is not None:
             progress(done, total)
@@ -313,6 +314,16 @@ def _write_levels(
     write_root(storage, store.revision, root, store.attributes)
     if progress is not None:
         progress(total, total)
+
+
+def _chunked_alike(metadata: LevelMetadata, finest: LevelMetadata) -> LevelMetadata:
+    """Return a level's metadata with the attribute chunks of level 0, which every level has."""
+    return replace(
+        metadata,
+        chunk_dims=finest.chunk_dims,
+        chunk_attribute_name=finest.chunk_attribute_name,
+        chunk_attribute_values=finest.chunk_attribute_values,
+    )
 
 
 def level_metadata(plan: LevelPlan, cells: Cells, built: Built, parent: int) -> LevelMetadata:

@@ -67,6 +67,8 @@ class Coarse:
         Aggregated attributes.
     owners : list of (n,) int64
         Manifest row of every metavertex's object.
+    leading : list of (n,) int64
+        Attribute bin of every metavertex, in attribute-chunked levels.
     count : int
         Metavertices so far.
     parents : dict of int to list of (n,) int64
@@ -76,6 +78,7 @@ class Coarse:
     positions: list[AnyArray] = field(default_factory=list)
     attributes: dict[str, list[Column]] = field(default_factory=dict)
     owners: list[IntArray] = field(default_factory=list)
+    leading: list[IntArray] = field(default_factory=list)
     count: int = 0
     parents: dict[int, list[IntArray]] = field(default_factory=dict)
 
@@ -160,6 +163,8 @@ def _coarsen_slab(grid: Grid, cells: Cells, owners: IntArray | None, recipe: Rec
         order, merging = merge_rows(grid, plan.fold, cells, owners, None if owners is None else kept)
         joined[plan.level] = _joined(cells.count, order, merging)
         _add_metavertices(cells, order, merging, owners, recipe, coarse)
+        if cells.chunks.shape[1] > grid.ndim:
+            coarse.leading.append(_merged_leading(grid, cells, order, merging))
         if recipe.reach:
             _add_parents(plan.level, joined, coarse, recipe, cells.count)
         coarse.count += merging.n
@@ -193,7 +198,7 @@ def merge_rows(
     by_bin = has_bin_fragments(cells.fragments, cells.row_counts, grid)
     if owners is None and by_bin.all() and grid.n_bins > 1:
         return None, _merge_bins(grid, fold, cells)
-    keys = _coarse_numbers(_row_bins(grid, cells), fold)
+    keys = _coarse_numbers(_row_bins(grid, cells), (*_ones(grid, cells), *fold))
     if owners is None:
         order = stable_order([keys])
         return order, _merge_sorted([keys[order]])
@@ -210,16 +215,26 @@ def _merge_bins(grid: Grid, fold: tuple[int, ...], cells: Cells) -> Merging:
     inner = np.stack(np.unravel_index(filled % grid.n_bins, grid.bins_per_chunk), axis=1)
     spatial = cells.chunks[:, cells.chunks.shape[1] - grid.ndim :]
     bins = spatial[filled // grid.n_bins] * np.array(grid.bins_per_chunk) + inner
-    numbers, target = np.unique(_coarse_numbers(bins, fold), return_inverse=True)
+    bins = np.concatenate([_leading(grid, cells)[filled // grid.n_bins], bins], axis=1)
+    numbers, target = np.unique(_coarse_numbers(bins, (*_ones(grid, cells), *fold)), return_inverse=True)
     base = np.repeat(cells.row_offsets[:-1], np.diff(cells.fragments.offsets))[filled]
     return Merging(cells.fragments.starts[filled] + base, counts[filled], target.reshape(-1), len(numbers))
 
 
 def _row_bins(grid: Grid, cells: Cells) -> IntArray:
-    bins = np.empty(cells.positions.shape, np.int64)
-    for d in range(grid.ndim):
-        bins[:, d] = grid.bins_of(cells.positions[:, d], d)
-    return bins
+    leading = np.repeat(_leading(grid, cells), cells.row_counts, axis=0)
+    bins = [grid.bins_of(cells.positions[:, d], d)[:, None] for d in range(grid.ndim)]
+    return np.concatenate([leading, *bins], axis=1)
+
+
+def _leading(grid: Grid, cells: Cells) -> IntArray:
+    """Return the attribute bins of chunks, ``(C, 1)``; ``(C, 0)`` where chunks are spatial only."""
+    return cells.chunks[:, : cells.chunks.shape[1] - grid.ndim]
+
+
+def _ones(grid: Grid, cells: Cells) -> tuple[int, ...]:
+    """Return a fold of 1 for the attribute bin, which never merges."""
+    return (1,) * (cells.chunks.shape[1] - grid.ndim)
 
 
 def _coarse_numbers(bins: IntArray, fold: tuple[int, ...]) -> AnyArray:
@@ -276,6 +291,15 @@ def _add_metavertices(
         coarse.attributes.setdefault(name, []).append(sizes)
     if owners is not None and order is not None:
         coarse.owners.append(owners[order[merging.starts]])
+
+
+def _merged_leading(grid: Grid, cells: Cells, order: IntArray | None, merging: Merging) -> IntArray:
+    """Return the attribute bin of every metavertex, which all its vertices share."""
+    rows = merging.starts if order is None else order[merging.starts]
+    of_run = _leading(grid, cells)[np.searchsorted(cells.row_offsets, rows, side="right") - 1, 0]
+    merged = np.empty(merging.n, np.int64)
+    merged[merging.target] = of_run
+    return merged
 
 
 def _add_parents(level: int, joined: Mapping[int, IntArray], coarse: Coarse, recipe: Recipe, count: int) -> None:
