@@ -109,8 +109,9 @@ def bin_ranges(box: Box, grid: Grid, dtype: np.dtype[Any]) -> list[AxisRange]:
     for d, width in enumerate(grid.cell_shape):
         infinity = dtype.type(np.inf)
         smallest, beyond = lower[d], upper[d]
-        largest = np.nextafter(beyond, -infinity)
-        before = np.nextafter(smallest, -infinity)
+        with np.errstate(over="ignore"):  # before the smallest float is minus infinity
+            largest = np.nextafter(beyond, -infinity)
+            before = np.nextafter(smallest, -infinity)
         first, last, below, above = (_bin(value, width) for value in (smallest, largest, before, beyond))
         ranges.append(AxisRange(first, last, below < first, above > last))
     return ranges
