@@ -117,9 +117,7 @@ def las14(path: Path, *, count: int = 1000) -> Any:
     with laspy.open(path, mode="w", header=header) as writer:
         writer.write_points(record)
         evlrs = laspy.vlrs.vlrlist.VLRList()
-        evlrs.append(
-            laspy.VLR(user_id="someone", record_id=7, description="notes", record_data=b"\x00\xffabc")
-        )
+        evlrs.append(laspy.VLR(user_id="someone", record_id=7, description="notes", record_data=b"\x00\xffabc"))
         writer.write_evlrs(evlrs)
     return laspy.read(path)
 
@@ -280,9 +278,7 @@ UTM = (
         (f'COMPD_CS["c",{WGS84},VERT_CS["v",UNIT["metre",1.0]]]', "c", None, ("degree", "degree", "meter")),
     ],
 )
-def test_reference_of_well_known_text(
-    text: str, name: str, epsg: int | None, units: tuple[str | None, ...]
-) -> None:
+def test_reference_of_well_known_text(text: str, name: str, epsg: int | None, units: tuple[str | None, ...]) -> None:
     reference = read_reference([Record(2112, text.encode() + b"\0")])
     assert reference.crs is not None
     assert reference.crs["name"] == name

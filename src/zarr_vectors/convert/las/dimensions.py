@@ -151,9 +151,7 @@ def list_dimensions(point_format: Any) -> list[Dimension]:
             continue
         attribute = _attribute_name(name, taken)
         taken.add(attribute.lower())
-        dimensions.append(
-            _standard(name, attribute, info) if info.is_standard else _extra(name, attribute, info)
-        )
+        dimensions.append(_standard(name, attribute, info) if info.is_standard else _extra(name, attribute, info))
     return dimensions
 
 

@@ -186,7 +186,5 @@ def ingest_las(
 
 def _named(points: LasPoints, name: str, source: Any) -> AnyArray:
     if name not in points.attributes:
-        raise UnknownNameError(
-            f"attributes: {os.fspath(source)} has no {name!r}; it has {sorted(points.attributes)}"
-        )
+        raise UnknownNameError(f"attributes: {os.fspath(source)} has no {name!r}; it has {sorted(points.attributes)}")
     return points.attributes[name]

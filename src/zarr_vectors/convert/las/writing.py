@@ -98,9 +98,7 @@ def export_las(
         raise ArgumentError(f"target: expected a name that ends in .las or .laz, got {os.fspath(target)!r}")
     store = open_reader(source)
     if store.root.ndim != 3:
-        raise ArgumentError(
-            f"{store.storage.url}: LAS points have three axes, the store has {store.root.ndim}"
-        )
+        raise ArgumentError(f"{store.storage.url}: LAS points have three axes, the store has {store.root.ndim}")
     ordered = ORIGINAL_INDEX_ATTRIBUTE in store.level(level).arrays.vertex_attributes
     points = read_points(store, level=level, bbox=bbox, attributes=attributes, restore_order=ordered)
     columns = {name: values for name, values in points.attributes.items() if name != ORIGINAL_INDEX_ATTRIBUTE}
@@ -132,9 +130,7 @@ def _document(
     if scale is not None or "scales" not in document:
         document |= _quantisation(points.positions, scale)
     everything = {dim.attribute: dim for dim in list_dimensions(make_header(document).point_format)}
-    placed = {
-        name for name, values in columns.items() if name in everything and everything[name].holds(values)
-    }
+    placed = {name for name, values in columns.items() if name in everything and everything[name].holds(values)}
     kept = [extra for extra in document.get("extra_dimensions", []) if extra["attribute"] in placed]
     added = [
         _extra_dimension(name, f"{name}_stored" if name in everything else name, values)
@@ -167,9 +163,7 @@ def _extra_dimension(attribute: str, name: str, values: AnyArray) -> Document:
             "8 to 64 bits; leave it out of attributes="
         )
     if len(name.encode()) > 32:
-        raise UnsupportedFeatureError(
-            f"attribute {attribute!r}: names of LAS dimensions have at most 32 bytes"
-        )
+        raise UnsupportedFeatureError(f"attribute {attribute!r}: names of LAS dimensions have at most 32 bytes")
     elements = 1 if values.ndim == 1 else values.shape[1]
     return {
         "attribute": attribute,
@@ -208,9 +202,7 @@ def _write_points(
         rows = slice(start, min(start + POINTS_A_CHUNK, count))
         record = laspy.ScaleAwarePointRecord.zeros(rows.stop - start, header=header)
         for d, name in enumerate(COORDINATES):
-            record.array[name] = _quantised(
-                positions[rows, d], header.scales[d], header.offsets[d], f"axis {name}"
-            )
+            record.array[name] = _quantised(positions[rows, d], header.scales[d], header.offsets[d], f"axis {name}")
         for dimension, values in pairs:
             _fill(record, dimension, values[rows])
         writer.write_points(record)
