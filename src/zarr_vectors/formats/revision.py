@@ -48,9 +48,12 @@ class Revision(Protocol):
         """Return the attributes of a level, unknown keys of the previous ones kept."""
 
     def open_level(
-        self, level: str, documents: Mapping[str, Document], keys: Sequence[str] | None, sid_ndim: int
+        self, level: str, documents: Mapping[str, Document], keys: Sequence[str] | None, sid_ndim: int, ndim: int
     ) -> LevelArrays:
-        """Open the arrays of a level from the metadata of its nodes."""
+        """Open the arrays of a level from the metadata of its nodes.
+
+        ``sid_ndim`` is the number of components of a chunk key, ``ndim`` that of the columns of the positions.
+        """
 
     def encode_level(
         self, level: str, cells: Cells, root: RootMetadata, metadata: LevelMetadata, options: LevelOptions

@@ -31,7 +31,7 @@ Documents = Mapping[str, Document]
 _BYTES = AttributeSpec(dtype="uint8")
 
 
-def open_level(level: str, documents: Documents, keys: Sequence[str] | None, ndim: int) -> LevelArrays:
+def open_level(level: str, documents: Documents, keys: Sequence[str] | None, ndim: int, columns: int) -> LevelArrays:
     """Open every array of a level.
 
     Parameters
@@ -44,6 +44,8 @@ def open_level(level: str, documents: Documents, keys: Sequence[str] | None, ndi
         Names of the children of the vertices group, where they could be listed.
     ndim : int
         Components of a chunk key.
+    columns : int
+        Columns of the positions.
 
     Raises
     ------
@@ -57,9 +59,9 @@ def open_level(level: str, documents: Documents, keys: Sequence[str] | None, ndi
     spec = parse_attribute({"dtype": attributes.get("dtype", "float32")}, path)
     if spec.numpy_dtype.kind != "f":
         raise MetadataError(f"{path}: vertices must be floats, got dtype {spec.dtype!r}")
-    columns = tuple(f"axis{d}" for d in range(ndim))
+    axes = tuple(f"axis{d}" for d in range(columns))
     encoding = attributes.get("encoding", "raw")
-    vertices = AttributeSpec(dtype=spec.dtype, channel_names=columns, encoding=encoding)
+    vertices = AttributeSpec(dtype=spec.dtype, channel_names=axes, encoding=encoding)
     fragments = f"{level}/{VERTEX_FRAGMENTS}"
     link_path = f"{level}/{LINK_FRAGMENTS}"
     return LevelArrays(

@@ -81,10 +81,10 @@ class Revision07:
         return (previous or {}) | {LEVEL_KEY: level_block(level)}
 
     def open_level(
-        self, level: str, documents: Mapping[str, Document], keys: Sequence[str] | None, sid_ndim: int
+        self, level: str, documents: Mapping[str, Document], keys: Sequence[str] | None, sid_ndim: int, ndim: int
     ) -> LevelArrays:
         """Open the arrays of a level from the metadata of its nodes."""
-        return open_level(level, documents, keys, sid_ndim)
+        return open_level(level, documents, keys, sid_ndim, ndim)
 
     def encode_level(
         self, level: str, cells: Cells, root: RootMetadata, metadata: LevelMetadata, options: LevelOptions

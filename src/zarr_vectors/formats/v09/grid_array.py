@@ -78,6 +78,8 @@ class GridArray:
         self.compressed = len(codecs) > 1
         separator = document.get("chunk_key_encoding", {}).get("configuration", {}).get("separator", "/")
         encoding = document.get("chunk_key_encoding", {}).get("name", "default")
+        if separator not in ("/", "."):
+            raise MetadataError(f"{self.path}: chunk keys must be separated by '/' or '.', got {separator!r}")
         self._prefix = f"{self.path}/c" if encoding == "default" else self.path
         self._join = (separator, encoding == "default")
         keys = self.document.get("nonempty_chunks")

@@ -32,7 +32,7 @@ Documents = Mapping[str, Document]
 _BYTES = AttributeSpec(dtype="uint8")
 
 
-def open_level(level: str, documents: Documents) -> LevelArrays:
+def open_level(level: str, documents: Documents, ndim: int) -> LevelArrays:
     """Open every array of a level.
 
     Parameters
@@ -41,6 +41,8 @@ def open_level(level: str, documents: Documents) -> LevelArrays:
         Path of the level's group.
     documents : mapping of str to dict
         ``zarr.json`` of every node below the level, by path below the root.
+    ndim : int
+        Columns of the positions.
 
     Raises
     ------
@@ -54,9 +56,7 @@ def open_level(level: str, documents: Documents) -> LevelArrays:
     vertices = GridArray(
         vertices_path,
         vertices_document,
-        parse_vertices(
-            vertices_path, vertices_document.get("attributes") or {}, len(vertices_document.get("shape", ()))
-        ),
+        parse_vertices(vertices_path, vertices_document.get("attributes") or {}, ndim),
     )
     fragments_path = f"{level}/{VERTEX_FRAGMENTS}"
     fragments = documents.get(fragments_path)
