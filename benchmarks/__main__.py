@@ -37,9 +37,7 @@ def peer_python() -> Path | None:
     return python if python.exists() else None
 
 
-def measure_work(
-    kind: ModuleType, work: tuple[str, str], size: int, folder: Path, runs: int
-) -> Measurement | None:
+def measure_work(kind: ModuleType, work: tuple[str, str], size: int, folder: Path, runs: int) -> Measurement | None:
     """Run one work in a process of its own; None where its interpreter is missing."""
     implementation, name = work
     python = peer_python() if implementation == "peer" else Path(sys.executable)
@@ -106,9 +104,7 @@ def _processor() -> str:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:
         return platform.processor() or platform.machine()
-    return next(
-        (line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.machine()
-    )
+    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.machine())
 
 
 def main() -> None:

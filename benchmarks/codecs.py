@@ -67,9 +67,7 @@ def in_bin_order(columns: Columns) -> Columns:
     return {name: column[order] for name, column in columns.items()}
 
 
-def blosc(
-    cname: str, level: int, shuffle: str, blocksize: int = 0, typesize: str = "item"
-) -> Callable[..., Document]:
+def blosc(cname: str, level: int, shuffle: str, blocksize: int = 0, typesize: str = "item") -> Callable[..., Document]:
     """Make blosc's codec document for an array, by the size of its numbers or of its rows."""
 
     def document(column: AnyArray) -> Document:
@@ -125,9 +123,7 @@ def best_of(runs: int, work: Callable[[], list[bytes]]) -> tuple[float, list[byt
     return best, made
 
 
-def measure(
-    column: AnyArray, candidate: Callable[..., Document] | None, runs: int
-) -> tuple[int, int, float, float]:
+def measure(column: AnyArray, candidate: Callable[..., Document] | None, runs: int) -> tuple[int, int, float, float]:
     """Give plain bytes, stored bytes, and the seconds to compress and to decompress a column."""
     pipeline = Pipeline.from_documents([] if candidate is None else [candidate(column)])
     cells = cells_of(column)
@@ -156,9 +152,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("lidar", type=Path, nargs="?", default=Path("examples/data/autzen_trim.laz"))
     parser.add_argument("--tiles", type=int, default=16, help="copies of the lidar file, side by side")
-    parser.add_argument(
-        "--uniform", type=int, default=1_000_000, help="points of the cloud without structure"
-    )
+    parser.add_argument("--uniform", type=int, default=1_000_000, help="points of the cloud without structure")
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--columns", action="store_true", help="show every column, not only the sums")
     options = parser.parse_args()

@@ -94,9 +94,7 @@ def disagreements(comparisons: Sequence[Comparison], measured: Measured) -> list
     """Return where two implementations found different numbers of rows for one work."""
     wrong = []
     for row in comparisons:
-        found = {
-            work: measured[work].found for work in row.works() if work in measured and measured[work].found
-        }
+        found = {work: measured[work].found for work in row.works() if work in measured and measured[work].found}
         if len(set(found.values())) > 1:
             wrong.append(f"{row.label}: {found}")
     return wrong

@@ -82,9 +82,7 @@ def measure(prepare: Callable[[], Work], runs: int, budget: float) -> Measuremen
     work = prepare()
     result = Measurement()
     spent = 0.0
-    while not result.seconds or (
-        spent < budget and len(result.seconds) < (runs if spent > QUICK else 8 * runs)
-    ):
+    while not result.seconds or (spent < budget and len(result.seconds) < (runs if spent > QUICK else 8 * runs)):
         if work.before is not None:
             work.before()
         start = time.perf_counter()

@@ -18,9 +18,7 @@ def _boxes(name: str, label: str) -> list[Comparison]:
         Comparison(work, f"{label}, default", f"{name} zstd", f"{name} default", f"{name} sharded zstd", 3),
         Comparison(work, f"{label}, zstd", f"{name} zstd", f"{name} zstd", f"{name} sharded zstd", 3),
         Comparison(work, f"{label}, uncompressed", f"{name} raw", f"{name} raw", f"{name} raw", 3),
-        Comparison(
-            work, f"{label}, default, from a path", "", f"{name} default path", f"{name} sharded zstd path"
-        ),
+        Comparison(work, f"{label}, default, from a path", "", f"{name} default path", f"{name} sharded zstd path"),
     ]
 
 

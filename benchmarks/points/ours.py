@@ -6,10 +6,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from zarr_vectors.read.opening import open_reader
-
 from benchmarks.measuring import Work, fresh_copy
 from benchmarks.points.cloud import BINS_PER_AXIS, BOXES, chunk_edge, load_cloud
+from zarr_vectors.multiresolution.coarsen import build_pyramid
+from zarr_vectors.read.opening import open_reader
 from zarr_vectors.types.points import read_points, write_points
 
 COMPRESSORS: dict[str, Any] = {"default": "auto", "zstd": "zstd", "raw": None}
@@ -54,8 +54,6 @@ def _open_work(count: int, folder: Path) -> Work:
 
 def _pyramid_work(storage: str) -> Callable[[int, Path], Work]:
     def prepare(count: int, folder: Path) -> Work:
-        from zarr_vectors.multiresolution.coarsen import build_pyramid  # noqa: PLC0415
-
         path = folder / "ours-pyramid.zv"
         return Work(
             lambda: build_pyramid(path, factors=FACTORS, agg_mode="mean", cross_level_storage=storage),
