@@ -138,8 +138,8 @@ def test_conditions_combine(store: Path) -> None:
         chunks=[(0, 0, 0), (1, 0, 1), (-1, -1, -1), (50, 50, 50)],
     )
     chunk = np.floor(POSITIONS / 25)
-    low, high = np.array(box)
-    expected = ((POSITIONS >= low) & (POSITIONS < high)).all(axis=1) & np.isin(IDS, [0, 70]) & (LABEL < 3)
+    points = POSITIONS.astype(float)
+    expected = ((points >= box[0]) & (points < box[1])).all(axis=1) & np.isin(IDS, [0, 70]) & (LABEL < 3)
     expected &= np.array([tuple(c) in {(0, 0, 0), (1, 0, 1), (-1, -1, -1)} for c in chunk.tolist()])
     assert rows(result) == np.flatnonzero(expected).tolist()
     assert expected.any()
