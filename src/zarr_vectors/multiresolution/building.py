@@ -7,12 +7,13 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from zarr_vectors.constants import LINKS_SEQUENTIAL
+from zarr_vectors.constants import LINKS_EXPLICIT, LINKS_SEQUENTIAL
 from zarr_vectors.exceptions import ArgumentError, UnsupportedFeatureError
 from zarr_vectors.model.attributes import AttributeSpec, Column
 from zarr_vectors.model.cells import Cells
 from zarr_vectors.model.links import LinkTable
 from zarr_vectors.multiresolution.cross_level import Placed, link_levels
+from zarr_vectors.multiresolution.faces import coarsen_faces
 from zarr_vectors.multiresolution.plan import CrossLevel, LevelPlan
 from zarr_vectors.multiresolution.points import Coarse, Coarsened, Recipe, coarsen_points
 from zarr_vectors.multiresolution.sparsity import parse_strategy, rank_objects
@@ -47,16 +48,19 @@ class Built:
 
 Coarsener = Callable[[LevelReader, Recipe], Coarsened]
 
-COARSENERS: Mapping[tuple[str | None, bool], Coarsener] = {
-    (LINKS_SEQUENTIAL, False): coarsen_points,
+COARSENERS: Mapping[tuple[str | None, bool, bool], Coarsener] = {
+    (LINKS_SEQUENTIAL, False, False): coarsen_points,
+    (LINKS_EXPLICIT, False, True): coarsen_faces,
 }
-"""How levels are coarsened, by links convention and by whether fragments are ordered paths."""
+"""How levels are coarsened, by links convention, by whether fragments are ordered paths, and by whether links are
+faces, of three endpoints or more."""
 
 
 def build_levels(
     store: StoreReader,
     plans: Sequence[LevelPlan],
     modes: Mapping[str, str],
+    link_modes: Mapping[str, str],
     counted: Sequence[str],
     cross: CrossLevel,
     strategy: str,
@@ -72,7 +76,7 @@ def build_levels(
         When the geometry has no way to be coarsened yet.
     """
     level = store.level(0)
-    coarsener = COARSENERS.get((store.root.links_convention, _ordered(store)))
+    coarsener = COARSENERS.get((store.root.links_convention, _ordered(store), _has_faces(level)))
     if coarsener is None:
         raise UnsupportedFeatureError(
             f"{store.storage.url}: coarsening {', '.join(store.root.geometry_types)} is not supported"
@@ -80,7 +84,7 @@ def build_levels(
     ids = read_object_ids(level)
     attributes = read_columns(level, dict(level.arrays.object_attributes), None)
     kept = _kept(level, plans, ids, attributes, strategy, seed)
-    recipe = Recipe(plans, modes, counted, ids, kept, cross.reach)
+    recipe = Recipe(plans, modes, counted, ids, kept, cross.reach, link_modes)
     coarsened = coarsener(level, recipe)
     groups = read_groups(level)
     cells: list[Cells] = []
@@ -118,6 +122,10 @@ def _leading(level: LevelReader, coarse: Coarse) -> Leading | None:
 
 def _ordered(store: StoreReader) -> bool:
     return any(kind in ("line", "polyline", "streamline") for kind in store.root.geometry_types)
+
+
+def _has_faces(level: LevelReader) -> bool:
+    return 0 in level.arrays.links and level.arrays.links[0].width > 2
 
 
 def _joined_places(coarsened: Coarsened) -> Placed:

@@ -24,6 +24,7 @@ from zarr_vectors.multiresolution.plan import (
     parse_cross_level,
     plan_levels,
 )
+from zarr_vectors.read.elements import link_specs
 from zarr_vectors.read.store import StoreReader
 from zarr_vectors.storage.journal import Transaction
 from zarr_vectors.storage.lock import lock
@@ -157,8 +158,8 @@ def build_pyramid(
             )
         plans = plan_levels(store.root, factors, chunk_scale_factors)
         cross = parse_cross_level(store.root, cross_level_storage, cross_level_depth)
-        modes, counted = _aggregation(store, agg_mode)
-        built = build_levels(store, plans, modes, counted, cross, sparsity_strategy, sparsity_seed)
+        modes, link_modes, counted = _aggregation(store, agg_mode)
+        built = build_levels(store, plans, modes, link_modes, counted, cross, sparsity_strategy, sparsity_seed)
         with Transaction(storage) as transaction:
             _remove_levels(transaction, store, existing)
             root = _with_levels(store.root, plans, cross, built)
@@ -230,8 +231,8 @@ def coarsen_level(
         scales = None if chunk_scale_factor is None else [chunk_scale_factor]
         plans = plan_levels(store.root, [(fold, thinning)], scales, first=target_level)
         cross = parse_cross_level(store.root, cross_level_storage, 1)
-        modes, counted = _aggregation(store, agg_mode)
-        built = build_levels(store, plans, modes, counted, cross, sparsity_strategy, sparsity_seed)
+        modes, link_modes, counted = _aggregation(store, agg_mode)
+        built = build_levels(store, plans, modes, link_modes, counted, cross, sparsity_strategy, sparsity_seed)
         with Transaction(storage) as transaction:
             _remove_levels(transaction, store, [level for level in levels if level == target_level])
             root = _with_levels(store.root, plans, cross, built)
@@ -249,11 +250,16 @@ def _changing(path: Any, backend: str | None, options: dict[str, Any]) -> Iterat
         yield storage, StoreReader.open(storage)
 
 
-def _aggregation(store: StoreReader, agg_mode: Any) -> tuple[dict[str, str], list[str]]:
-    specs = {name: array.spec for name, array in store.level(0).arrays.vertex_attributes.items()}
-    everywhere, named = parse_aggregation(agg_mode, list(specs))
-    modes = {name: chosen_mode(name, spec, everywhere, named) for name, spec in specs.items()}
-    return modes, [name for name in named if name not in specs]
+def _aggregation(store: StoreReader, agg_mode: Any) -> tuple[dict[str, str], dict[str, str], list[str]]:
+    """Return the modes of vertex attributes and of link attributes, and the new attributes that count."""
+    arrays = store.level(0).arrays
+    specs = {name: array.spec for name, array in arrays.vertex_attributes.items()}
+    of_links = link_specs(arrays)
+    everywhere, named = parse_aggregation(agg_mode, [*specs, *of_links])
+    modes, link_modes = (
+        {name: chosen_mode(name, spec, everywhere, named) for name, spec in some.items()} for some in (specs, of_links)
+    )
+    return modes, link_modes, [name for name in named if name not in specs and name not in of_links]
 
 
 def _with_levels(root: RootMetadata, plans: Sequence[LevelPlan], cross: CrossLevel, built: Built) -> RootMetadata:
@@ -305,7 +311,7 @@ def _write_levels(
         links = tuple(make() for level, make in built.links if level == plan.level)
         metadata = level_metadata(plan, cells, built, plan.level - 1 if parent is None else parent)
         metadata = _chunked_alike(metadata, store.level(0).metadata)
-        write_level(storage, store.revision, root, metadata, replace(cells, links=links), layout)
+        write_level(storage, store.revision, root, metadata, replace(cells, links=cells.links + links), layout)
         if progress is not None:
             progress(done, total)
     for number in sorted({level for level, _ in built.links} - {plan.level for plan in plans}):

@@ -11,7 +11,7 @@ import numpy as np
 from zarr_vectors.exceptions import ArrayError
 from zarr_vectors.model.attributes import AttributeSpec, Column
 from zarr_vectors.model.cells import Cells
-from zarr_vectors.model.elements import Elements, Objects
+from zarr_vectors.model.elements import Elements, Links, Objects
 from zarr_vectors.model.grid import Grid
 from zarr_vectors.multiresolution.aggregation import COUNT_DTYPE, Merging, merge_column, merge_positions
 from zarr_vectors.multiresolution.plan import LevelPlan
@@ -45,6 +45,8 @@ class Recipe:
         Objects that each level keeps.
     reach : int
         Largest level difference with links.
+    link_modes : mapping of str to str
+        Aggregation of every link attribute.
     """
 
     plans: Sequence[LevelPlan]
@@ -53,6 +55,7 @@ class Recipe:
     ids: IntArray | None
     kept: Sequence[BoolArray]
     reach: int
+    link_modes: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -73,6 +76,8 @@ class Coarse:
         Metavertices so far.
     parents : dict of int to list of (n,) int64
         By a finer level: for each of its vertices, in the order of this list, the metavertex that it joins.
+    links : Links, optional
+        Links between metavertices.
     """
 
     positions: list[AnyArray] = field(default_factory=list)
@@ -81,6 +86,7 @@ class Coarse:
     leading: list[IntArray] = field(default_factory=list)
     count: int = 0
     parents: dict[int, list[IntArray]] = field(default_factory=dict)
+    links: Links | None = None
 
     def elements(self, ids: IntArray | None, attributes: Mapping[str, Column], groups: object) -> Elements:
         """Return the level's elements."""
@@ -89,7 +95,7 @@ class Coarse:
             for name, parts in self.attributes.items()
         }
         objects = None if ids is None else Objects(ids, np.concatenate(self.owners), attributes)
-        return Elements(np.concatenate(self.positions), columns, objects, groups)  # type: ignore[arg-type]
+        return Elements(np.concatenate(self.positions), columns, objects, groups, self.links)  # type: ignore[arg-type]
 
 
 @dataclass(slots=True)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from zarr_vectors.exceptions import ArrayError
+from zarr_vectors.formats.layout import LevelArrays
+from zarr_vectors.model.attributes import AttributeSpec
 from zarr_vectors.model.elements import Elements, Links, Objects
 from zarr_vectors.model.links import LinkTable
 from zarr_vectors.read.cells import read_chunks
@@ -48,3 +50,12 @@ def as_links(table: LinkTable, row_offsets: IntArray) -> Links:
     """Return links of one level by rows of the whole level, whose chunks start at ``row_offsets``."""
     rows = row_numbers(table, row_offsets, row_offsets)
     return Links(rows, table.attributes, table.directed, table.store)
+
+
+def link_specs(arrays: LevelArrays, delta: int = 0) -> dict[str, AttributeSpec]:
+    """Return the specs of the attributes of one family of links, by name."""
+    family = arrays.links.get(delta)
+    if family is None:
+        return {}
+    known = {name: cells.spec for array in family.arrays for name, cells in array.attributes.items()}
+    return known | ({} if family.blob is None else {name: table.spec for name, table in family.blob.attributes.items()})

@@ -325,7 +325,7 @@ def without_vertices(elements: Elements, rows: IntArray) -> Elements:
     if objects is not None:
         objects = Objects(objects.ids, objects.of_vertex[keep], objects.attributes)
     if links is not None:
-        whole = keep[links.rows].all(axis=1)
+        whole = np.asarray(keep[links.rows].all(axis=1))
         columns = {name: column.take(whole) for name, column in links.attributes.items()}
         links = replace(links, rows=number[links.rows[whole]], attributes=columns)
     attributes = {name: column.take(keep) for name, column in elements.attributes.items()}
