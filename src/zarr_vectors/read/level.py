@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from zarr_vectors.exceptions import StoreError, UnknownNameError
+from zarr_vectors.exceptions import ArgumentError, MetadataError, StoreError, UnknownNameError, ZarrVectorsError
 from zarr_vectors.formats.documents import parse_level
 from zarr_vectors.formats.layout import CellArray, LevelArrays
 from zarr_vectors.formats.revision import Revision
@@ -16,6 +16,12 @@ from zarr_vectors.read.nodes import find_nodes
 from zarr_vectors.spatial.lookup import ChunkLookup
 from zarr_vectors.storage.port import Storage
 from zarr_vectors.typing import Document, IntArray
+
+_MALFORMED = (TypeError, ValueError, AttributeError, LookupError, ArithmeticError, SyntaxError)
+"""What parsing JSON of the wrong shape raises (SyntaxError: data types that NumPy parses as expressions)."""
+
+_MAX_NDIM = 64
+_MAX_BINS = 1 << 31
 
 
 @dataclass(slots=True)
@@ -62,9 +68,7 @@ class LevelReader:
     def chunk_scale(self) -> IntArray:
         """The level's chunk shape over the root's, as whole numbers ``(D,)``."""
         own = self.metadata.chunk_shape or self.root.chunk_shape
-        return np.array(
-            [max(1, round(a / b)) for a, b in zip(own, self.root.chunk_shape, strict=True)], np.int64
-        )
+        return np.array([max(1, round(a / b)) for a, b in zip(own, self.root.chunk_shape, strict=True)], np.int64)
 
     def attribute(self, name: str) -> CellArray:
         """Return a vertex attribute's array.
@@ -81,30 +85,55 @@ class LevelReader:
         return self.arrays.vertex_attributes[name]
 
 
-def open_level_reader(
-    storage: Storage, root: RootMetadata, revision: Revision, number: int
-) -> LevelReader | None:
+def open_level_reader(storage: Storage, root: RootMetadata, revision: Revision, number: int) -> LevelReader | None:
     """Open a level; None when the store has no such level."""
     level = str(number)
     documents, keys = find_nodes(storage, revision, level)
     if not documents:
         return None
     attributes: Document = (documents.get(level) or {}).get("attributes") or {}
-    metadata = parse_level(attributes, number, f"{storage.url}: level {number}")
+    where = f"{storage.url}: level {number}"
+    if not isinstance(attributes, dict):
+        raise MetadataError(f"{where}: attributes must be a JSON object, got {type(attributes).__name__}")
+    metadata = parse_level(attributes, number, where)
+    _check_grid(metadata, root, where)
     sid_ndim = root.ndim + (metadata.chunk_attribute_name is not None)
-    arrays = revision.open_level(level, documents, keys, sid_ndim)
+    try:
+        arrays = revision.open_level(level, documents, keys, sid_ndim, root.ndim)
+    except _MALFORMED as error:
+        if isinstance(error, ZarrVectorsError):
+            raise
+        raise MetadataError(
+            f"{where}: malformed metadata of an array: {type(error).__name__}: {error}; validate() says which"
+        ) from error
+    if arrays.object_index is not None and not 0 < arrays.object_index.sid_ndim <= _MAX_NDIM:
+        raise MetadataError(
+            f"{where}: object_index: sid_ndim must be the number of components of a chunk key, "
+            f"got {arrays.object_index.sid_ndim}"
+        )
     chunks = arrays.vertices.chunks
     if chunks is None:
         chunks = _derive_chunks(storage, arrays.vertices)
     return LevelReader(storage, root, metadata, attributes, arrays, chunks, ChunkLookup.of(chunks))
 
 
+def _check_grid(metadata: LevelMetadata, root: RootMetadata, where: str) -> None:
+    """Refuse chunk and bin shapes that are not positive numbers, one per axis."""
+    try:
+        grid = metadata.grid(root)
+    except ArgumentError as error:
+        raise MetadataError(f"{where}: {error}") from error
+    ndim = grid.ndim
+    if grid.n_bins > _MAX_BINS:
+        raise MetadataError(f"{where}: chunks of {grid.chunk_shape} hold {grid.n_bins} bins of {grid.bin_shape}")
+    if ndim != root.ndim:
+        raise MetadataError(f"{where}: chunk_shape has {ndim} numbers for {root.ndim} axes")
+
+
 def _derive_chunks(storage: Storage, vertices: CellArray) -> IntArray:
     """Find the chunks of an array whose metadata does not list them."""
     if not storage.can_list:
-        raise StoreError(
-            f"{storage.url}: {vertices.path} does not list its chunks, and this storage cannot be listed"
-        )
+        raise StoreError(f"{storage.url}: {vertices.path} does not list its chunks, and this storage cannot be listed")
     addresses = storage.list_all(vertices.path)
     everything = vertices.all_chunks()
     requests = vertices.index_requests(everything)
