@@ -46,7 +46,8 @@ def measure_work(kind: ModuleType, work: tuple[str, str], size: int, folder: Pat
     budget = PEER_BUDGET if implementation == "peer" else 2 * PEER_BUDGET
     arguments = [f"{kind.PACKAGE}.{implementation}", name, str(size), str(folder), str(runs), str(budget)]
     command = [str(python), "-W", "ignore", "-m", "benchmarks.worker", *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)
+    environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH" or python != peer_python()}
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False, env=environment)
     try:
         return Measurement(**json.loads(done.stdout.splitlines()[-1]))
     except (IndexError, ValueError):
