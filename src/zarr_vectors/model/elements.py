@@ -77,12 +77,16 @@ class Links:
         Whether the order of the endpoints carries meaning.
     store : {"canonical", "duplicate"}
         Whether a link is filed once, or once under every chunk that it touches.
+    implied : bool
+        Whether links from a row to the one before it in its fragment are left out of the store, since the order of
+        rows implies them.
     """
 
     rows: IntArray
     attributes: Mapping[str, Column] = field(default_factory=dict)
     directed: bool = False
     store: str = "canonical"
+    implied: bool = False
 
     @property
     def width(self) -> int:

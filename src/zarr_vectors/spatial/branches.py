@@ -6,11 +6,15 @@ implied parent (Zarr Vectors specification, links convention ``implicit_sequenti
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from zarr_vectors.model.cells import Fragments
-from zarr_vectors.ordering import offsets_of
-from zarr_vectors.typing import BoolArray, IntArray
+from zarr_vectors.model.elements import Elements
+from zarr_vectors.ordering import offsets_of, stable_order
+from zarr_vectors.spatial.forests import Chains
+from zarr_vectors.typing import AnyArray, BoolArray, IntArray
 
 
 def implied_links(fragments: Fragments, row_offsets: IntArray, has_own: BoolArray) -> IntArray:
@@ -38,3 +42,68 @@ def implied_links(fragments: Fragments, row_offsets: IntArray, has_own: BoolArra
     later = np.flatnonzero(follows)
     later = later[~has_own[rows[later]]]
     return np.stack([rows[later], rows[later - 1]], axis=1)
+
+
+def branch_order(parents: IntArray, chains: Chains, owners: AnyArray) -> IntArray:
+    """Return an order of the nodes of a forest in which most parents stand right before a child.
+
+    Objects come one after another; inside each its chains by their first node, inside each chain parents before
+    children. Input that follows its branches already keeps its order.
+
+    Parameters
+    ----------
+    parents : (n,) int64
+        Parent of every node, -1 for roots.
+    chains : Chains
+        The forest cut into chains.
+    owners : (n,) integers
+        Object of every node.
+
+    Returns
+    -------
+    (n,) int64
+        Rows.
+    """
+    lengths = np.bincount(chains.heads, minlength=len(parents))
+    heads = np.flatnonzero(lengths)
+    by_owner = heads[stable_order([owners[heads].astype(np.uint64)])]
+    first = np.empty(len(parents), np.int64)
+    first[by_owner] = offsets_of(lengths[by_owner])[:-1]
+    order = np.empty(len(parents), np.int64)
+    order[first[chains.heads] + chains.ranks] = np.arange(len(parents))
+    return order
+
+
+def along_branches(elements: Elements) -> Elements:
+    """Return a forest with its nodes in branch order, so that its rows imply most links.
+
+    Parameters
+    ----------
+    elements : Elements
+        With objects, and links (child, parent) in which every node is the child of at most one, without cycles.
+
+    Returns
+    -------
+    Elements
+        Links of nodes, in the order of the children, marked as implied; roots start fragments.
+    """
+    links, objects = elements.links, elements.objects
+    assert links is not None
+    assert objects is not None
+    parents = np.full(elements.count, -1, np.int64)
+    parents[links.rows[:, 0]] = links.rows[:, 1]
+    order = branch_order(parents, Chains.of(parents), objects.of_vertex)
+    place = np.empty(len(order), np.int64)
+    place[order] = np.arange(len(order))
+    by_child = np.full(elements.count, -1, np.int64)
+    by_child[place[links.rows[:, 0]]] = np.arange(len(links.rows))
+    kept = by_child[by_child >= 0]
+    columns = {name: column.take(kept) for name, column in links.attributes.items()}
+    return replace(
+        elements,
+        positions=elements.positions[order],
+        attributes={name: column.take(order) for name, column in elements.attributes.items()},
+        objects=replace(objects, of_vertex=objects.of_vertex[order]),
+        links=replace(links, rows=place[links.rows[kept]], attributes=columns, directed=True, implied=not columns),
+        breaks=by_child < 0,
+    )

@@ -33,8 +33,12 @@ def place_links(cells: Cells, links: Links, order: IntArray) -> Cells:
     endpoints = stored[links.rows]
     chunk_of = np.repeat(np.arange(len(cells.chunks)), cells.row_counts)
     chunks = chunk_of[endpoints]
-    fragment = fragment_of_rows(cells)[endpoints[:, 0]] if len(endpoints) else np.zeros(0, np.int64)
+    of_row = fragment_of_rows(cells)
+    fragment = of_row[endpoints[:, 0]]
     sort = stable_order([fragment.astype(np.uint32)])
+    if links.implied:
+        follows = (endpoints[:, 0] == endpoints[:, 1] + 1) & (fragment == of_row[endpoints[:, 1]])
+        sort = sort[~follows[sort]]
     endpoints, chunks, fragment = endpoints[sort], chunks[sort], fragment[sort]
     table = LinkTable(
         delta=0,
