@@ -63,7 +63,7 @@ def has_identity(level: LevelReader) -> bool:
 
 
 def ordered_object_ids(level: LevelReader) -> IntArray | None:
-    """Return the object ids of a level by manifest row, also under the ``identity`` convention; None without objects."""
+    """Return the object ids by manifest row, also under the ``identity`` convention; None without objects."""
     return np.arange(_identity_count(level)) if has_identity(level) else read_object_ids(level)
 
 

@@ -1,14 +1,15 @@
-"""Reading objects as ordered rows: which objects a query asks for, their manifests, and their vertices in that order."""
+"""Reading objects as ordered rows: the objects that a query asks for, their vertices in manifest order."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from zarr_vectors.constants import CROSS_CHUNK_LINKED
 from zarr_vectors.exceptions import ArrayError, UnsupportedFeatureError
+from zarr_vectors.formats.columns import make_column
 from zarr_vectors.formats.layout import CellArray
 from zarr_vectors.model.attributes import Column
 from zarr_vectors.model.cells import Manifests
@@ -100,8 +101,9 @@ def read_paths(
         raise UnsupportedFeatureError(
             f"{level.name}: vertices are encoded as {level.arrays.vertices.spec.encoding!r}, not raw rows"
         )
+    chunked_by = level.metadata.chunk_attribute_name
     names = list(level.arrays.vertex_attributes) if query.attributes is None else list(query.attributes)
-    columns = {name: level.attribute(name) for name in names}
+    columns = {name: level.attribute(name) for name in names if name != chunked_by}
     rows = asked_rows(level, query, columns)
     seen: LoadedChunks | None = None
     if rows is None and (query.box is not None or query.chunks is not None):
@@ -114,9 +116,23 @@ def read_paths(
     elif not (keep_empty if keep_empty is not None else level.metadata.level == 0 or query.object_ids is not None):
         tables = tables.select(np.diff(tables.manifests.offsets) > 0)
     paths = _assemble(level, tables, columns, seen)
+    if chunked_by is not None and (query.attributes is None or chunked_by in names):
+        attributes = {**paths.attributes, chunked_by: _chunk_attribute(level, chunked_by, paths.chunk_rows)}
+        paths = replace(paths, attributes=attributes)
     if query.object_ids is not None and query.box is not None:
         return _inside(paths, query.box)
     return paths
+
+
+def _chunk_attribute(level: LevelReader, name: str, chunk_rows: IntArray) -> Column:
+    """Return the attribute by which a level is chunked, whose values stand in the chunk keys."""
+    codes = level.chunks[:, 0][chunk_rows]
+    values = level.metadata.chunk_attribute_values
+    if values is None:
+        return make_column("attributes", name, codes, len(codes), "vertex")
+    if len(codes) and not 0 <= int(codes.min()) <= int(codes.max()) < len(values):
+        raise ArrayError(f"{level.name}: a chunk key starts beyond the {len(values)} values of {name!r}")
+    return make_column("attributes", name, np.array(values)[codes], len(codes), "vertex")
 
 
 def _may_meet(level: LevelReader, query: Query, manifests: Manifests) -> BoolArray:
@@ -145,12 +161,12 @@ def _assemble(
     rows = fragment_row_lists(loaded.fragments, numbers, base)
     _check_rows(level, rows, np.repeat(loaded.row_offsets[1:][places], counts))
     if level.root.cross_chunk_strategy not in (CROSS_CHUNK_LINKED, None):
-        repeated = _repeated_rows(loaded.positions, rows, manifests, places, counts)
+        repeated = _repeated_rows(loaded.vertices, rows, manifests, places, counts)
         rows = np.delete(rows, offsets_of(counts)[:-1][repeated])
         counts = counts - repeated
     offsets = offsets_of(counts)[manifests.offsets]
     return Paths(
-        np.take(loaded.positions, rows, axis=0, mode="clip"),
+        np.take(loaded.vertices, rows, axis=0, mode="clip"),
         offsets,
         {name: Column(np.take(c.values, rows, axis=0, mode="clip"), c.spec) for name, c in attributes.items()},
         tables.ids,

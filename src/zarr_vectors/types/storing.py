@@ -317,11 +317,13 @@ def store_elements(
     level: LevelMetadata,
     options: WriteOptions,
     metadata: Mapping[str, Any] | None,
+    root_attributes: Mapping[str, Any] | None = None,
 ) -> None:
-    """Write a store of one level."""
+    """Write a store of one level; ``root_attributes`` stand beside the format's own."""
     attributes: Document = {}
     if destination.shell and destination.store is not None:
         attributes = {k: v for k, v in destination.store.attributes.items() if k != SHELL_KEY}
+    attributes |= dict(root_attributes or {})
     if metadata is not None:
         attributes["user_metadata"] = dict(metadata)
     write_store(destination.storage, options.revision, root, [(level, cells)], options, attributes=attributes)

@@ -1,0 +1,189 @@
+"""Users' paths: lists of arrays, or one array and offsets, with attributes in either form."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from zarr_vectors.exceptions import ArgumentError, ShapeError
+from zarr_vectors.formats.columns import make_column
+from zarr_vectors.model.attributes import Column
+from zarr_vectors.model.elements import Objects
+from zarr_vectors.ordering import offsets_of
+from zarr_vectors.read.objects import as_object_ids
+from zarr_vectors.types.positions import as_positions
+from zarr_vectors.types.tables import Attributes, Specs, make_columns
+from zarr_vectors.typing import AnyArray, IntArray
+
+
+def join_paths(argument: str, paths: Any, offsets: Any = None) -> tuple[AnyArray, IntArray]:
+    """Return the vertices of all paths, one after another, and where each path starts.
+
+    Parameters
+    ----------
+    argument : str
+        Name of the argument, for messages.
+    paths : (N, D) array with ``offsets``, or sequence of (n_i, D) arrays
+        The paths.
+    offsets : (P + 1,) integers, optional
+        Where each path starts, and the end of the last.
+
+    Returns
+    -------
+    positions : (N, D) array
+    offsets : (P + 1,) int64
+
+    Raises
+    ------
+    ShapeError
+        When a path is not two-dimensional or has another number of columns than the first (names the path), or
+        offsets do not rise from 0 to N.
+    ArgumentError
+        When there is no path from which the number of dimensions could follow.
+    """
+    if offsets is not None:
+        positions = as_positions(argument, paths)
+        return positions, _checked_offsets(offsets, len(positions))
+    if isinstance(paths, np.ndarray) and paths.dtype != object and paths.ndim != 3:
+        raise ShapeError(
+            f"{argument}: an array of shape {paths.shape} needs offsets, which say where each path starts; "
+            "without them pass a list of (n, D) arrays"
+        )
+    arrays = [np.asarray(path) for path in paths]
+    if not arrays:
+        raise ArgumentError(
+            f"{argument}: the list is empty, so that its number of dimensions is unknown; pass "
+            "np.zeros((0, D)) with offsets=[0]"
+        )
+    return _concatenated(argument, arrays), offsets_of(np.fromiter(map(len, arrays), np.int64, len(arrays)))
+
+
+def _concatenated(argument: str, arrays: Sequence[AnyArray]) -> AnyArray:
+    shapes = {array.shape[1:] for array in arrays}
+    if len(shapes) != 1 or len(next(iter(shapes))) != 1:
+        first = arrays[0].shape
+        odd = next(n for n, array in enumerate(arrays) if array.ndim != 2 or array.shape[1:] != first[1:])
+        raise ShapeError(
+            f"{argument}: path {odd} has shape {arrays[odd].shape}; every path must have shape (n, D) with the D of "
+            f"the first, whose shape is {first}"
+        )
+    return as_positions(argument, np.concatenate(arrays))
+
+
+def _checked_offsets(offsets: Any, count: int) -> IntArray:
+    given = np.asarray(offsets)
+    if given.ndim != 1 or len(given) == 0 or given.dtype.kind not in "iu":
+        raise ShapeError(
+            f"offsets: expected whole numbers of shape (P + 1,), got {given.dtype} of shape {given.shape}"
+        )
+    numbers = given.astype(np.int64)
+    falling = np.flatnonzero(np.diff(numbers) < 0)
+    if len(falling):
+        at = int(falling[0])
+        raise ShapeError(f"offsets: must not fall, but {numbers[at]} at {at} is followed by {numbers[at + 1]}")
+    if numbers[0] != 0 or numbers[-1] != count:
+        raise ShapeError(
+            f"offsets: must start at 0 and end at {count}, the number of vertices; they start at {numbers[0]} and end "
+            f"at {numbers[-1]}"
+        )
+    return numbers
+
+
+def path_columns(attributes: Attributes, offsets: IntArray, specs: Specs) -> dict[str, Column]:
+    """Turn vertex attributes, each flat or a list with one array per path, into columns.
+
+    Raises
+    ------
+    ShapeError
+        When an attribute has another number of rows than vertices, in all or for a path; names both.
+    """
+    if attributes is None or not isinstance(attributes, Mapping):
+        return make_columns("attributes", attributes, int(offsets[-1]), "vertex", specs)
+    flat = {name: _flat(name, values, offsets) for name, values in attributes.items()}
+    return make_columns("attributes", flat, int(offsets[-1]), "vertex", specs)
+
+
+def _flat(name: str, values: Any, offsets: IntArray) -> Any:
+    listed = isinstance(values, (list, tuple)) or (isinstance(values, np.ndarray) and values.dtype == object)
+    if not listed or not len(values) or np.ndim(values[0]) == 0:
+        return values
+    arrays = [np.asarray(part) for part in values]
+    lengths = np.fromiter(map(len, arrays), np.int64, len(arrays))
+    if np.array_equal(lengths, np.diff(offsets)):
+        return np.concatenate(arrays)
+    if len(arrays) == offsets[-1] and bool((lengths == lengths[0]).all()):
+        return np.stack(arrays)  # one row of channels per vertex
+    if len(arrays) != len(offsets) - 1:
+        raise ShapeError(
+            f"attributes: {name!r} is a list of {len(arrays)} arrays, but there are {len(offsets) - 1} paths"
+        )
+    path = int(np.flatnonzero(lengths != np.diff(offsets))[0])
+    raise ShapeError(
+        f"attributes: {name!r} has {lengths[path]} rows for path {path}, which has {np.diff(offsets)[path]} vertices"
+    )
+
+
+def path_objects(
+    object_ids: Any, offsets: IntArray, attributes: Attributes, specs: Specs, first: int = 0, what: str = "path"
+) -> Objects:
+    """Make the object table of paths, one object each.
+
+    Parameters
+    ----------
+    object_ids : (P,) integers, optional
+        Id of every path, each once; ``first, first + 1, …`` by default.
+    offsets : (P + 1,) int64
+        Where the vertices of each path start.
+    attributes : mapping, optional
+        One row per path, in the order of the paths.
+    specs : mapping, optional
+        Descriptions of attributes.
+    first : int
+        First id that is given out.
+    what : str
+        Name of a path, for messages.
+
+    Raises
+    ------
+    ShapeError
+        When there is not one id per path.
+    ArgumentError
+        When an id is given twice; names it.
+    """
+    count = len(offsets) - 1
+    ids = np.arange(first, first + count, dtype=np.int64)
+    if object_ids is not None:
+        ids = as_object_ids(object_ids)
+        if len(ids) != count:
+            raise ShapeError(f"object_ids: expected {count} ids, one per {what}, got {len(ids)}")
+    order = np.argsort(ids, kind="stable")
+    twice = np.flatnonzero(ids[order][1:] == ids[order][:-1])
+    if len(twice):
+        both = np.flatnonzero(ids == ids[order][twice[0]])[:2].tolist()
+        raise ArgumentError(f"object_ids: {ids[both[0]]} is given twice, for {what}s {both[0]} and {both[1]}")
+    place = np.empty_like(order)
+    place[order] = np.arange(count)
+    columns = {
+        name: make_column("object_attributes", name, values, count, what, (specs or {}).get(name), dictionary=False)
+        for name, values in make_mapping("object_attributes", attributes).items()
+    }
+    table = {name: column.take(order) for name, column in columns.items()}
+    make_columns("object_attributes", dict.fromkeys(table, ids), count, what, dictionary=False)  # names that collide
+    return Objects(ids[order], np.repeat(place, np.diff(offsets)), table)
+
+
+def make_mapping(argument: str, attributes: Attributes) -> Mapping[str, Any]:
+    """Return attributes as a mapping, empty where none were given.
+
+    Raises
+    ------
+    ArgumentError
+        When they are something else.
+    """
+    if attributes is None:
+        return {}
+    if not isinstance(attributes, Mapping):
+        raise ArgumentError(f"{argument}: expected a mapping of names to arrays, got {type(attributes).__name__}")
+    return attributes
