@@ -10,18 +10,24 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
-import numpy as np
 import numpy.typing as npt
 
 from zarr_vectors.constants import LINKS_EXPLICIT, ORIGINAL_INDEX_ATTRIBUTE
-from zarr_vectors.exceptions import ArgumentError
-from zarr_vectors.model.attributes import AttributeSpec, Column
+from zarr_vectors.exceptions import ArgumentError, StoreError
+from zarr_vectors.formats.columns import decode_column
+from zarr_vectors.model.attributes import Column
 from zarr_vectors.model.axes import AxesLike, UnitsLike
-from zarr_vectors.model.elements import Elements, Groups, Links, Objects
+from zarr_vectors.model.elements import Elements, Links
 from zarr_vectors.read.elements import read_linked_elements
+from zarr_vectors.read.linked import LinkRule, read_linked
+from zarr_vectors.read.opening import open_reader
+from zarr_vectors.read.query import Query, parse_chunks, parse_names
+from zarr_vectors.spatial.boxes import Box
 from zarr_vectors.spatial.partition import FragmentRule, partition
 from zarr_vectors.types.appending import append_elements, append_options
+from zarr_vectors.types.choosing import chosen_objects
 from zarr_vectors.types.faces import join_meshes, require_closed, require_winding, settle_degenerate
+from zarr_vectors.types.linked import in_input_order, renumbered_objects, with_original_index, without_vertices
 from zarr_vectors.types.positions import cast_positions, stored_dtype, warn_of_rounding
 from zarr_vectors.types.results import Result
 from zarr_vectors.types.storing import (
@@ -35,7 +41,7 @@ from zarr_vectors.types.storing import (
     store_elements,
 )
 from zarr_vectors.types.tables import Attributes, Specs, make_columns, make_groups, make_objects, only_one
-from zarr_vectors.typing import AnyArray, BoolArray, Document, FloatArray, IntArray
+from zarr_vectors.typing import AnyArray, Document, FloatArray, IntArray
 from zarr_vectors.write.options import Progress, WriteOptions
 
 GEOMETRY_TYPE = "mesh"
@@ -75,6 +81,63 @@ class MeshSummary(Result):
     ignored_count: int = 0
     ignored_face_count: int = 0
     degenerate_face_count: int = 0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class MeshResult(Result):
+    """Vertices and faces that ``read_mesh`` found; fields also answer to ``result["faces"]``.
+
+    Attributes
+    ----------
+    vertices : (N, D) float
+        Coordinates; column i is measured along axis i.
+    faces : (M, L) int64
+        Rows of ``vertices``, wound as they were written.
+    attributes : dict of str to array
+        ``(N,)`` or ``(N, C)`` by vertex attribute.
+    face_attributes : dict of str to array
+        ``(M,)`` or ``(M, C)`` by face attribute.
+    object_ids : (N,) int64, optional
+        Object of every vertex (-1 for none); None where the store has no objects.
+    level : int
+        Level that was read.
+    channel_names : dict of str to tuple of str
+        Channels of the attributes that have several.
+    winding_order : str, optional
+        ``"ccw"`` or ``"cw"`` as recorded.
+    closed_surface : bool, optional
+        Whether the surface was found closed when it was written; None where nothing was said.
+    """
+
+    _aliases: ClassVar[dict[str, str]] = {
+        "positions": "vertices",
+        "vertex_attributes": "attributes",
+        "link_attributes": "face_attributes",
+    }
+
+    vertices: FloatArray
+    faces: IntArray
+    attributes: dict[str, AnyArray]
+    face_attributes: dict[str, AnyArray]
+    object_ids: IntArray | None = None
+    level: int = 0
+    channel_names: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    winding_order: str | None = None
+    closed_surface: bool | None = None
+
+    @property
+    def vertex_count(self) -> int:
+        """Number of vertices found."""
+        return len(self.vertices)
+
+    @property
+    def face_count(self) -> int:
+        """Number of faces found."""
+        return len(self.faces)
+
+    def keys(self) -> list[str]:
+        """Return the names that ``result[...]`` answers to."""
+        return [*Result.keys(self), "vertex_count", "face_count"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,7 +262,7 @@ def write_mesh(
     columns = make_columns("attributes", joined.attributes, count, "vertex", attribute_specs)
     of_faces = make_columns("face_attributes", joined.face_attributes, len(joined.faces), "face", attribute_specs)
     if keep_order:
-        columns, of_faces = _with_order(columns, count), _with_order(of_faces, len(joined.faces))
+        columns, of_faces = with_original_index(columns, count), with_original_index(of_faces, len(joined.faces))
     objects = make_objects(joined.object_ids, count, object_attributes, attribute_specs)
     assert objects is not None
     table = make_groups(groups, group_attributes, objects.ids, attribute_specs)
@@ -222,13 +285,6 @@ def write_mesh(
     return _write(destination, elements, job)
 
 
-def _with_order(columns: dict[str, Column], count: int) -> dict[str, Column]:
-    if ORIGINAL_INDEX_ATTRIBUTE in columns:
-        raise ArgumentError(f"keep_order: an attribute named {ORIGINAL_INDEX_ATTRIBUTE!r} was given as well")
-    order = Column(np.arange(count, dtype=np.int64), AttributeSpec(dtype="int64"))
-    return {**columns, ORIGINAL_INDEX_ATTRIBUTE: order}
-
-
 def _make_links(faces: IntArray, columns: dict[str, Column], degenerate_faces: str, store: str) -> Links:
     if store not in ("canonical", "duplicate"):
         raise ArgumentError(f"store: expected 'canonical' or 'duplicate', got {store!r}")
@@ -249,7 +305,7 @@ def _appended(destination: Destination, elements: Elements, job: _Job) -> tuple[
     said, options = append_options(store, job.said, job.options, elements.positions)
     old = read_linked_elements(store.level(0))
     if job.numbered and old.objects is not None and old.objects.count:
-        elements = _renumbered(elements, int(old.objects.ids[-1]) + 1)
+        elements = renumbered_objects(elements, int(old.objects.ids[-1]) + 1)
     held = store.root.extra.get(MESH_KEY) or {}
     if held.get("winding_order", job.block["winding_order"]) != job.block["winding_order"]:
         raise ArgumentError(
@@ -260,16 +316,6 @@ def _appended(destination: Destination, elements: Elements, job: _Job) -> tuple[
     if not (held.get("closed_surface") and block.get("closed_surface")):
         block.pop("closed_surface", None)
     return append_elements(old, elements), replace(job, said=said, options=options, block=block)
-
-
-def _renumbered(elements: Elements, first: int) -> Elements:
-    """Return elements whose object ids start at a number."""
-    objects, groups = elements.objects, elements.groups
-    assert objects is not None
-    if groups is not None:
-        groups = Groups(groups.members + first, groups.offsets, groups.attributes)
-    moved = Objects(objects.ids + first, objects.of_vertex, objects.attributes)
-    return replace(elements, objects=moved, groups=groups)
 
 
 def _write(destination: Destination, elements: Elements, job: _Job) -> MeshSummary:
@@ -316,17 +362,105 @@ def _write(destination: Destination, elements: Elements, job: _Job) -> MeshSumma
     )
 
 
-def without_vertices(elements: Elements, rows: IntArray) -> Elements:
-    """Return elements without some vertices and the links that name them; objects stay, with fewer vertices."""
-    keep: BoolArray = np.ones(elements.count, bool)
-    keep[rows] = False
-    number = np.cumsum(keep) - 1
-    objects, links = elements.objects, elements.links
-    if objects is not None:
-        objects = Objects(objects.ids, objects.of_vertex[keep], objects.attributes)
-    if links is not None:
-        whole = np.asarray(keep[links.rows].all(axis=1))
-        columns = {name: column.take(whole) for name, column in links.attributes.items()}
-        links = replace(links, rows=number[links.rows[whole]], attributes=columns)
-    attributes = {name: column.take(keep) for name, column in elements.attributes.items()}
-    return replace(elements, positions=elements.positions[keep], attributes=attributes, objects=objects, links=links)
+def read_mesh(
+    path: Any,
+    *,
+    level: int = 0,
+    bbox: tuple[npt.ArrayLike, npt.ArrayLike] | None = None,
+    attributes: Sequence[str] | None = None,
+    face_attributes: Sequence[str] | None = None,
+    object_ids: npt.ArrayLike | None = None,
+    group_ids: int | str | Sequence[int | str] | None = None,
+    attribute_filter: Mapping[str, Any] | None = None,
+    chunks: Sequence[Sequence[int]] | None = None,
+    restore_order: bool = False,
+    backend: str | None = None,
+    **backend_kwargs: Any,
+) -> MeshResult:
+    """Read a mesh; conditions combine.
+
+    Parameters
+    ----------
+    path : str, path, zarr Store or open Group
+        The store. An open group is read without opening it anew.
+    level : int
+        Resolution level, 0 the finest.
+    bbox : pair of D numbers, optional
+        Only faces whose centroid (the mean of their vertices) is in the half-open box ``[lower, upper)``, each once,
+        with every vertex that they need and no other.
+    attributes, face_attributes : sequence of str, optional
+        Vertex and face attributes to read; all by default.
+    object_ids : integers, optional
+        Only vertices of these objects and the faces between them.
+    group_ids : int, str or sequence, optional
+        Only objects in any of these groups, by number or name.
+    attribute_filter : mapping, optional
+        Only objects whose attributes meet these conditions: a value, a list of values, or a tuple
+        ``(lower, upper)`` (half-open).
+    chunks : sequence of chunk coordinates, optional
+        Only vertices of these chunks and the faces between them.
+    restore_order : bool
+        Sort vertices and faces by ``original_index`` (stored under ``keep_order=True``) instead of stored order.
+    backend : str, optional
+        Storage library.
+    **backend_kwargs
+        Options of the object store.
+
+    Returns
+    -------
+    MeshResult
+        Vertices by chunk, then object, then input order. Faces as the store files them: those inside one chunk and
+        those between chunks apart, by the offsets between their chunks in ASCII order, then by the key of the
+        chunk they are filed under, then object and input order; face attributes in the same order.
+
+    Raises
+    ------
+    StoreNotFoundError, StoreError
+        When no store is at the path, or it does not hold a mesh.
+    UnknownNameError
+        For a level, attribute, object or group that is not there.
+    ArgumentError
+        For a box, filter or chunk list that cannot be used.
+    ArrayError
+        When the bytes of a chunk are damaged; names the array and the chunk.
+    """
+    store = open_reader(path, backend, **backend_kwargs)
+    if store.root.geometry_types and GEOMETRY_TYPE not in store.root.geometry_types:
+        raise StoreError(
+            f"{store.storage.url}: holds {', '.join(store.root.geometry_types)}, not {GEOMETRY_TYPE}; read it with the "
+            "function for that"
+        )
+    reader = store.level(level)
+    names, of_faces = parse_names("attributes", attributes), parse_names("face_attributes", face_attributes)
+    extra = [ORIGINAL_INDEX_ATTRIBUTE] if restore_order else []
+    query = Query(
+        box=None if bbox is None else Box.parse(bbox, store.root.ndim),
+        object_ids=chosen_objects(reader, object_ids, group_ids, attribute_filter),
+        attributes=None if names is None else list(dict.fromkeys([*names, *extra])),
+        chunks=parse_chunks(chunks, reader.chunks.shape[1]),
+    )
+    linked = read_linked(
+        reader,
+        query,
+        rule=LinkRule.CENTROID,
+        link_attributes=None if of_faces is None else list(dict.fromkeys([*of_faces, *extra])),
+    )
+    if restore_order:
+        linked = in_input_order(linked)
+    unasked = {ORIGINAL_INDEX_ATTRIBUTE} if restore_order else set()
+    columns = {n: c for n, c in linked.attributes.items() if names is None or n in names or n not in unasked}
+    described = {n: c for n, c in linked.link_attributes.items() if of_faces is None or n in of_faces}
+    block = store.root.extra.get(MESH_KEY)
+    block = block if isinstance(block, dict) else {}
+    named = {**described, **columns}
+    return MeshResult(
+        vertices=linked.positions,
+        faces=linked.links,
+        attributes={name: decode_column(column) for name, column in columns.items()},
+        face_attributes={name: decode_column(column) for name, column in described.items()},
+        object_ids=linked.object_ids,
+        level=level,
+        channel_names={n: c.spec.channel_names for n, c in named.items() if c.spec.channel_names is not None},
+        winding_order=block.get("winding_order"),
+        closed_surface=block.get("closed_surface"),
+    )
