@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from zarr_vectors.exceptions import ArgumentError, ShapeError
+from zarr_vectors.types.parts import ids_of_parts, is_list_of_arrays, join_parts
 from zarr_vectors.types.positions import as_positions
 from zarr_vectors.typing import AnyArray, BoolArray, IntArray
 
@@ -61,7 +62,7 @@ def join_meshes(
     ShapeError, ArgumentError
         When shapes do not fit, or a face names a vertex that is not there; names the face.
     """
-    if not _is_list_of_arrays(vertices):
+    if not is_list_of_arrays(vertices):
         points = as_positions("vertices", vertices)
         made = as_faces("faces", faces, len(points))
         ids = np.zeros(len(points), np.int64) if object_ids is None else object_ids
@@ -86,39 +87,10 @@ def join_meshes(
     return Joined(
         np.concatenate(parts),
         np.concatenate([np.zeros((0, width), np.int64), *shifted]),
-        np.repeat(_mesh_ids(object_ids, len(parts)), counts),
-        _join_columns("attributes", attributes, len(parts)),
-        _join_columns("face_attributes", face_attributes, len(parts)),
+        np.repeat(ids_of_parts(object_ids, len(parts), "mesh"), counts),
+        join_parts("attributes", attributes, len(parts), "mesh"),
+        join_parts("face_attributes", face_attributes, len(parts), "mesh"),
     )
-
-
-def _is_list_of_arrays(vertices: Any) -> bool:
-    return isinstance(vertices, (list, tuple)) and len(vertices) > 0 and np.ndim(vertices[0]) == 2
-
-
-def _mesh_ids(object_ids: Any, count: int) -> AnyArray:
-    if object_ids is None:
-        return np.arange(count)
-    ids = np.asarray(object_ids)
-    if ids.shape != (count,):
-        raise ShapeError(f"object_ids: expected {count} ids, one per mesh of the list, got shape {ids.shape}")
-    values, occurrences = np.unique(ids, return_counts=True)
-    if len(values) != count:
-        raise ArgumentError(f"object_ids: id {values[occurrences > 1][0]} is given to several meshes")
-    return ids
-
-
-def _join_columns(argument: str, columns: Any, count: int) -> Any:
-    """Join columns given as one array per mesh; others stay as they are."""
-    if not isinstance(columns, Mapping):
-        return columns
-    joined = {}
-    for name, values in columns.items():
-        apart = isinstance(values, (list, tuple)) and len(values) > 0 and np.ndim(values[0]) > 0
-        if apart and len(values) != count:
-            raise ShapeError(f"{argument}: {name!r} has {len(values)} arrays for {count} meshes")
-        joined[name] = np.concatenate([np.asarray(part) for part in values]) if apart else values
-    return joined
 
 
 def as_faces(argument: str, faces: Any, vertex_count: int) -> IntArray:

@@ -1,0 +1,68 @@
+"""Lists of geometries, each with its own vertices: their ids and attributes joined."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from zarr_vectors.exceptions import ArgumentError, ShapeError
+from zarr_vectors.typing import AnyArray
+
+
+def is_list_of_arrays(vertices: Any) -> bool:
+    """Return whether something is a list of ``(n_i, D)`` arrays rather than one ``(N, D)`` array."""
+    return isinstance(vertices, (list, tuple)) and len(vertices) > 0 and np.ndim(vertices[0]) == 2
+
+
+def ids_of_parts(object_ids: Any, count: int, part: str) -> AnyArray:
+    """Return one object id per part: as given, or 0, 1, …
+
+    Parameters
+    ----------
+    object_ids : (count,) integers, optional
+        What the user gave.
+    count : int
+        Number of parts.
+    part : str
+        What a part is, for messages.
+
+    Raises
+    ------
+    ShapeError, ArgumentError
+        When there is another number of ids, or an id is given to several parts.
+    """
+    if object_ids is None:
+        return np.arange(count)
+    ids = np.asarray(object_ids)
+    if ids.shape != (count,):
+        raise ShapeError(f"object_ids: expected {count} ids, one per {part} of the list, got shape {ids.shape}")
+    values, occurrences = np.unique(ids, return_counts=True)
+    if len(values) != count:
+        raise ArgumentError(f"object_ids: id {values[occurrences > 1][0]} is given to several {plural(part)}")
+    return ids
+
+
+def join_parts(argument: str, columns: Any, count: int, part: str) -> Any:
+    """Join columns given as one array per part; others stay as they are.
+
+    Raises
+    ------
+    ShapeError
+        When there are more or fewer arrays than parts.
+    """
+    if not isinstance(columns, Mapping):
+        return columns
+    joined = {}
+    for name, values in columns.items():
+        apart = isinstance(values, (list, tuple)) and len(values) > 0 and np.ndim(values[0]) > 0
+        if apart and len(values) != count:
+            raise ShapeError(f"{argument}: {name!r} has {len(values)} arrays for {count} {plural(part)}")
+        joined[name] = np.concatenate([np.asarray(p) for p in values]) if apart else values
+    return joined
+
+
+def plural(part: str) -> str:
+    """Return the plural of a noun that a part is called by."""
+    return f"{part}es" if part.endswith(("s", "sh", "ch", "x")) else f"{part}s"
