@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -70,6 +71,23 @@ class LevelReader:
         own = self.metadata.chunk_shape or self.root.chunk_shape
         return np.array([max(1, round(a / b)) for a, b in zip(own, self.root.chunk_shape, strict=True)], np.int64)
 
+    @property
+    def attribute_names(self) -> list[str]:
+        """Names of all vertex attributes, with the one that chunks go by, if any."""
+        chunked_by = self.metadata.chunk_attribute_name
+        return [*self.arrays.vertex_attributes, *([] if chunked_by is None else [chunked_by])]
+
+    def stored_attributes(self, names: Iterable[str]) -> dict[str, CellArray]:
+        """Return the arrays of some vertex attributes; the one that chunks go by has none.
+
+        Raises
+        ------
+        UnknownNameError
+            Naming the attributes that the level has.
+        """
+        chunked_by = self.metadata.chunk_attribute_name
+        return {name: self.attribute(name) for name in dict.fromkeys(names) if name != chunked_by}
+
     def attribute(self, name: str) -> CellArray:
         """Return a vertex attribute's array.
 
@@ -80,7 +98,7 @@ class LevelReader:
         """
         if name not in self.arrays.vertex_attributes:
             raise UnknownNameError(
-                f"{self.name} has no vertex attribute {name!r}; it has {sorted(self.arrays.vertex_attributes)}"
+                f"{self.name} has no vertex attribute {name!r}; it has {sorted(self.attribute_names)}"
             )
         return self.arrays.vertex_attributes[name]
 
@@ -106,6 +124,11 @@ def open_level_reader(storage: Storage, root: RootMetadata, revision: Revision, 
         raise MetadataError(
             f"{where}: malformed metadata of an array: {type(error).__name__}: {error}; validate() says which"
         ) from error
+    for family in arrays.links.values():
+        if family.width < 1 or any(len(links.offsets) != family.width - 1 for links in family.arrays):
+            raise MetadataError(
+                f"{where}: links/{family.delta}: link_width {family.width} does not fit the offsets of its arrays"
+            )
     if arrays.object_index is not None and not 0 < arrays.object_index.sid_ndim <= _MAX_NDIM:
         raise MetadataError(
             f"{where}: object_index: sid_ndim must be the number of components of a chunk key, "

@@ -160,9 +160,9 @@ class _Found:
 def _fetch(
     level: LevelReader, query: Query, rule: LinkRule, include_boundary: bool, link_attributes: Sequence[str] | None
 ) -> _Found:
-    names = list(level.arrays.vertex_attributes) if query.attributes is None else list(query.attributes)
+    names = level.attribute_names if query.attributes is None else list(query.attributes)
     filters = dict(query.attribute_filter or {})
-    columns = {name: level.attribute(name) for name in dict.fromkeys([*names, *filters])}
+    columns = level.stored_attributes([*names, *filters])
     manifests = read_query_manifests(level, query)
     centroid = rule is LinkRule.CENTROID and query.box is not None
     chunk_rows = meet_chunks(level, query, manifests)

@@ -14,8 +14,9 @@ from zarr_vectors.formats.layout import CellArray
 from zarr_vectors.model.attributes import Column
 from zarr_vectors.model.cells import Fragments, Manifests
 from zarr_vectors.ordering import expand_ranges
+from zarr_vectors.read.chunk_values import chunk_values
 from zarr_vectors.read.fetch import FetchedCells, decode_fragments, decode_rows, fetch_many
-from zarr_vectors.read.filters import matching_rows
+from zarr_vectors.read.filters import matching_rows, meets
 from zarr_vectors.read.level import LevelReader
 from zarr_vectors.read.objects import fragment_owners, object_rows, read_manifests, read_object_ids
 from zarr_vectors.read.partial import read_bins
@@ -63,12 +64,12 @@ def read_rows(level: LevelReader, query: Query) -> Rows:
         raise UnsupportedFeatureError(
             f"{level.name}: vertices are encoded as {level.arrays.vertices.spec.encoding!r}, not raw rows"
         )
-    names = list(level.arrays.vertex_attributes) if query.attributes is None else list(query.attributes)
+    names = level.attribute_names if query.attributes is None else list(query.attributes)
     filters = dict(query.attribute_filter or {})
-    columns = {name: level.attribute(name) for name in dict.fromkeys([*names, *filters])}
+    columns = level.stored_attributes([*names, *filters])
     manifests = read_query_manifests(level, query)
     chunk_rows = meet_chunks(level, query, manifests)
-    if query.box is not None and level.arrays.object_index is None:
+    if query.box is not None and level.arrays.object_index is None and level.metadata.chunk_attribute_name is None:
         found = read_bins(level, query.box, chunk_rows, [level.arrays.vertices, *columns.values()])
         if found is not None:
             positions, *values = found
@@ -184,6 +185,10 @@ def meet_chunks(level: LevelReader, query: Query, manifests: Manifests | None) -
         asked = level.lookup.rows(query.chunks)
         needed = np.zeros(len(level.chunks), bool)
         needed[asked[asked >= 0]] = True
+    chunked_by = level.metadata.chunk_attribute_name
+    if chunked_by is not None and chunked_by in (query.attribute_filter or {}):
+        values = chunk_values(level, np.arange(len(level.chunks)))
+        needed &= meets(values, (query.attribute_filter or {})[chunked_by], chunked_by)
     if query.box is not None:
         ranges = bin_ranges(query.box, level.grid, level.arrays.vertices.spec.numpy_dtype)
         needed &= chunks_met(level.chunks, ranges, level.grid)
@@ -245,6 +250,8 @@ def load_chunks(
         name: Column(decode_rows(cells, counts)[0], array.spec)
         for (name, array), cells in zip(columns.items(), fetched[1 : len(arrays)], strict=True)
     }
+    if level.metadata.chunk_attribute_name is not None:
+        attributes[level.metadata.chunk_attribute_name] = chunk_values(level, np.repeat(chunk_rows, counts))
     tables = _whole_chunks(counts)
     if fragment_array is not None:
         tables = decode_fragments(fetched[len(arrays)])
