@@ -75,9 +75,7 @@ def _concatenated(argument: str, arrays: Sequence[AnyArray]) -> AnyArray:
 def _checked_offsets(offsets: Any, count: int) -> IntArray:
     given = np.asarray(offsets)
     if given.ndim != 1 or len(given) == 0 or given.dtype.kind not in "iu":
-        raise ShapeError(
-            f"offsets: expected whole numbers of shape (P + 1,), got {given.dtype} of shape {given.shape}"
-        )
+        raise ShapeError(f"offsets: expected whole numbers of shape (P + 1,), got {given.dtype} of shape {given.shape}")
     numbers = given.astype(np.int64)
     falling = np.flatnonzero(np.diff(numbers) < 0)
     if len(falling):

@@ -19,8 +19,8 @@ from zarr_vectors.constants import (
     VALID_OBJECT_INDEX_CONVENTIONS,
 )
 from zarr_vectors.exceptions import ArgumentError
-from zarr_vectors.model.cells import Cells
 from zarr_vectors.model.elements import Elements, Groups, Objects
+from zarr_vectors.model.metadata import RootMetadata
 from zarr_vectors.ordering import offsets_of
 from zarr_vectors.read.objects import as_object_ids, objects_of_groups, read_groups
 from zarr_vectors.read.opening import open_reader
@@ -164,7 +164,8 @@ def write_paths(
         said, options = append_options(destination.store, said, options, positions)
         root_attributes = {**destination.store.attributes, **root_attributes}
     arguments = replace(arguments, root_attributes=root_attributes)
-    return _write(destination, elements, arguments, said, options, moved)
+    honoured = None if destination.store is None or not (appending or destination.shell) else destination.store.root
+    return _write(destination, elements, arguments, _conventions(honoured, arguments), said, options, moved)
 
 
 def _check_choices(arguments: PathArguments) -> None:
@@ -180,9 +181,7 @@ def _check_choices(arguments: PathArguments) -> None:
 def _require_kind(store: StoreReader, arguments: PathArguments) -> None:
     held = store.root.geometry_types
     if not set(held) & set(arguments.geometry_types):
-        raise ArgumentError(
-            f"mode='a': {store.storage.url} holds {', '.join(held)}, not {arguments.geometry_types[0]}"
-        )
+        raise ArgumentError(f"mode='a': {store.storage.url} holds {', '.join(held)}, not {arguments.geometry_types[0]}")
     fixed = (
         ("cross_chunk_strategy", arguments.cross_chunk_strategy, store.root.cross_chunk_strategy),
         ("object_index_convention", arguments.object_index_convention, store.root.object_index_convention),
@@ -206,12 +205,11 @@ def _new_objects(arguments: PathArguments, offsets: IntArray, old: Elements | No
     return objects
 
 
-def _conventions(destination: Destination, arguments: PathArguments) -> _Conventions:
-    """Settle what the user left open by what a shell or the store appended to says."""
+def _conventions(root: RootMetadata | None, arguments: PathArguments) -> _Conventions:
+    """Settle what the user left open by what the shell or the store appended to says."""
     crossings, object_index = arguments.cross_chunk_strategy, arguments.object_index_convention
     geometry_type = arguments.geometry_types[0]
-    if destination.store is not None and (destination.shell or "multiscales" in arguments.root_attributes):
-        root = destination.store.root
+    if root is not None:
         crossings = crossings or root.cross_chunk_strategy
         object_index = object_index or root.object_index_convention
         held = [kind for kind in root.geometry_types if kind in arguments.geometry_types]
@@ -223,13 +221,13 @@ def _write(
     destination: Destination,
     elements: Elements,
     arguments: PathArguments,
+    chosen: _Conventions,
     said: StoreOptions,
     options: WriteOptions,
     moved: float,
 ) -> PathsSummary:
     """Write a store of one level from checked elements."""
     shell = destination.store.root if destination.shell and destination.store is not None else None
-    chosen = _conventions(destination, arguments)
     identity = chosen.object_index == OBJECTS_IDENTITY
     if identity and said.chunk_shape is None and said.bin_shape is None and shell is None:
         said = replace(said, chunk_shape=single_chunk_shape(elements.positions, said.bounds))
