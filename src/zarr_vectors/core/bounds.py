@@ -55,7 +55,8 @@ def set_bounds(root: Group, new_bounds: tuple[Sequence[float], Sequence[float]],
 
     Growing them keeps every vertex; where arrays have a chunk grid, it grows with them. Shrinking them removes
     what lies outside, at every level, with its attributes, fragments and places in manifests; objects keep
-    their ids, if need be without vertices. All of it happens, or nothing.
+    their ids, if need be without vertices. Coarse levels whose bins the new bounds cut through are marked as
+    stale. All of it happens, or nothing.
 
     Parameters
     ----------
@@ -129,8 +130,18 @@ def _prune(store: StoreReader, number: int, changed: RootMetadata, target: Stora
     layout = stored_layout(_vertices_document(store, level), spec.numpy_dtype.itemsize)
     for name in _REWRITTEN:
         target.delete_prefix(f"{number}/{name}")
-    write_level(target, store.revision, changed, level.metadata, pruned, layout, previous=level.attributes)
+    stale = level.metadata.stale or (number > 0 and not _on_bin_faces(level, store.root.bounds, changed.bounds))
+    metadata = replace(level.metadata, stale=stale)
+    write_level(target, store.revision, changed, metadata, pruned, layout, previous=level.attributes)
     return True
+
+
+def _on_bin_faces(level: LevelReader, old: Bounds, new: Bounds) -> bool:
+    """Return whether bounds shrink to faces of a level's bins, so that none of its bins is cut through."""
+    width = np.array(level.grid.cell_shape)
+    faces = np.array(new) / width
+    shrunk = np.array([np.greater(new[0], old[0]), np.less(new[1], old[1])])
+    return bool(np.isclose(faces, np.round(faces))[shrunk].all())
 
 
 def _vertices_document(store: StoreReader, level: LevelReader) -> Document | None:

@@ -111,8 +111,8 @@ def open_store(path: Any, mode: str = "r", *, backend: str | None = None, **back
         raise ArgumentError(f"mode: expected one of {', '.join(MODES)}, got {mode!r}")
     storage = resolve_storage(path, mode=mode, backend=backend, **backend_kwargs)  # type: ignore[arg-type]
     if mode == "r":
-        storage = for_reading(storage)
-        return Group.at(StoreHandle(storage, open_storage(storage)))
+        reader = open_storage(for_reading(storage))
+        return Group.at(StoreHandle(reader.storage, reader))
     handle = StoreHandle(storage)
     put_right(handle.require_writable())
     return Group.at(StoreHandle(storage, StoreReader.open(storage)))
