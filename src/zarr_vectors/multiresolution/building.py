@@ -7,19 +7,21 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from zarr_vectors.constants import LINKS_EXPLICIT, LINKS_SEQUENTIAL
+from zarr_vectors.constants import CROSS_CHUNK_LINKED, LINKS_EXPLICIT, LINKS_SEQUENTIAL
 from zarr_vectors.exceptions import ArgumentError, UnsupportedFeatureError
 from zarr_vectors.model.attributes import AttributeSpec, Column
 from zarr_vectors.model.cells import Cells
 from zarr_vectors.model.links import LinkTable
 from zarr_vectors.multiresolution.cross_level import Placed, link_levels
 from zarr_vectors.multiresolution.faces import coarsen_faces
+from zarr_vectors.multiresolution.paths import coarsen_paths
 from zarr_vectors.multiresolution.plan import CrossLevel, LevelPlan
 from zarr_vectors.multiresolution.points import Coarse, Coarsened, Recipe, coarsen_points
 from zarr_vectors.multiresolution.sparsity import parse_strategy, rank_objects
 from zarr_vectors.read.cells import read_chunks
 from zarr_vectors.read.level import LevelReader
-from zarr_vectors.read.objects import fragment_owners, read_columns, read_groups, read_object_ids
+from zarr_vectors.read.objects import fragment_owners, read_columns, read_groups
+from zarr_vectors.read.ordered_objects import ordered_object_ids
 from zarr_vectors.read.store import StoreReader
 from zarr_vectors.spatial.partition import FragmentRule, Leading, partition
 from zarr_vectors.typing import BoolArray, FloatArray, IntArray
@@ -50,6 +52,7 @@ Coarsener = Callable[[LevelReader, Recipe], Coarsened]
 
 COARSENERS: Mapping[tuple[str | None, bool, bool], Coarsener] = {
     (LINKS_SEQUENTIAL, False, False): coarsen_points,
+    (LINKS_SEQUENTIAL, True, False): coarsen_paths,
     (LINKS_EXPLICIT, False, True): coarsen_faces,
 }
 """How levels are coarsened, by links convention, by whether fragments are ordered paths, and by whether links are
@@ -81,7 +84,7 @@ def build_levels(
         raise UnsupportedFeatureError(
             f"{store.storage.url}: coarsening {', '.join(store.root.geometry_types)} is not supported"
         )
-    ids = read_object_ids(level)
+    ids = ordered_object_ids(level)
     attributes = read_columns(level, dict(level.arrays.object_attributes), None)
     kept = _kept(level, plans, ids, attributes, strategy, seed)
     recipe = Recipe(plans, modes, counted, ids, kept, cross.reach, link_modes)
@@ -92,13 +95,14 @@ def build_levels(
     chunks = {0: level.chunks}
     if cross.reach:
         places[0] = _joined_places(coarsened)
-    rule = FragmentRule.BINS if ids is None else FragmentRule.OBJECTS
+    rule = FragmentRule.BINS if ids is None else FragmentRule.RUNS if _ordered(store) else FragmentRule.OBJECTS
+    crossings = store.root.cross_chunk_strategy or CROSS_CHUNK_LINKED
     for plan, coarse in zip(plans, coarsened.levels, strict=True):
         elements = coarse.elements(ids, attributes, groups)
         if cross.reach:
             rows = Column(np.arange(elements.count, dtype=np.int64), AttributeSpec(dtype="int64"))
             elements = replace(elements, attributes={**elements.attributes, _ROW: rows})
-        made = partition(elements, plan.grid, rule, leading=_leading(level, coarse))
+        made = partition(elements, plan.grid, rule, crossings=crossings, leading=_leading(level, coarse))
         if cross.reach:
             places[plan.level] = _places(made)
             chunks[plan.level] = made.chunks
@@ -137,14 +141,25 @@ def _joined_places(coarsened: Coarsened) -> Placed:
 
 
 def _places(cells: Cells) -> Placed:
-    """Return the chunk row and row of every metavertex, in the order in which they were made."""
+    """Return the chunk row and row of every metavertex, in the order in which they were made.
+
+    One that is stored twice at a crossing counts where its path comes from, not where it starts a longer fragment.
+    """
     made = cells.attributes[_ROW].values
-    counts = cells.row_counts
-    chunk = np.empty(cells.count, np.int64)
-    row = np.empty(cells.count, np.int64)
-    chunk[made] = np.repeat(np.arange(len(counts)), counts)
-    row[made] = np.arange(cells.count) - np.repeat(cells.row_offsets[:-1], counts)
-    return chunk, row
+    counts, fragments = cells.row_counts, cells.fragments
+    n = int(made.max(initial=-1)) + 1
+    stored = np.empty(n, np.int64)
+    if n < cells.count:
+        base = np.repeat(cells.row_offsets[:-1], np.diff(fragments.offsets))
+        repeated = (fragments.starts + base)[fragments.counts > 1]
+        stored[made[repeated]] = repeated
+        others = np.ones(cells.count, bool)
+        others[repeated] = False
+        stored[made[others]] = np.flatnonzero(others)
+    else:
+        stored[made] = np.arange(n)
+    chunk = np.repeat(np.arange(len(counts)), counts)[stored]
+    return chunk, stored - cells.row_offsets[:-1][chunk]
 
 
 def _kept(

@@ -9,11 +9,11 @@ import numpy as np
 
 from zarr_vectors.constants import CROSS_CHUNK_LINKED
 from zarr_vectors.exceptions import ArrayError, UnsupportedFeatureError
-from zarr_vectors.formats.columns import make_column
 from zarr_vectors.formats.layout import CellArray
 from zarr_vectors.model.attributes import Column
 from zarr_vectors.model.cells import Manifests
 from zarr_vectors.ordering import offsets_of
+from zarr_vectors.read.chunk_values import chunk_values
 from zarr_vectors.read.fetch import decode_fragments, decode_rows, fetch_many
 from zarr_vectors.read.level import LevelReader
 from zarr_vectors.read.meeting import LoadedChunks, box_chunks, join_fragments, objects_meeting
@@ -102,8 +102,8 @@ def read_paths(
             f"{level.name}: vertices are encoded as {level.arrays.vertices.spec.encoding!r}, not raw rows"
         )
     chunked_by = level.metadata.chunk_attribute_name
-    names = list(level.arrays.vertex_attributes) if query.attributes is None else list(query.attributes)
-    columns = {name: level.attribute(name) for name in names if name != chunked_by}
+    names = level.attribute_names if query.attributes is None else list(query.attributes)
+    columns = level.stored_attributes(names)
     rows = asked_rows(level, query, columns)
     seen: LoadedChunks | None = None
     if rows is None and (query.box is not None or query.chunks is not None):
@@ -116,23 +116,12 @@ def read_paths(
     elif not (keep_empty if keep_empty is not None else level.metadata.level == 0 or query.object_ids is not None):
         tables = tables.select(np.diff(tables.manifests.offsets) > 0)
     paths = _assemble(level, tables, columns, seen)
-    if chunked_by is not None and (query.attributes is None or chunked_by in names):
-        attributes = {**paths.attributes, chunked_by: _chunk_attribute(level, chunked_by, paths.chunk_rows)}
+    if chunked_by is not None and chunked_by in names:
+        attributes = {**paths.attributes, chunked_by: chunk_values(level, paths.chunk_rows)}
         paths = replace(paths, attributes=attributes)
     if query.object_ids is not None and query.box is not None:
         return _inside(paths, query.box)
     return paths
-
-
-def _chunk_attribute(level: LevelReader, name: str, chunk_rows: IntArray) -> Column:
-    """Return the attribute by which a level is chunked, whose values stand in the chunk keys."""
-    codes = level.chunks[:, 0][chunk_rows]
-    values = level.metadata.chunk_attribute_values
-    if values is None:
-        return make_column("attributes", name, codes, len(codes), "vertex")
-    if len(codes) and not 0 <= int(codes.min()) <= int(codes.max()) < len(values):
-        raise ArrayError(f"{level.name}: a chunk key starts beyond the {len(values)} values of {name!r}")
-    return make_column("attributes", name, np.array(values)[codes], len(codes), "vertex")
 
 
 def _may_meet(level: LevelReader, query: Query, manifests: Manifests) -> BoolArray:

@@ -1,0 +1,146 @@
+"""Coarsening ordered paths: consecutive vertices of a path in one coarse bin merge, ends stay where they are."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from zarr_vectors.model.attributes import AttributeSpec, Column
+from zarr_vectors.model.grid import Grid
+from zarr_vectors.multiresolution.aggregation import COUNT_DTYPE, Merging, merge_column, merge_positions
+from zarr_vectors.multiresolution.points import Coarse, Coarsened, Recipe
+from zarr_vectors.ordering import offsets_of
+from zarr_vectors.read.level import LevelReader
+from zarr_vectors.read.paths import Paths, read_paths
+from zarr_vectors.read.query import Query
+from zarr_vectors.typing import AnyArray, BoolArray, IntArray
+
+
+@dataclass(frozen=True, slots=True)
+class _Runs:
+    """Runs of consecutive vertices that merge, of the paths that a level keeps.
+
+    Parameters
+    ----------
+    starts, counts : (n,) int64
+        First vertex and length of every run.
+    owners : (n,) int64
+        Path of every run.
+    heads, tails : (n,) bool
+        Which runs are the first and the last of their path.
+    """
+
+    starts: IntArray
+    counts: IntArray
+    owners: IntArray
+    heads: BoolArray
+    tails: BoolArray
+
+
+def coarsen_paths(level: LevelReader, recipe: Recipe) -> Coarsened:
+    """Make the metavertices of every level from the paths of level 0.
+
+    A metavertex stands for a longest run of consecutive vertices of one path in one coarse bin, at their centroid;
+    the first and the last metavertex of a path stand exactly where its first and last vertex are. A path of several
+    vertices in one coarse bin keeps its two ends. Every level is made from level 0, so that folds do not compound.
+    """
+    paths = read_paths(level, Query(attributes=list(level.arrays.vertex_attributes)), object_attributes=[])
+    result = Coarsened([Coarse() for _ in recipe.plans])
+    bins = _bins(level.grid, paths.positions)
+    codes = None if level.metadata.chunk_attribute_name is None else level.chunks[:, 0][paths.chunk_rows]
+    joined: dict[int, IntArray] = {}
+    anchors: dict[int, IntArray] = {}
+    for plan, kept, coarse in zip(recipe.plans, recipe.kept, result.levels, strict=True):
+        runs = _runs(bins, plan.fold, paths.offsets, kept, codes)
+        _add_metavertices(paths, runs, recipe, coarse)
+        if codes is not None:
+            coarse.leading.append(codes[runs.starts])
+        if recipe.reach:
+            joined[plan.level] = _joined(paths, runs)
+            anchors[plan.level] = np.where(runs.tails & ~runs.heads, runs.starts + runs.counts - 1, runs.starts)
+            _add_parents(plan.level, joined, anchors, recipe.reach, coarse)
+    if recipe.reach:
+        result.chunk_rows.append(paths.chunk_rows.astype(np.int32))
+        result.rows.append(paths.rows.astype(np.int32))
+    return result
+
+
+def _bins(grid: Grid, positions: AnyArray) -> list[IntArray]:
+    return [grid.bins_of(positions[:, d], d) for d in range(grid.ndim)]
+
+
+def _runs(
+    bins: Sequence[IntArray], fold: tuple[int, ...], offsets: IntArray, kept: BoolArray, codes: IntArray | None
+) -> _Runs:
+    """Cut every path where its coarse bin changes, and paths within one bin in half."""
+    n = int(offsets[-1])
+    lengths = np.diff(offsets)
+    occupied = lengths > 0
+    first = np.zeros(n, bool)
+    for axis, step in zip(bins, fold, strict=True):
+        coarse = axis if step == 1 else np.floor_divide(axis, step)
+        first[1:] |= coarse[1:] != coarse[:-1]
+    if codes is not None:
+        first[1:] |= codes[1:] != codes[:-1]
+    first[offsets[:-1][occupied]] = True
+    cuts = np.diff(offsets_of(first)[offsets])
+    collapsed = (cuts == 1) & (lengths > 1)
+    first[(offsets[:-1] + (lengths + 1) // 2)[collapsed]] = True
+    starts = np.flatnonzero(first)
+    counts = np.diff(np.append(starts, n))
+    owners = np.searchsorted(offsets, starts, side="right") - 1
+    stays = kept[owners]
+    starts, counts, owners = starts[stays], counts[stays], owners[stays]
+    heads = np.ones(len(owners), bool)
+    heads[1:] = owners[1:] != owners[:-1]
+    return _Runs(starts, counts, owners, heads, np.append(heads[1:], True)[: len(heads)])
+
+
+def _add_metavertices(paths: Paths, runs: _Runs, recipe: Recipe, coarse: Coarse) -> None:
+    starts = offsets_of(runs.counts)[:-1]
+    everything = int(runs.counts.sum()) == len(paths.positions)
+    rows: BoolArray | slice = slice(None) if everything else _rows_kept(paths, runs)
+    merging = Merging(starts, runs.counts, np.arange(len(starts)), len(starts))
+    positions = merge_positions(paths.positions[rows], merging)
+    positions[runs.heads] = paths.positions[runs.starts[runs.heads]]
+    positions[runs.tails] = paths.positions[(runs.starts + runs.counts - 1)[runs.tails]]
+    coarse.positions.append(positions)
+    for name, column in paths.attributes.items():
+        coarse.attributes[name] = [merge_column(column.take(rows), merging, recipe.modes[name])]
+    for name in recipe.counted:
+        sizes = Column(runs.counts.astype(COUNT_DTYPE), AttributeSpec(dtype=COUNT_DTYPE.name))
+        coarse.attributes[name] = [sizes]
+    coarse.owners.append(runs.owners)
+    coarse.count = len(starts)
+
+
+def _rows_kept(paths: Paths, runs: _Runs) -> BoolArray:
+    """Return which vertices of level 0 belong to the paths of some runs."""
+    kept = np.zeros(paths.count, bool)
+    kept[runs.owners] = True
+    return np.repeat(kept, np.diff(paths.offsets))
+
+
+def _joined(paths: Paths, runs: _Runs) -> IntArray:
+    """Return the metavertex of every vertex of level 0, -1 in paths that were left out."""
+    joined = np.full(len(paths.positions), -1, np.int64)
+    joined[_rows_kept(paths, runs)] = np.repeat(np.arange(len(runs.counts)), runs.counts)
+    return joined
+
+
+def _add_parents(
+    level: int, joined: dict[int, IntArray], anchors: dict[int, IntArray], reach: int, coarse: Coarse
+) -> None:
+    """Note which metavertex of this level the vertices of finer levels join.
+
+    A metavertex of a finer level goes where its first vertex goes, that at the end of a path where the last one does,
+    so that ends join ends.
+    """
+    mine = joined[level]
+    for finer in range(max(0, level - reach), level):
+        if finer == 0:
+            coarse.parents[finer] = [mine.astype(np.int32)]
+        elif finer in anchors:
+            coarse.parents[finer] = [mine[anchors[finer]].astype(np.int32)]
