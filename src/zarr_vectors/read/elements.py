@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
+from zarr_vectors.constants import LINKS_BRANCHES
 from zarr_vectors.exceptions import ArrayError
 from zarr_vectors.formats.layout import LevelArrays
-from zarr_vectors.model.attributes import AttributeSpec
+from zarr_vectors.model.attributes import AttributeSpec, Column
+from zarr_vectors.model.cells import Fragments
 from zarr_vectors.model.elements import Elements, Links, Objects
 from zarr_vectors.model.links import LinkTable
+from zarr_vectors.ordering import stable_order
 from zarr_vectors.read.cells import read_chunks
 from zarr_vectors.read.level import LevelReader
-from zarr_vectors.read.links import read_links, row_numbers
+from zarr_vectors.read.links import absent_values, read_links, row_numbers
 from zarr_vectors.read.objects import fragment_owners, read_columns, read_groups, read_object_ids
+from zarr_vectors.spatial.branches import implied_links
 from zarr_vectors.typing import IntArray
 
 
@@ -43,6 +49,8 @@ def read_linked_elements(level: LevelReader) -> Elements:
     links = None
     if 0 in level.arrays.links:
         links = as_links(read_links(level, level, 0), cells.row_offsets)
+    if level.root.links_convention == LINKS_BRANCHES:
+        links = with_implied_links(links, cells.fragments, cells.row_offsets)
     return Elements(cells.positions, cells.attributes, objects, read_groups(level), links)
 
 
@@ -50,6 +58,31 @@ def as_links(table: LinkTable, row_offsets: IntArray) -> Links:
     """Return links of one level by rows of the whole level, whose chunks start at ``row_offsets``."""
     rows = row_numbers(table, row_offsets, row_offsets)
     return Links(rows, table.attributes, table.directed, table.store)
+
+
+def with_implied_links(links: Links | None, fragments: Fragments, row_offsets: IntArray) -> Links:
+    """Return the stored links (child, parent) of trees with those that the order of rows implies, by child.
+
+    Parameters
+    ----------
+    links : Links, optional
+        Stored links by rows of the whole level.
+    fragments : Fragments
+        Fragments of the level.
+    row_offsets : (C + 1,) int64
+        Where the rows of each chunk start.
+    """
+    stored = Links(np.zeros((0, 2), np.int64)) if links is None else links
+    has_own = np.zeros(int(row_offsets[-1]), bool)
+    has_own[stored.rows[:, 0]] = True
+    implied = implied_links(fragments, row_offsets, has_own)
+    rows = np.concatenate([implied, stored.rows])
+    order = stable_order([rows[:, 0].astype(np.uint64)])
+    columns = {
+        name: Column(np.concatenate([absent_values(column.spec, len(implied)), column.values]), column.spec).take(order)
+        for name, column in stored.attributes.items()
+    }
+    return replace(stored, rows=rows[order], attributes=columns, directed=True)
 
 
 def link_specs(arrays: LevelArrays, delta: int = 0) -> dict[str, AttributeSpec]:

@@ -131,7 +131,7 @@ def settle_self_loops(edges: IntArray, choice: str) -> BoolArray | None:
             f"edges: {int(loops.sum())} of {len(edges)} join a node with itself; edge {row} is {edges[row].tolist()}. "
             "Pass self_loops='drop' to leave them out or 'keep' to store them"
         )
-    return ~loops
+    return np.asarray(~loops)
 
 
 def require_forest(count: int, edges: IntArray, why: str) -> None:

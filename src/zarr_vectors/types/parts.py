@@ -17,7 +17,7 @@ def is_list_of_arrays(vertices: Any) -> bool:
 
 
 def ids_of_parts(object_ids: Any, count: int, part: str) -> AnyArray:
-    """Return one object id per part: as given, or 0, 1, …
+    """Return one object id per part: as given, or numbers from 0.
 
     Parameters
     ----------
