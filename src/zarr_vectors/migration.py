@@ -16,15 +16,12 @@ from zarr_vectors.model.links import LinkTable
 from zarr_vectors.read.cells import read_cells
 from zarr_vectors.read.opening import open_reader
 from zarr_vectors.read.store import StoreReader
-from zarr_vectors.storage.port import INTERNAL_PREFIX, Range, Storage
 from zarr_vectors.storage.replace import begin_replacement
 from zarr_vectors.storage.resolve import resolve_storage
 from zarr_vectors.typing import AnyArray
 from zarr_vectors.write.level import write_level
 from zarr_vectors.write.options import Progress, WriteOptions
-from zarr_vectors.write.store import existing_store, write_root
-
-_COPIED_AT_ONCE = 64
+from zarr_vectors.write.store import copy_other_groups, existing_store, write_root
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +111,7 @@ def migrate(
             vertices += cells.count
             if progress is not None:
                 progress(done, total)
-        _copy_other_groups(store.storage, replacement.staging, numbers)
+        copy_other_groups(store, replacement.staging)
         write_root(replacement.staging, revision, root, store.attributes)
         if verify:
             _verify(store, StoreReader.open(replacement.staging), numbers, progress, total)
@@ -126,21 +123,6 @@ def _levels(store: StoreReader, numbers: list[int]) -> Iterator[tuple[int, Cells
         level = store.level(number)
         reached = {number + delta for delta in level.arrays.links} & set(numbers)
         yield number, read_cells(level, {other: store.level(other) for other in reached})
-
-
-def _copy_other_groups(source: Storage, target: Storage, numbers: list[int]) -> None:
-    """Copy what is not a level byte for byte: parametric objects are alike in all revisions."""
-    if not source.can_list:
-        return
-    levels = {str(number) for number in numbers}
-    for folder in source.list_folders([""])[0].folders:
-        if folder in levels or folder.startswith(INTERNAL_PREFIX):
-            continue
-        addresses = source.list_all(folder)
-        for start in range(0, len(addresses), _COPIED_AT_ONCE):
-            part = addresses[start : start + _COPIED_AT_ONCE]
-            blobs = source.get_many([Range(address) for address in part])
-            target.put_many((a, b) for a, b in zip(part, blobs, strict=True) if b is not None)
 
 
 def _verify(

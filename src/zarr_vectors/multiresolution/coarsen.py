@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -27,10 +26,8 @@ from zarr_vectors.multiresolution.plan import (
 from zarr_vectors.read.elements import link_specs
 from zarr_vectors.read.store import StoreReader
 from zarr_vectors.storage.journal import Transaction
-from zarr_vectors.storage.lock import lock
 from zarr_vectors.storage.port import Storage
-from zarr_vectors.storage.replace import recover
-from zarr_vectors.storage.resolve import resolve_storage
+from zarr_vectors.write.changing import open_for_change
 from zarr_vectors.write.level import write_level, write_links
 from zarr_vectors.write.options import Progress, WriteOptions
 from zarr_vectors.write.store import write_root
@@ -150,7 +147,7 @@ def build_pyramid(
     """
     options = WriteOptions.parse(compressor=compressor, progress=progress)
     layout = LevelOptions(compressor, shard_shape)
-    with _changing(path, backend, backend_kwargs) as (storage, store):
+    with open_for_change(path, backend, backend_kwargs) as (storage, store):
         existing = [number for number in store.level_numbers() if number > 0]
         if existing and not overwrite:
             raise StoreExistsError(
@@ -217,7 +214,7 @@ def coarsen_level(
     layout = LevelOptions(compressor, shard_shape)
     if not isinstance(target_level, int) or not isinstance(source_level, int) or target_level <= source_level:
         raise ArgumentError(f"target_level: must be above source_level {source_level}, got {target_level!r}")
-    with _changing(path, backend, backend_kwargs) as (storage, store):
+    with open_for_change(path, backend, backend_kwargs) as (storage, store):
         source = store.level(source_level).metadata
         levels = store.level_numbers()
         if target_level in levels and not overwrite:
@@ -238,16 +235,6 @@ def coarsen_level(
             root = _with_levels(store.root, plans, cross, built)
             _write_levels(transaction, store, root, plans, built, layout, options.progress, parent=source_level)
         return _summary(plans[0], built.cells[0])
-
-
-@contextmanager
-def _changing(path: Any, backend: str | None, options: dict[str, Any]) -> Iterator[tuple[Storage, StoreReader]]:
-    """Open a store for a change: under its lock, with interrupted changes completed first."""
-    storage = resolve_storage(path, mode="r+", backend=backend, **options)  # type: ignore[arg-type]
-    StoreReader.open(storage)  # a place without a store is refused before a lock is put there
-    with lock(storage):
-        recover(storage)
-        yield storage, StoreReader.open(storage)
 
 
 def _aggregation(store: StoreReader, agg_mode: Any) -> tuple[dict[str, str], dict[str, str], list[str]]:

@@ -54,13 +54,9 @@ def append_options(
     )
     for argument, given, held in fixed:
         if given is not None and tuple(np.broadcast_to(given, len(root.axes)).tolist()) != held:
-            raise ArgumentError(
-                f"{argument}: {given} given, but the store has {held}; appending cannot change it"
-            )
+            raise ArgumentError(f"{argument}: {given} given, but the store has {held}; appending cannot change it")
     if positions.shape[1] != root.ndim:
-        raise ArgumentError(
-            f"positions have {positions.shape[1]} columns, but the store has {root.ndim} axes"
-        )
+        raise ArgumentError(f"positions have {positions.shape[1]} columns, but the store has {root.ndim} axes")
     kept = replace(
         said,
         chunk_shape=root.chunk_shape,
@@ -90,12 +86,12 @@ def append_elements(old: Elements, new: Elements) -> Elements:
     if (old.objects is None) != (new.objects is None) and old.count:
         held = "has no objects" if old.objects is None else "has objects"
         raise ArgumentError(f"object_ids: the store {held}; appended points must match")
-    objects = _join_objects(old.objects, new.objects)
+    objects = join_objects(old.objects, new.objects)
     return Elements(
         np.concatenate([old.positions, new.positions.astype(old.positions.dtype, copy=False)]),
         _join_columns("attributes", old.attributes, new.attributes),
         objects,
-        _join_groups(old.groups, new.groups),
+        join_groups(old.groups, new.groups),
         _join_links(old.links, new.links, old.count),
     )
 
@@ -141,13 +137,9 @@ def _join(argument: str, name: str, old: Column, new: Column, dictionary: bool) 
         values = np.concatenate([old.values, new.values])
         return Column(values, replace(old.spec, dtype=values.dtype.str))
     if (old.spec.encoding, old.spec.time_unit) != (new.spec.encoding, new.spec.time_unit):
-        raise ArgumentError(
-            f"{argument}: {name!r} is stored as {_kind(old.spec)}, given as {_kind(new.spec)}"
-        )
+        raise ArgumentError(f"{argument}: {name!r} is stored as {_kind(old.spec)}, given as {_kind(new.spec)}")
     if not np.can_cast(new.values.dtype, old.values.dtype, "same_kind"):
-        raise ArgumentError(
-            f"{argument}: {name!r} is {old.values.dtype} in the store, {new.values.dtype} given"
-        )
+        raise ArgumentError(f"{argument}: {name!r} is {old.values.dtype} in the store, {new.values.dtype} given")
     cast = new.values.astype(old.values.dtype)
     if old.values.dtype.kind in "iu" and not np.array_equal(cast, new.values):
         raise ArgumentError(f"{argument}: {name!r} has values beyond the {old.values.dtype} of the store")
@@ -158,7 +150,8 @@ def _kind(spec: AttributeSpec) -> str:
     return spec.encoding + (f" [{spec.time_unit}]" if spec.time_unit else "") if spec.encoding else spec.dtype
 
 
-def _join_objects(old: Objects | None, new: Objects | None) -> Objects | None:
+def join_objects(old: Objects | None, new: Objects | None) -> Objects | None:
+    """Unite objects by id; what is given anew about an object that exists takes the place of the old."""
     if old is None or new is None:
         return new if old is None else old
     ids = np.union1d(old.ids, new.ids)
@@ -181,7 +174,7 @@ def _join_objects(old: Objects | None, new: Objects | None) -> Objects | None:
     return Objects(ids, of_vertex, {name: column.take(rows) for name, column in table.items()})
 
 
-def _join_groups(old: Groups | None, new: Groups | None) -> Groups | None:
+def join_groups(old: Groups | None, new: Groups | None) -> Groups | None:
     """Unite groups: by name where both have names, else by number."""
     if old is None or new is None:
         return new if old is None else old
@@ -201,9 +194,7 @@ def _join_groups(old: Groups | None, new: Groups | None) -> Groups | None:
     pairs = np.unique(np.stack([owner, np.concatenate([old.members, new.members])]), axis=1)
     offsets = offsets_of(np.bincount(pairs[0], minlength=count))
     if set(old.attributes) != set(new.attributes):
-        raise ArgumentError(
-            f"group_attributes: the store has {sorted(old.attributes)}, given {sorted(new.attributes)}"
-        )
+        raise ArgumentError(f"group_attributes: the store has {sorted(old.attributes)}, given {sorted(new.attributes)}")
     table = _join_columns("group_attributes", old.attributes, new.attributes, dictionary=False)
     latest = np.concatenate([np.arange(old.count), target])
     rows = np.zeros(count, np.int64)

@@ -326,4 +326,7 @@ def store_elements(
     attributes |= dict(root_attributes or {})
     if metadata is not None:
         attributes["user_metadata"] = dict(metadata)
-    write_store(destination.storage, options.revision, root, [(level, cells)], options, attributes=attributes)
+    kept = destination.store if destination.shell or options.mode == "a" else None
+    write_store(
+        destination.storage, options.revision, root, [(level, cells)], options, attributes=attributes, beside=kept
+    )

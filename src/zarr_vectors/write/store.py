@@ -12,13 +12,14 @@ from zarr_vectors.formats.revision import Revision
 from zarr_vectors.model.cells import Cells
 from zarr_vectors.model.metadata import LevelMetadata, RootMetadata
 from zarr_vectors.read.store import ROOT_ADDRESS, StoreReader
-from zarr_vectors.storage.port import Storage
+from zarr_vectors.storage.port import INTERNAL_PREFIX, Range, Storage
 from zarr_vectors.storage.replace import begin_replacement, is_unfinished
 from zarr_vectors.typing import Document
 from zarr_vectors.write.level import write_level
 from zarr_vectors.write.options import WriteOptions
 
 Level = tuple[LevelMetadata, Cells]
+_COPIED_AT_ONCE = 64
 
 
 def existing_store(storage: Storage) -> StoreReader | None:
@@ -36,9 +37,7 @@ def existing_store(storage: Storage) -> StoreReader | None:
     except StoreError as error:
         if is_unfinished(storage):
             return None
-        raise StoreError(
-            f"{error}; only a Zarr Vectors store is ever replaced: choose another path"
-        ) from error
+        raise StoreError(f"{error}; only a Zarr Vectors store is ever replaced: choose another path") from error
 
 
 def refuse_existing(storage: Storage) -> None:
@@ -61,6 +60,7 @@ def write_store(
     options: WriteOptions,
     *,
     attributes: Document | None = None,
+    beside: StoreReader | None = None,
 ) -> None:
     """Write a store as a whole; what was at the place is there until the new one is complete.
 
@@ -78,18 +78,36 @@ def write_store(
         Compression, shards, progress.
     attributes : dict, optional
         Further attributes of the root.
+    beside : StoreReader, optional
+        A store whose groups that are no levels (parametric objects) are taken over.
     """
     root = replace(root, zv_version=revision.stamp)
     with begin_replacement(storage) as replacement:
         staging = replacement.staging
         for metadata, cells in levels:
             write_level(staging, revision, root, metadata, cells, options.layout, progress=options.progress)
+        if beside is not None:
+            copy_other_groups(beside, staging)
         write_root(staging, revision, root, attributes)
 
 
-def write_root(
-    storage: Storage, revision: Revision, root: RootMetadata, previous: Document | None = None
-) -> None:
+def copy_other_groups(source: StoreReader, target: Storage) -> None:
+    """Copy what is not a level byte for byte: parametric objects are alike in all revisions."""
+    storage = source.storage
+    if not storage.can_list:
+        return
+    levels = {str(number) for number in source.level_numbers()}
+    for folder in storage.list_folders([""])[0].folders:
+        if folder in levels or folder.startswith(INTERNAL_PREFIX):
+            continue
+        addresses = storage.list_all(folder)
+        for start in range(0, len(addresses), _COPIED_AT_ONCE):
+            part = addresses[start : start + _COPIED_AT_ONCE]
+            blobs = storage.get_many([Range(address) for address in part])
+            target.put_many((a, b) for a, b in zip(part, blobs, strict=True) if b is not None)
+
+
+def write_root(storage: Storage, revision: Revision, root: RootMetadata, previous: Document | None = None) -> None:
     """Write the root metadata, which makes a store exist."""
     document = group_document(revision.root_attributes(root, previous))
     storage.put_many([(ROOT_ADDRESS, json.dumps(document).encode())])
