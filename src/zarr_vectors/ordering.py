@@ -72,15 +72,17 @@ def expand_ranges(starts: AnyArray, counts: AnyArray) -> IntArray:
     starts, counts : (R,) integer arrays
         First row and length of each range.
     """
-    counts = np.asarray(counts, np.int64)
-    total = int(counts.sum())
-    if total == 0:
+    counts, starts = np.asarray(counts, np.int64), np.asarray(starts, np.int64)
+    if len(counts) and counts.min() == 0:
+        filled = counts > 0
+        counts, starts = counts[filled], starts[filled]
+    if len(counts) == 0:
         return np.zeros(0, np.int64)
     ends = np.cumsum(counts)
-    shift = np.asarray(starts, np.int64) - (ends - counts)
-    rows: IntArray = np.arange(total, dtype=np.int64)
-    rows += np.repeat(shift, counts)
-    return rows
+    steps = np.ones(int(ends[-1]), np.int64)  # running sums of steps are several times faster than repeats
+    steps[0] = starts[0]
+    steps[ends[:-1]] = starts[1:] - (starts[:-1] + counts[:-1] - 1)
+    return np.cumsum(steps, out=steps)
 
 
 def offsets_of(counts: AnyArray) -> IntArray:
