@@ -7,22 +7,25 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from zarr_vectors.constants import CROSS_CHUNK_LINKED, LINKS_EXPLICIT, LINKS_SEQUENTIAL
+from zarr_vectors.constants import CROSS_CHUNK_LINKED, LINKS_BRANCHES, LINKS_EXPLICIT, LINKS_SEQUENTIAL
 from zarr_vectors.exceptions import ArgumentError, UnsupportedFeatureError
 from zarr_vectors.model.attributes import AttributeSpec, Column
 from zarr_vectors.model.cells import Cells
 from zarr_vectors.model.links import LinkTable
 from zarr_vectors.multiresolution.cross_level import Placed, link_levels
 from zarr_vectors.multiresolution.faces import coarsen_faces
+from zarr_vectors.multiresolution.linked import coarsen_graph
 from zarr_vectors.multiresolution.paths import coarsen_paths
 from zarr_vectors.multiresolution.plan import CrossLevel, LevelPlan
 from zarr_vectors.multiresolution.points import Coarse, Coarsened, Recipe, coarsen_points
 from zarr_vectors.multiresolution.sparsity import parse_strategy, rank_objects
+from zarr_vectors.multiresolution.trees import coarsen_trees
 from zarr_vectors.read.cells import read_chunks
 from zarr_vectors.read.level import LevelReader
 from zarr_vectors.read.objects import fragment_owners, read_columns, read_groups
 from zarr_vectors.read.ordered_objects import ordered_object_ids
 from zarr_vectors.read.store import StoreReader
+from zarr_vectors.spatial.branches import along_branches
 from zarr_vectors.spatial.partition import FragmentRule, Leading, partition
 from zarr_vectors.typing import BoolArray, FloatArray, IntArray
 
@@ -54,6 +57,8 @@ COARSENERS: Mapping[tuple[str | None, bool, bool], Coarsener] = {
     (LINKS_SEQUENTIAL, False, False): coarsen_points,
     (LINKS_SEQUENTIAL, True, False): coarsen_paths,
     (LINKS_EXPLICIT, False, True): coarsen_faces,
+    (LINKS_EXPLICIT, False, False): coarsen_graph,
+    (LINKS_BRANCHES, False, False): coarsen_trees,
 }
 """How levels are coarsened, by links convention, by whether fragments are ordered paths, and by whether links are
 faces, of three endpoints or more."""
@@ -102,6 +107,8 @@ def build_levels(
         if cross.reach:
             rows = Column(np.arange(elements.count, dtype=np.int64), AttributeSpec(dtype="int64"))
             elements = replace(elements, attributes={**elements.attributes, _ROW: rows})
+        if store.root.links_convention == LINKS_BRANCHES:
+            elements = along_branches(elements)
         made = partition(elements, plan.grid, rule, crossings=crossings, leading=_leading(level, coarse))
         if cross.reach:
             places[plan.level] = _places(made)
