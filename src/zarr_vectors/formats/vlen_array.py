@@ -15,6 +15,9 @@ from zarr_vectors.ordering import expand_ranges, offsets_of
 from zarr_vectors.storage.port import Range
 from zarr_vectors.typing import ByteArray, Document, IntArray
 
+KEPT_BYTES = 64 << 20
+"""Decoded bytes that an open array keeps, so that asking it again and again does not decode again."""
+
 
 class VlenArray:
     """Reading side of a one-dimensional array of byte strings.
@@ -44,6 +47,7 @@ class VlenArray:
         if head != "vlen-bytes":
             raise UnsupportedFeatureError(f"{path}: expected codec vlen-bytes, found {head!r}")
         self._pipeline = Pipeline.from_documents(codecs[1:])
+        self._kept: dict[int, tuple[ByteArray, IntArray]] = {}
 
     def _chunk_numbers(self, rows: IntArray | None) -> list[int]:
         if rows is None:
@@ -83,6 +87,14 @@ class VlenArray:
         return buffer[expand_ranges(offsets[place], lengths[place])], offsets_of(lengths[place])
 
     def _chunk(self, number: int, blob: object) -> tuple[ByteArray, IntArray]:
+        if number in self._kept:
+            return self._kept[number]
+        buffer, offsets = self._decoded(number, blob)
+        if sum(part.nbytes + ends.nbytes for part, ends in list(self._kept.values())) + buffer.nbytes <= KEPT_BYTES:
+            self._kept[number] = buffer, offsets
+        return buffer, offsets
+
+    def _decoded(self, number: int, blob: object) -> tuple[ByteArray, IntArray]:
         expected = min(self.rows_per_chunk, self.count - number * self.rows_per_chunk)
         if blob is None:
             return np.zeros(0, np.uint8), np.zeros(expected + 1, np.int64)

@@ -49,7 +49,8 @@ def coarsen_paths(level: LevelReader, recipe: Recipe) -> Coarsened:
     paths = read_paths(level, Query(attributes=list(level.arrays.vertex_attributes)), object_attributes=[])
     result = Coarsened([Coarse() for _ in recipe.plans])
     bins = _bins(level.grid, paths.positions)
-    codes = None if level.metadata.chunk_attribute_name is None else level.chunks[:, 0][paths.chunk_rows]
+    chunk_rows, rows = paths.places()
+    codes = None if level.metadata.chunk_attribute_name is None else level.chunks[:, 0][chunk_rows]
     joined: dict[int, IntArray] = {}
     anchors: dict[int, IntArray] = {}
     for plan, kept, coarse in zip(recipe.plans, recipe.kept, result.levels, strict=True):
@@ -62,8 +63,8 @@ def coarsen_paths(level: LevelReader, recipe: Recipe) -> Coarsened:
             anchors[plan.level] = np.where(runs.tails & ~runs.heads, runs.starts + runs.counts - 1, runs.starts)
             _add_parents(plan.level, joined, anchors, recipe.reach, coarse)
     if recipe.reach:
-        result.chunk_rows.append(paths.chunk_rows.astype(np.int32))
-        result.rows.append(paths.rows.astype(np.int32))
+        result.chunk_rows.append(chunk_rows.astype(np.int32))
+        result.rows.append(rows.astype(np.int32))
     return result
 
 

@@ -48,9 +48,9 @@ def object_rows(level: LevelReader, object_ids: Any, ids: IntArray | None = None
     else:
         ids = read_object_ids(level) if ids is None else ids
         assert ids is not None
-        order = np.argsort(ids, kind="stable")
+        order = None if bool((ids[1:] > ids[:-1]).all()) else np.argsort(ids, kind="stable")
         places = np.minimum(np.searchsorted(ids, wanted, sorter=order), max(0, len(ids) - 1))
-        rows = order[places] if len(ids) else np.zeros(len(wanted), np.int64)
+        rows = places if order is None else order[places]
         known = ids[rows] == wanted if len(ids) else np.zeros(len(wanted), bool)
     if not known.all():
         missing = wanted[~known]

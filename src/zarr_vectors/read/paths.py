@@ -46,8 +46,10 @@ class Paths:
         Id of every object.
     object_attributes : mapping of str to Column
         The object attributes asked for, one row per object.
-    chunk_rows, rows : (N,) int64
-        Chunk of the level that every vertex is stored in, and its row there.
+    rows : (N,) int64
+        Where every vertex stands in the chunks that were read.
+    chunks_read, row_offsets : (n,) and (n + 1,) int64
+        Chunks of the level that were read, in that order, and where the rows of each start.
     """
 
     positions: FloatArray
@@ -55,13 +57,19 @@ class Paths:
     attributes: Mapping[str, Column]
     object_ids: IntArray
     object_attributes: Mapping[str, Column]
-    chunk_rows: IntArray
     rows: IntArray
+    chunks_read: IntArray
+    row_offsets: IntArray
 
     @property
     def count(self) -> int:
         """Number of objects."""
         return len(self.offsets) - 1
+
+    def places(self) -> tuple[IntArray, IntArray]:
+        """Return the chunk of the level that every vertex is stored in, and its row there."""
+        place = np.repeat(np.arange(len(self.chunks_read)), np.diff(self.row_offsets))[self.rows]
+        return self.chunks_read[place], self.rows - self.row_offsets[place]
 
 
 def read_paths(
@@ -117,7 +125,7 @@ def read_paths(
         tables = tables.select(np.diff(tables.manifests.offsets) > 0)
     paths = _assemble(level, tables, columns, seen)
     if chunked_by is not None and chunked_by in names:
-        attributes = {**paths.attributes, chunked_by: chunk_values(level, paths.chunk_rows)}
+        attributes = {**paths.attributes, chunked_by: chunk_values(level, paths.places()[0])}
         paths = replace(paths, attributes=attributes)
     if query.object_ids is not None and query.box is not None:
         return _inside(paths, query.box)
@@ -138,7 +146,9 @@ def _assemble(
     """Fetch the chunks that manifests name and gather their rows in manifest order."""
     manifests = tables.manifests
     chunk_of_reference = manifest_places(level, manifests)
-    loaded, attributes = _load(level, np.unique(chunk_of_reference), columns, seen)
+    needed = np.zeros(len(level.chunks), bool)
+    needed[chunk_of_reference] = True
+    loaded, attributes = _load(level, np.flatnonzero(needed), columns, seen)
     place_of = np.full(len(level.chunks), -1, np.int64)
     place_of[loaded.chunk_rows] = np.arange(len(loaded.chunk_rows))
     places = place_of[chunk_of_reference]
@@ -148,7 +158,7 @@ def _assemble(
     counts = loaded.fragments.counts[numbers]
     base = loaded.row_offsets[:-1][places]
     rows = fragment_row_lists(loaded.fragments, numbers, base)
-    _check_rows(level, rows, np.repeat(loaded.row_offsets[1:][places], counts))
+    _check_rows(level, loaded, numbers, places, rows)
     if level.root.cross_chunk_strategy not in (CROSS_CHUNK_LINKED, None):
         repeated = _repeated_rows(loaded.vertices, rows, manifests, places, counts)
         rows = np.delete(rows, offsets_of(counts)[:-1][repeated])
@@ -160,13 +170,23 @@ def _assemble(
         {name: Column(np.take(c.values, rows, axis=0, mode="clip"), c.spec) for name, c in attributes.items()},
         tables.ids,
         tables.attributes,
-        np.repeat(chunk_of_reference, counts),
-        rows - np.repeat(base, counts),
+        rows,
+        loaded.chunk_rows,
+        loaded.row_offsets,
     )
 
 
-def _check_rows(level: LevelReader, rows: IntArray, ends: IntArray) -> None:
-    if len(rows) and bool((rows >= ends).any()):
+def _check_rows(
+    level: LevelReader, loaded: LoadedChunks, numbers: IntArray, places: IntArray, rows: IntArray
+) -> None:
+    """Refuse fragments that name rows which their chunk does not have."""
+    fragments, limits = loaded.fragments, loaded.row_offsets[1:][places]
+    if fragments.explicit is None:
+        ends = loaded.row_offsets[:-1][places] + fragments.starts[numbers] + fragments.counts[numbers]
+        wrong = bool((ends > limits).any())
+    else:
+        wrong = bool((rows >= np.repeat(limits, fragments.counts[numbers])).any())
+    if wrong:
         raise ArrayError(f"{level.name}: vertex_fragments: a fragment names a row that its chunk does not have")
 
 
@@ -228,12 +248,12 @@ def _inside(paths: Paths, box: Box) -> Paths:
     if keep.all():
         return paths
     rows = np.repeat(keep, np.diff(paths.offsets))
-    return Paths(
-        paths.positions[rows],
-        offsets_of(np.diff(paths.offsets)[keep]),
-        {name: column.take(rows) for name, column in paths.attributes.items()},
-        paths.object_ids[keep],
-        {name: column.take(keep) for name, column in paths.object_attributes.items()},
-        paths.chunk_rows[rows],
-        paths.rows[rows],
+    return replace(
+        paths,
+        positions=paths.positions[rows],
+        offsets=offsets_of(np.diff(paths.offsets)[keep]),
+        attributes={name: column.take(rows) for name, column in paths.attributes.items()},
+        object_ids=paths.object_ids[keep],
+        object_attributes={name: column.take(keep) for name, column in paths.object_attributes.items()},
+        rows=paths.rows[rows],
     )

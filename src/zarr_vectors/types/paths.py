@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from zarr_vectors.constants import (
     CAP_FRAGMENT_INDEX,
+    CAP_SHARED_FRAGMENTS,
     CROSS_CHUNK_LINKED,
     LINKS_SEQUENTIAL,
     OBJECTS_IDENTITY,
@@ -29,6 +30,7 @@ from zarr_vectors.read.query import Query, parse_chunks, parse_names
 from zarr_vectors.read.store import StoreReader
 from zarr_vectors.spatial.boxes import Box
 from zarr_vectors.spatial.partition import FragmentRule, partition
+from zarr_vectors.spatial.sharing import share_fragments
 from zarr_vectors.types.appending import append_elements, append_options
 from zarr_vectors.types.attribute_chunks import chunk_by
 from zarr_vectors.types.path_inputs import path_columns, path_objects
@@ -95,6 +97,8 @@ class PathArguments:
         Name of a path, for messages.
     root_attributes : dict
         What goes beside the format's own attributes of the root.
+    share_fragments : bool
+        Whether runs of equal vertices are stored once.
     """
 
     geometry_types: tuple[str, ...]
@@ -110,6 +114,7 @@ class PathArguments:
     cross_chunk_strategy: str | None
     object_index_convention: str | None
     root_attributes: Mapping[str, Any]
+    share_fragments: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,6 +168,8 @@ def write_paths(
         elements = append_elements(old, elements)
         said, options = append_options(destination.store, said, options, positions)
         root_attributes = {**destination.store.attributes, **root_attributes}
+        shared = arguments.share_fragments or destination.store.level(0).metadata.shared_fragments
+        arguments = replace(arguments, share_fragments=shared)
     arguments = replace(arguments, root_attributes=root_attributes)
     honoured = None if destination.store is None or not (appending or destination.shell) else destination.store.root
     return _write(destination, elements, arguments, _conventions(honoured, arguments), said, options, moved)
@@ -214,6 +221,11 @@ def _conventions(root: RootMetadata | None, arguments: PathArguments) -> _Conven
         object_index = object_index or root.object_index_convention
         held = [kind for kind in root.geometry_types if kind in arguments.geometry_types]
         geometry_type = held[0] if held else geometry_type
+    if object_index == OBJECTS_IDENTITY and arguments.share_fragments:
+        raise ArgumentError(
+            f"share_fragments: under object_index_convention {OBJECTS_IDENTITY!r} every fragment is an object of its "
+            f"own; use {OBJECTS_STANDARD!r}"
+        )
     return _Conventions(geometry_type, crossings or CROSS_CHUNK_LINKED, object_index or OBJECTS_STANDARD)
 
 
@@ -245,12 +257,15 @@ def _write(
             f"values of {by_attribute.name!r}; use {CROSS_CHUNK_LINKED!r}"
         )
     leading = None if by_attribute is None else by_attribute.leading
-    vertex_count = elements.count
     elements = replace(elements, attributes=columns)
     cells = partition(elements, space.grid, FragmentRule.RUNS, crossings=chosen.crossings, leading=leading)
+    vertex_counts = np.bincount(objects.of_vertex, minlength=objects.count)
     if identity:
-        cells = require_identity(cells, np.bincount(objects.of_vertex, minlength=objects.count), arguments.what)
+        cells = require_identity(cells, vertex_counts, arguments.what)
     del elements, columns
+    runs = cells
+    cells = share_fragments(runs) if arguments.share_fragments else runs
+    shared = cells is not runs
     if arguments.fragment_attributes:
         made = make_fragment_columns(
             arguments.fragment_attributes, cells.chunks, cells.fragments.offsets, arguments.attribute_specs
@@ -263,20 +278,20 @@ def _write(
         links_convention=LINKS_SEQUENTIAL,
         shell=shell,
         name=destination.storage.name,
-        capabilities=(CAP_FRAGMENT_INDEX,),
+        capabilities=(CAP_FRAGMENT_INDEX, CAP_SHARED_FRAGMENTS) if shared else (CAP_FRAGMENT_INDEX,),
         cross_chunk_strategy=chosen.crossings,
         object_index_convention=chosen.object_index,
     )
     keys = {} if by_attribute is None else by_attribute.level_keys(space.axes)
-    level = level_zero(space, cells, **keys)
+    level = level_zero(space, cells, shared_fragments=shared, **keys)
     store_elements(destination, root, cells, level, options, said.metadata, arguments.root_attributes)
     return PathsSummary(
-        vertex_count=vertex_count,
+        vertex_count=int(vertex_counts.sum()),
         chunk_count=len(cells.chunks),
         fragment_count=cells.fragments.count,
         object_count=objects.count,
         group_count=0 if cells.groups is None else cells.groups.count,
-        crossing_count=cells.fragments.count - len(np.unique(objects.of_vertex)),
+        crossing_count=runs.fragments.count - int((vertex_counts > 0).sum()),
         bins_per_chunk=space.grid.n_bins,
         chunk_shape=space.grid.chunk_shape,
         bin_shape=space.grid.bin_shape or space.grid.chunk_shape,

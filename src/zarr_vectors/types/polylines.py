@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import astuple, dataclass, field
+from dataclasses import astuple, dataclass, field, replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -142,6 +142,7 @@ def write_polylines(
     attribute_specs: Specs = None,
     cross_chunk_strategy: str | None = None,
     object_index_convention: str | None = None,
+    share_fragments: bool = False,
     dtype: npt.DTypeLike | None = None,
     axes: AxesLike | None = None,
     axis_units: UnitsLike | None = None,
@@ -194,6 +195,10 @@ def write_polylines(
         time, or both. Links by default.
     object_index_convention : {"standard", "identity"}, optional
         ``identity`` leaves out the object index: everything lies in one chunk, object id = fragment number.
+    share_fragments : bool
+        Store runs of vertices that several paths have in common (same positions and attributes, bit for bit, in one
+        chunk) once, as fragments that the manifests of all of them name. A store that shares goes on so when
+        appended to.
     chunk_by_attribute : str, optional
         Vertex attribute whose values become the first component of every chunk key.
     out_of_bounds : {"raise", "ignore", "expand"}
@@ -253,6 +258,7 @@ def write_polylines(
         cross_chunk_strategy=cross_chunk_strategy,
         object_index_convention=object_index_convention,
         root_attributes=_streamline_metadata(streamline_metadata),
+        share_fragments=share_fragments,
     )
     written = write_paths(path, given, starts, arguments, said, options, backend, backend_kwargs)
     return PolylinesSummary(*astuple(written))
@@ -386,13 +392,12 @@ def _decoded(columns: Mapping[str, Column]) -> dict[str, AnyArray]:
 def _cut(paths: Paths, box: Box) -> Paths:
     """Return the pieces of paths inside a box, as paths of their own."""
     clipped = clip_paths(box, paths.positions, paths.offsets)
-    nowhere = np.zeros(0, np.int64)  # pieces are not stored anywhere
-    return Paths(
-        clipped_positions(box, paths.positions, clipped),
-        clipped.offsets,
-        {name: Column(interpolate(c.values, clipped), c.spec) for name, c in paths.attributes.items()},
-        paths.object_ids[clipped.paths],
-        {name: column.take(clipped.paths) for name, column in paths.object_attributes.items()},
-        nowhere,
-        nowhere,
+    return replace(
+        paths,
+        positions=clipped_positions(box, paths.positions, clipped),
+        offsets=clipped.offsets,
+        attributes={name: Column(interpolate(c.values, clipped), c.spec) for name, c in paths.attributes.items()},
+        object_ids=paths.object_ids[clipped.paths],
+        object_attributes={name: column.take(clipped.paths) for name, column in paths.object_attributes.items()},
+        rows=paths.rows[clipped.rows],
     )
