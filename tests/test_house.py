@@ -40,11 +40,16 @@ def modules() -> Iterator[tuple[str, ast.Module]]:
 
 
 def long_functions(tree: ast.Module, limit: int = FUNCTION_LINES) -> Iterator[str]:
-    """Name functions that have more lines than the limit, not counting the docstring."""
+    """Name functions that have more lines than the limit.
+
+    The docstring is not counted, and the signature counts as one line: the formatter gives every parameter of a
+    writer its own.
+    """
     for node in ast.walk(tree):
         if isinstance(node, Function):
             lines = (node.end_lineno or node.lineno) - node.lineno + 1
             first = node.body[0]
+            lines -= max(0, first.lineno - node.lineno - 1)
             if ast.get_docstring(node, clean=False) is not None:
                 lines -= (first.end_lineno or first.lineno) - first.lineno + 1
             if lines > limit:
