@@ -57,10 +57,13 @@ class LevelEncoding:
         Path of the level's group.
     options : LevelOptions
         Compression; this revision has no shards.
+    merge_manifests : bool
+        Whether manifests name consecutive fragments of a chunk in one block, as suits shared fragments.
     """
 
     level: str
     options: LevelOptions
+    merge_manifests: bool = False
 
     def encode(self, cells: Cells) -> Iterator[Objects]:
         """Yield the objects of the level in batches, each to be written before the next is asked for."""
@@ -132,7 +135,7 @@ class LevelEncoding:
         if table.manifests is None:
             return []
         path = f"{self.level}/{OBJECT_INDEX}"
-        buffer, offsets = manifest_payloads(table.manifests, merge=False)
+        buffer, offsets = manifest_payloads(table.manifests, merge=self.merge_manifests)
         document: Document = {
             "zv_array": "object_index",
             "num_objects": len(table.ids),

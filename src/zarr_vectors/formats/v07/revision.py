@@ -101,7 +101,7 @@ class Revision07:
                 f"shard_shape: revision {self.name} has no shards, got {options.shard_shape!r}; "
                 "pass shard_shape=None or a later format_version"
             )
-        return LevelEncoding(level, options).encode(cells)
+        return LevelEncoding(level, options, metadata.shared_fragments).encode(cells)
 
     def encode_links(
         self,

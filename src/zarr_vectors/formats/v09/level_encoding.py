@@ -55,12 +55,15 @@ class LevelEncoding:
         Compression and shards.
     scales : mapping of int to pair of (D,) int64
         By level difference, the chunk shapes of this level and of the other over the root's.
+    merge_manifests : bool
+        Whether manifests name consecutive fragments of a chunk in one block, as suits shared fragments.
     """
 
     level: str
     extent: GridExtent
     options: LevelOptions
     scales: Mapping[int, tuple[IntArray, IntArray]]
+    merge_manifests: bool = False
 
     def encode(self, cells: Cells) -> Iterator[Objects]:
         """Yield the objects of the level in batches, each to be written before the next is asked for."""
@@ -105,7 +108,7 @@ class LevelEncoding:
         if table.manifests is None:
             return []
         path = f"{self.level}/{OBJECT_INDEX}"
-        buffer, offsets = manifest_payloads(table.manifests, merge=False)
+        buffer, offsets = manifest_payloads(table.manifests, merge=self.merge_manifests)
         document = {
             "zv_array": "object_index",
             "num_objects": len(table.ids),

@@ -95,7 +95,8 @@ class Revision09:
     ) -> Iterator[Iterator[tuple[str, BlobParts]]]:
         """Yield the objects of a level's arrays in batches."""
         extent = level_extent(cells, root, metadata)
-        return LevelEncoding(level, extent, options, _scales(root, metadata.level, cells.links)).encode(cells)
+        scales = _scales(root, metadata.level, cells.links)
+        return LevelEncoding(level, extent, options, scales, metadata.shared_fragments).encode(cells)
 
     def encode_links(
         self,
