@@ -455,14 +455,14 @@ def test_rebind_reaches_the_same_store(tmp_path: Path) -> None:
 def test_fs_group_is_deprecated_and_works(tmp_path: Path) -> None:
     with pytest.warns(DeprecationWarning, match="open_store"), pytest.raises(StoreError):
         FsGroup(tmp_path / "a")
-    with pytest.warns(DeprecationWarning):
+    with pytest.warns(DeprecationWarning, match="FsGroup"):
         made = FsGroup(tmp_path / "a", create=True)
     assert isinstance(made, Group)
     made.attrs["x"] = 1
-    with pytest.warns(DeprecationWarning):
+    with pytest.warns(DeprecationWarning, match="FsGroup"):
         assert FsGroup(f"file://{tmp_path / 'a'}").attrs["x"] == 1
     create_store(tmp_path / "b")
-    with pytest.warns(DeprecationWarning):
+    with pytest.warns(DeprecationWarning, match="FsGroup"):
         assert read_root_metadata(FsGroup(str(tmp_path / "b"))).ndim == 3
 
 

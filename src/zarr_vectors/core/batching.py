@@ -11,7 +11,7 @@ from zarr_vectors.core.handle import StoreHandle
 from zarr_vectors.core.nodes import missing_groups, parents_of, read_documents, require_group
 from zarr_vectors.core.payloads import derive_chunks, parse_chunks
 from zarr_vectors.encoding.compression import resolve_compressor
-from zarr_vectors.exceptions import ArgumentError, MetadataError, StoreError
+from zarr_vectors.exceptions import ArgumentError, MetadataError, StoreError, UnsupportedFeatureError
 from zarr_vectors.formats.cell_access import (
     CellUpdate,
     GridExtent,
@@ -21,6 +21,7 @@ from zarr_vectors.formats.cell_access import (
     update_cells,
 )
 from zarr_vectors.formats.documents import parse_level
+from zarr_vectors.formats.revision import Revision
 from zarr_vectors.model.grid import grid_extent
 from zarr_vectors.storage.documents import DOCUMENT_NAME, document_bytes, group_document
 from zarr_vectors.storage.port import BlobParts, join
@@ -186,6 +187,8 @@ class WriteQueue:
             return {**present, "attributes": kept | asked.attributes}
         attributes = {key: kept[key] for key in kept if key not in _GRID_KEYS} | asked.attributes
         extent = level_extent(handle, path.partition("/")[0], found)
+        if asked.native is not None:
+            _require_grids(handle, path)
         if asked.native is None:
             return new_cell_array(extent, self.codecs, None, attributes)
         return new_cell_array(
@@ -202,6 +205,24 @@ class WriteQueue:
         if is_grid(document) and array.chunks is None:
             derive_chunks(handle.storage, array)
         return update_cells(array, document, chunks, list(wanted.values()), self.codecs)
+
+
+def _require_grids(handle: StoreHandle, path: str) -> None:
+    """Refuse a grid array in a store whose revision has none."""
+    revision = revision_of(handle)
+    if revision is not None and revision.keyed_by_chunk:
+        raise UnsupportedFeatureError(
+            f"{path}: revision {revision.name} keeps an array for every chunk and has no shards; write the store "
+            "in a later revision"
+        )
+
+
+def revision_of(handle: StoreHandle) -> Revision | None:
+    """Return the format revision of a store, or None where the root is not that of a store."""
+    try:
+        return handle.reader.revision
+    except (StoreError, MetadataError):
+        return None
 
 
 def _require_same(path: str, present: Mapping[str, Any], asked: Mapping[str, Any]) -> None:
@@ -251,12 +272,10 @@ def level_extent(handle: StoreHandle, level: str, found: Mapping[str, Document])
         shape = tuple(int(s) for s in vertices["shape"])
         origin = (vertices.get("attributes") or {}).get("chunk_grid_origin") or [0] * len(shape)
         return GridExtent(tuple(int(o) for o in origin), shape)
-    try:
-        reader = handle.reader
-    except (StoreError, MetadataError):
+    revision = revision_of(handle)
+    if revision is None or revision.keyed_by_chunk or not level.isdecimal():
         return None
-    if reader.revision.keyed_by_chunk or not level.isdecimal():
-        return None
+    reader = handle.reader
     attributes = found.get(level, {}).get("attributes") or {}
     metadata = parse_level(attributes, int(level), f"{reader.storage.url}: level {level}")
     low, shape = grid_extent(reader.root.bounds, metadata.chunk_shape or reader.root.chunk_shape)
@@ -286,13 +305,17 @@ def write_node(handle: StoreHandle, path: str, objects: Sequence[tuple[str, Blob
         Path of the node below the root of the store.
     objects : sequence of (str, bytes)
         Addresses and data.
+
+    Raises
+    ------
+    StoreError
+        A group is there.
     """
     storage = handle.require_writable()
     above = missing_groups(handle, parents_of(path))
-    root = read_documents(handle, [""])
-    kept = {address for address, _ in objects}
-    stale = [address for address in storage.list_all(path) if address not in kept] if storage.can_list else []
-    storage.put_many([*_encoded(above), *objects, *_encoded(_unmarked(root))])
-    if stale:
-        storage.delete_many(stale)
+    found = read_documents(handle, ["", path])
+    if found.get(path, {}).get("node_type") == "group":
+        raise StoreError(f"{storage.url}: {path!r} is a group, which an array does not replace")
+    storage.delete_prefix(path)
+    storage.put_many([*_encoded(above), *objects, *_encoded(_unmarked(found))])
     handle.invalidate()

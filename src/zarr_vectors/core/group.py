@@ -238,6 +238,8 @@ class Group(ChunkArrays):
         ------
         ArgumentError
             The data type cannot be stored, or the chunk shape does not fit.
+        StoreError
+            A group is there.
         """
         array = np.asarray(data)
         queue = self._handle.writes

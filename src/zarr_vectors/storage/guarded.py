@@ -87,9 +87,7 @@ class ReadOnlyStorage:
         return StorageStore(self)
 
     def _refusal(self) -> ReadOnlyStoreError:
-        return ReadOnlyStoreError(
-            f"cannot write to {self.url}: it was opened for reading only; open it with mode='r+'"
-        )
+        return ReadOnlyStoreError(f"cannot write to {self.url}: it was opened for reading only; open it with mode='r+'")
 
 
 def for_reading(storage: Storage) -> Storage:
