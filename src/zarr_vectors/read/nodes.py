@@ -13,9 +13,7 @@ from zarr_vectors.storage.port import Range, Storage
 from zarr_vectors.typing import Document
 
 
-def find_nodes(
-    storage: Storage, revision: Revision, level: str
-) -> tuple[dict[str, Document], list[str] | None]:
+def find_nodes(storage: Storage, revision: Revision, level: str) -> tuple[dict[str, Document], list[str] | None]:
     """Return the ``zarr.json`` of every node of a level, and the names below its vertices.
 
     One round lists the level's folders while the documents that every level has are read; a second reads
@@ -64,8 +62,9 @@ def find_nodes(
 
 
 def _hinted(document: Document | None, level: str) -> list[str]:
-    block = ((document or {}).get("attributes") or {}).get(LEVEL_KEY) or {}
-    names = block.get("nodes")
+    attributes = (document or {}).get("attributes")
+    block = attributes.get(LEVEL_KEY) if isinstance(attributes, dict) else None
+    names = block.get("nodes") if isinstance(block, dict) else None
     if not isinstance(names, list):
         return []
     return [f"{level}/{name}" for name in names if isinstance(name, str) and ".." not in name and name]

@@ -204,13 +204,17 @@ def _metadata(document: Document) -> ArrayV3Metadata:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UnstableSpecificationWarning)
         try:
-            return ArrayV3Metadata.from_dict(dict(document))
+            metadata = ArrayV3Metadata.from_dict(dict(document))
         except UnknownCodecError as error:
             raise UnsupportedFeatureError(
                 f"the array uses a codec that is not known here: {error}"
             ) from error
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
             raise MetadataError(f"the array's metadata cannot be understood: {error}") from error
+    extents = getattr(metadata.chunk_grid, "chunk_shape", None)
+    if extents is None or len(extents) != len(metadata.shape) or any(extent < 1 for extent in extents):
+        raise MetadataError(f"an array of shape {metadata.shape} cannot have chunks of shape {extents}")
+    return metadata
 
 
 def _wanted(metadata: ArrayV3Metadata, rows: Rows | None) -> slice | IntArray:
