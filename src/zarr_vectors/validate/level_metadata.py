@@ -61,36 +61,33 @@ def level_block(level: LevelSubject) -> Iterator[Problem]:
 
 def level_shapes(level: LevelSubject) -> Iterator[Problem]:
     """Check that bin and chunk shapes have one number per axis, and agree with the root's ``multiscales`` entry."""
-    block, root = level.block or {}, level.store.root
-    for key in ("bin_shape", "bin_ratio", "chunk_shape"):
-        if block.get(key) is not None and len(block[key]) != root.ndim:
-            yield error(level.path, f"{key} has {len(block[key])} numbers for {root.ndim} axes")
+    metadata, root = level.reader.metadata, level.store.root
+    shapes = {key: getattr(metadata, key) for key in ("bin_shape", "bin_ratio", "chunk_shape")}
+    for key, shape in shapes.items():
+        if shape is not None and len(shape) != root.ndim:
+            yield error(level.path, f"{key} has {len(shape)} numbers for {root.ndim} axes")
             return
     entry = root.entry(level.number)
-    if entry is None:
+    if entry is None or not level.store.sound:
         return
     for key, expected in (("bin_shape", entry.bin_shape), ("bin_ratio", entry.bin_ratio)):
-        if block.get(key) is None:
-            continue
-        if not np.allclose(block[key], expected, rtol=_TOLERANCE, atol=0):
-            yield error(level.path, f"{key} is {block[key]}, but the root says {list(expected)}")
-    if "object_sparsity" in entry.extra or not level.is_ours:
-        return
-    if abs(float(block.get("object_sparsity", 1.0)) - entry.object_sparsity) > _TOLERANCE:
+        shape = shapes[key]
+        if shape is not None and not np.allclose(shape, expected, rtol=_TOLERANCE, atol=0):
+            yield error(level.path, f"{key} is {list(shape)}, but the root says {list(expected)}")
+    if level.is_ours and abs(metadata.object_sparsity - entry.object_sparsity) > _TOLERANCE:
         yield error(
-            level.path,
-            f"object_sparsity is {block.get('object_sparsity')}, but the root says {entry.object_sparsity}",
+            level.path, f"object_sparsity is {metadata.object_sparsity}, but the root says {entry.object_sparsity}"
         )
 
 
 def arrays_stated(level: LevelSubject) -> Iterator[Problem]:
     """Check that every array that ``arrays_present`` names is there."""
-    stated = (level.block or {}).get("arrays_present") or []
+    stated = (level.block or {}).get("arrays_present")
     have = set(level.folders.get(level.path, [])) | {
         path[len(level.path) + 1 :].split("/")[0] for path in level.documents
     }
-    for name in stated:
-        if name not in have:
+    for name in stated if isinstance(stated, list) else []:
+        if not isinstance(name, str) or name not in have:
             yield warning(level.path, f"arrays_present names {name!r}, which the level does not have")
 
 
@@ -249,7 +246,7 @@ def attribute_specs(level: LevelSubject) -> Iterator[Problem]:
         array = scopes[scope].get(name)
         if array is None:
             yield warning("zarr.json", f"attribute_specs describes {scope} attribute {name!r}, which level 0 lacks")
-        elif spec.dtype and spec.dtype != array.spec.dtype and np.dtype(spec.dtype).kind != "U":
+        elif spec.dtype and spec.dtype != array.spec.dtype and array.spec.numpy_dtype.kind != "U":
             yield warning(
                 f"{level.path}", f"{scope} attribute {name!r} has dtype {array.spec.dtype}, the root says {spec.dtype}"
             )

@@ -78,11 +78,12 @@ def group_members(level: LevelSubject) -> Iterator[Problem]:
     """Check that groups name objects that the level has."""
     groups = level.groups
     assert groups is not None
-    if not has_objects(level):
+    ids = ordered_object_ids(level.reader)
+    if ids is None:
         if len(groups.members):
             yield error(f"{level.path}/{GROUPS}", "there are groups of objects, but no objects")
         return
-    known = np.isin(groups.members, level.object_ids)
+    known = np.isin(groups.members, ids)
     if not known.all():
         at = int(np.flatnonzero(~known)[0])
         group = int(np.searchsorted(groups.offsets, at, side="right")) - 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -44,7 +45,9 @@ class PyramidSubject:
     def parent_number(self) -> int:
         """Index of the level that this one was made from; the finer neighbour where none is stated."""
         stated = self.level.reader.metadata.parent_level
-        return self.level.number - 1 if stated is None else int(stated)
+        if stated is None:
+            return self.level.number - 1
+        return stated if isinstance(stated, int) and not isinstance(stated, bool) else -1
 
     @property
     def finest(self) -> LevelSubject | None:
@@ -68,9 +71,11 @@ class PyramidSubject:
 
 
 def ratio_of(level: LevelSubject) -> tuple[float, ...] | None:
-    """Return the bin ratio that a level or the root states."""
+    """Return the bin ratio that a level or the root states; None where there is none with a number per axis."""
     entry = level.store.root.entry(level.number)
-    return level.reader.metadata.bin_ratio or (entry.bin_ratio if entry else None)
+    ratio = level.reader.metadata.bin_ratio or (entry.bin_ratio if entry else None)
+    usable = ratio is not None and len(ratio) == level.store.root.ndim and all(0 < r < math.inf for r in ratio)
+    return ratio if usable else None
 
 
 def levels_ascending(pyramid: PyramidSubject) -> Iterator[Problem]:
@@ -90,7 +95,7 @@ def levels_ascending(pyramid: PyramidSubject) -> Iterator[Problem]:
 def chunk_multiples(pyramid: PyramidSubject) -> Iterator[Problem]:
     """Check that a level's chunk shape is a whole multiple of the root's on every axis."""
     shape, root = pyramid.level.reader.metadata.chunk_shape, pyramid.level.store.root
-    if shape is None:
+    if not shape:
         return
     multiples = np.array(shape) / np.array(root.chunk_shape)
     if (np.abs(multiples - np.round(multiples)) > _TOLERANCE * multiples).any() or (multiples < 1 - _TOLERANCE).any():
@@ -110,11 +115,11 @@ def bins_nest(pyramid: PyramidSubject) -> Iterator[Problem]:
 
 def parent_exists(pyramid: PyramidSubject) -> Iterator[Problem]:
     """Check that the level that this one was made from is there and is finer."""
-    parent = pyramid.parent_number
+    parent, stated = pyramid.parent_number, pyramid.level.reader.metadata.parent_level
     if parent not in pyramid.levels or not parent < pyramid.level.number:
         yield error(
             pyramid.level.path,
-            f"parent_level is {parent}, which is no finer level of the store ({sorted(pyramid.levels)})",
+            f"parent_level is {stated!r}, which is no finer level of the store ({sorted(pyramid.levels)})",
         )
 
 

@@ -134,7 +134,7 @@ class ValidationReport:
     def report(self) -> str:
         """Return a readable text that lists every check with its outcome."""
         lines = [f"{self.url}", *self.summary().split("\n")[:2]]
-        for level in range(1, self.level + 1):
+        for level in range(1, max([self.level, *(outcome.level for outcome in self.outcomes)]) + 1):
             lines += ["", f"Level {level}: {LEVEL_TITLES[level]}"]
             for outcome in self.outcomes:
                 if outcome.level == level:

@@ -110,6 +110,11 @@ def has_entries(store: StoreSubject) -> bool:
     return bool(_entries(store))
 
 
+def has_multiscale(store: StoreSubject) -> bool:
+    """Return whether there is a ``multiscales`` block."""
+    return bool(store.multiscale)
+
+
 def _number(entry: dict[str, Any]) -> int | None:
     found = entry.get("level", entry.get("path"))
     try:
@@ -126,7 +131,7 @@ def _numbers(values: Any) -> list[float] | None:
 
 def _transforms(entry: dict[str, Any]) -> tuple[list[float] | None, list[float] | None]:
     found = entry.get("coordinateTransformations")
-    by_type = {t.get("type"): t for t in found if isinstance(t, dict)} if isinstance(found, list) else {}
+    by_type = {str(t.get("type")): t for t in found if isinstance(t, dict)} if isinstance(found, list) else {}
     scale, shift = by_type.get("scale") or {}, by_type.get("translation") or {}
     return _numbers(scale.get("scale")), _numbers(shift.get("translation"))
 
@@ -141,7 +146,7 @@ def multiscales_paths(store: StoreSubject) -> Iterator[Problem]:
         if number is None or str(entry.get("path")) != str(number):
             yield error("zarr.json", f"entry {entry.get('path')!r}: level {entry.get('level')!r} does not fit its path")
             continue
-        if number in listed:
+        if number in listed and number > 0:
             yield error("zarr.json", f"level {number} is listed twice")
         listed.add(number)
         if store.storage.can_list and number not in present:

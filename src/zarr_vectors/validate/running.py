@@ -13,7 +13,7 @@ from zarr_vectors.validate.blocks import Block, BlockReader
 from zarr_vectors.validate.coherence import CoherenceSubject
 from zarr_vectors.validate.pyramid import PyramidSubject
 from zarr_vectors.validate.report import LEVEL_TITLES, Finding, Outcome, ValidationReport
-from zarr_vectors.validate.rules import Problem, Rule, error
+from zarr_vectors.validate.rules import Problem, Rule, error, note
 from zarr_vectors.validate.subjects import DAMAGE, LevelSubject, Sampling, StoreSubject
 from zarr_vectors.validate.table import (
     BLOCK_RULES,
@@ -158,7 +158,7 @@ def _check_root(run: _Run, store: StoreSubject) -> None:
     """Check the root document; what keeps the store from opening is reported once."""
     if not run.one(UNOPENED_RULES[0], store, ""):
         return
-    good = run.all(UNOPENED_RULES[1:], store, "")
+    good = store.sound = run.all(UNOPENED_RULES[1:], store, "")
     if store.reader is None and (good or run.level < ROOT_METADATA.level):
         # Nothing can be said of a store that does not open, whatever the level asked for.
         run.note(ROOT_METADATA, "", ROOT_METADATA.check(store))
@@ -197,6 +197,11 @@ def _check_levels(run: _Run, levels: list[LevelSubject]) -> None:
 def _check_chunks(run: _Run, level: LevelSubject, reader: BlockReader) -> bool:
     """Check the chunks of a level, block by block; return whether there were no errors."""
     if run.level < CELLS_READABLE.level:
+        return True
+    encoding = level.reader.arrays.vertices.spec.encoding
+    if encoding not in (None, "raw"):
+        message = f"positions are encoded as {encoding!r}; what follows from rows was not checked"
+        run.note(CELLS_READABLE, level.path, [note(level.path, message)])
         return True
     problems: list[Problem] = []
     good, counted = True, 0

@@ -51,6 +51,8 @@ class StoreSubject:
         Why it could not be opened.
     levels : list of LevelSubject
         Its levels, where it is open.
+    sound : bool
+        Whether the root document passed its checks, so that levels can be measured by it.
     """
 
     storage: Storage
@@ -58,6 +60,7 @@ class StoreSubject:
     reader: StoreReader | None
     obstacle: str = ""
     levels: list[LevelSubject] = field(default_factory=list)
+    sound: bool = True
 
     @classmethod
     def open(cls, storage: Storage) -> StoreSubject:

@@ -44,7 +44,7 @@ CELLS_READABLE: Final = _rule(3, "cells-readable", consistency.tables_readable)
 UNOPENED_RULES: Final[tuple[Rule[StoreSubject], ...]] = (
     ROOT_GROUP,
     _rule(2, "multiscales-listed", root_metadata.multiscales_listed),
-    _rule(2, "axes", root_metadata.axes),
+    _rule(2, "axes", root_metadata.axes, root_metadata.has_multiscale),
     _rule(2, "multiscales-base", root_metadata.multiscales_base, root_metadata.has_entries),
     _rule(2, "multiscales-ascending", root_metadata.multiscales_ascending, root_metadata.has_entries),
     _rule(2, "multiscales-transforms", root_metadata.multiscales_transforms, root_metadata.has_entries),
