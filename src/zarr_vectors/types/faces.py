@@ -16,6 +16,7 @@ from zarr_vectors.typing import AnyArray, BoolArray, IntArray
 DEGENERATE_CHOICES = ("raise", "drop", "keep")
 WINDING_ORDERS = ("ccw", "cw")
 FACE_WIDTHS = (3, 4)
+FACE_SHAPES = {3: ("triangle",), 4: ("quad", "tetrahedron")}
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,14 +164,32 @@ def edge_uses(faces: IntArray) -> tuple[IntArray, IntArray]:
     return np.stack([keys // span, keys % span], axis=1), uses
 
 
-def require_closed(faces: IntArray) -> None:
+def settle_shape(face_shape: str | None, width: int) -> str:
+    """Return what faces of some number of vertices are.
+
+    Raises
+    ------
+    ArgumentError
+        When they cannot be what was asked for.
+    """
+    shapes = FACE_SHAPES[width]
+    if face_shape is None:
+        return shapes[0]
+    if face_shape not in shapes:
+        raise ArgumentError(f"face_shape: faces of {width} vertices are {' or '.join(shapes)}, got {face_shape!r}")
+    return face_shape
+
+
+def require_closed(faces: IntArray, face_shape: str) -> None:
     """Refuse a surface with an edge that is not shared by exactly two faces.
 
     Raises
     ------
     ArgumentError
-        Naming how many edges are not, and the first.
+        Naming how many edges are not, and the first; or when faces are tetrahedra, which make no surface.
     """
+    if face_shape == "tetrahedron":
+        raise ArgumentError("closed_surface: tetrahedra fill a volume; only triangles and quads make a surface")
     edges, uses = edge_uses(faces)
     wrong = np.flatnonzero(uses != 2)
     if len(wrong):

@@ -26,7 +26,7 @@ from zarr_vectors.spatial.boxes import Box
 from zarr_vectors.spatial.partition import FragmentRule, partition
 from zarr_vectors.types.appending import append_elements, append_options
 from zarr_vectors.types.choosing import chosen_objects
-from zarr_vectors.types.faces import join_meshes, require_closed, require_winding, settle_degenerate
+from zarr_vectors.types.faces import join_meshes, require_closed, require_winding, settle_degenerate, settle_shape
 from zarr_vectors.types.linked import in_input_order, renumbered_objects, with_original_index, without_vertices
 from zarr_vectors.types.positions import cast_positions, stored_dtype, warn_of_rounding
 from zarr_vectors.types.results import Result
@@ -170,6 +170,7 @@ def write_mesh(
     attribute_specs: Specs = None,
     closed_surface: bool | None = None,
     winding_order: str = "ccw",
+    face_shape: str | None = None,
     degenerate_faces: str = "raise",
     store: str = "canonical",
     dtype: npt.DTypeLike | None = None,
@@ -210,10 +211,12 @@ def write_mesh(
     object_attributes, groups, group_attributes
         As in ``write_points``.
     closed_surface : bool, optional
-        True checks that every edge belongs to exactly two faces (faces of four are taken as quads) and records
-        it; False records that the surface is open; None neither.
+        True checks that every edge belongs to exactly two faces and records it; False records that the surface is
+        open; None neither.
     winding_order : {"ccw", "cw"}
         How the vertices of a face run round it when looked at from outside; recorded. The order itself is kept.
+    face_shape : {"triangle", "quad", "tetrahedron"}, optional
+        What faces are; recorded, and heeded by coarsening. Faces of four are quads unless this says otherwise.
     degenerate_faces : {"raise", "drop", "keep"}
         What happens to faces that name a vertex more than once.
     store : {"canonical", "duplicate"}
@@ -267,13 +270,16 @@ def write_mesh(
     assert objects is not None
     table = make_groups(groups, group_attributes, objects.ids, attribute_specs)
     links = _make_links(joined.faces, of_faces, degenerate_faces, store)
+    block: Document = {"winding_order": winding_order, "face_shape": settle_shape(face_shape, links.width)}
+    if closed_surface is not None:
+        block["closed_surface"] = bool(closed_surface)
     if closed_surface:
-        require_closed(links.rows)
+        require_closed(links.rows, block["face_shape"])
     stored, moved = cast_positions("vertices", joined.vertices, stored_dtype(dtype))
     job = _Job(
         options,
         said,
-        {"winding_order": winding_order} | ({} if closed_surface is None else {"closed_surface": bool(closed_surface)}),
+        block,
         moved,
         numbered=object_ids is None,
         dropped=len(joined.faces) - len(links.rows),
@@ -307,11 +313,9 @@ def _appended(destination: Destination, elements: Elements, job: _Job) -> tuple[
     if job.numbered and old.objects is not None and old.objects.count:
         elements = renumbered_objects(elements, int(old.objects.ids[-1]) + 1)
     held = store.root.extra.get(MESH_KEY) or {}
-    if held.get("winding_order", job.block["winding_order"]) != job.block["winding_order"]:
-        raise ArgumentError(
-            f"winding_order: the store has {held['winding_order']!r}, given {job.block['winding_order']!r}; turn the "
-            "faces round with faces[:, ::-1]"
-        )
+    for key in ("winding_order", "face_shape"):
+        if held.get(key, job.block[key]) != job.block[key]:
+            raise ArgumentError(f"{key}: the store has {held[key]!r}, given {job.block[key]!r}; they must agree")
     block = {**job.block}
     if not (held.get("closed_surface") and block.get("closed_surface")):
         block.pop("closed_surface", None)
