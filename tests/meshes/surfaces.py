@@ -50,7 +50,7 @@ def icosphere(divisions: int = 2, *, radius: float = 20.0, centre: Any = (0, 0, 
 
 
 def tetrahedra(n: int = 4, size: float = 10.0) -> tuple[Any, Any]:
-    """Return a cube of ``n³`` cells, each cut into six tetrahedra."""
+    """Return a cube of ``n³`` cells, each cut into six tetrahedra of positive volume."""
     grid = np.stack(np.meshgrid(*[np.arange(n + 1)] * 3, indexing="ij"), axis=-1).reshape(-1, 3)
     cells = grid[(grid < n).all(axis=1)]
     number = np.array([(n + 1) ** 2, n + 1, 1])
@@ -62,7 +62,11 @@ def tetrahedra(n: int = 4, size: float = 10.0) -> tuple[Any, Any]:
             steps[k + 1] = steps[k]
             steps[k + 1, axis] += 1
         parts.append((cells[:, None] + steps) @ number)
-    return (grid * size).astype(np.float32), np.concatenate(parts)
+    solids = np.concatenate(parts)
+    edges = (grid[solids[:, 1:]] - grid[solids[:, :1]]).astype(float)
+    inverted = np.linalg.det(edges) < 0
+    solids[inverted] = solids[inverted][:, [0, 1, 3, 2]]
+    return (grid * size).astype(np.float32), solids
 
 
 def directed_edges(faces: Any) -> tuple[Any, Any]:
