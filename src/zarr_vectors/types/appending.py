@@ -101,7 +101,7 @@ def _join_links(old: Links | None, new: Links | None, shift: int) -> Links | Non
     if new is None:
         return old
     moved = replace(new, rows=new.rows + shift)
-    if old is None:
+    if old is None or len(old.rows) == 0:
         return moved
     if (old.width, old.directed) != (new.width, new.directed):
         raise ArgumentError(
