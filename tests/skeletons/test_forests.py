@@ -1,0 +1,100 @@
+"""The array algorithms on forests against plain loops."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.graphs.networks import make_forest
+from zarr_vectors.spatial.branches import branch_order
+from zarr_vectors.spatial.forests import Chains, cycle_through, rank_lists, root_forest, roots_of, span
+
+forests = st.builds(
+    lambda nodes, roots, seed: (nodes, make_forest(nodes, roots=roots, seed=seed)[1]),
+    st.integers(1, 120),
+    st.integers(1, 5),
+    st.integers(0, 10_000),
+)
+
+
+def parents_of(nodes: int, edges: Any) -> Any:
+    parents = np.full(nodes, -1, np.int64)
+    parents[edges[:, 0]] = edges[:, 1]
+    return parents
+
+
+def root_of(parents: Any, node: int) -> int:
+    while parents[node] >= 0:
+        node = int(parents[node])
+    return node
+
+
+@given(forests)
+def test_roots(forest: Any) -> None:
+    nodes, edges = forest
+    parents = parents_of(nodes, edges)
+    assert roots_of(parents).tolist() == [root_of(parents, node) for node in range(nodes)]
+
+
+@given(st.lists(st.integers(1, 80), max_size=6), st.integers(0, 1000))
+def test_lists_are_ranked(lengths: list[int], seed: int) -> None:
+    names = np.random.default_rng(seed).permutation(sum(lengths))
+    following, heads, ranks = (np.full(len(names), -1, np.int64) for _ in range(3))
+    start = 0
+    for length in lengths:
+        part = names[start : start + length]
+        following[part[:-1]] = part[1:]
+        heads[part], ranks[part] = part[0], np.arange(length)
+        start += length
+    found = rank_lists(following)
+    assert found.heads.tolist() == heads.tolist()
+    assert found.ranks.tolist() == ranks.tolist()
+
+
+def test_a_circle_has_no_head() -> None:
+    circle = np.roll(np.arange(1000), -1)
+    assert (rank_lists(circle).heads == -1).all()
+    assert (roots_of(np.append(circle, 0)) == -1).all()
+
+
+@given(forests)
+def test_branch_order_follows_chains(forest: Any) -> None:
+    nodes, edges = forest
+    parents = parents_of(nodes, edges)
+    order = branch_order(parents, Chains.of(parents), np.zeros(nodes, np.int64))
+    assert sorted(order.tolist()) == list(range(nodes))
+    place = np.argsort(order)
+    adjacent = sum(place[child] == place[parent] + 1 for child, parent in edges.tolist())
+    has_child = len(set(edges[:, 1].tolist()))
+    assert adjacent == has_child  # every node that has children stands before one of them
+
+
+@given(forests, st.data())
+def test_rooting_finds_the_parents(forest: Any, data: st.DataObject) -> None:
+    nodes, edges = forest
+    parents = parents_of(nodes, edges)
+    turned = np.array(data.draw(st.lists(st.booleans(), min_size=len(edges), max_size=len(edges))), bool)
+    mixed = np.where(turned[:, None], edges[:, ::-1], edges)
+    assert root_forest(nodes, mixed, np.flatnonzero(parents < 0)).tolist() == parents.tolist()
+
+
+@given(forests, st.integers(0, 10_000))
+def test_one_edge_more_closes_a_cycle(forest: Any, seed: int) -> None:
+    nodes, edges = forest
+    assert span(nodes, edges).spans.all()
+    parents = parents_of(nodes, edges)
+    roots = np.array([root_of(parents, node) for node in range(nodes)])
+    assert len(set(span(nodes, edges).components.tolist())) == len(set(roots.tolist()))
+    random = np.random.default_rng(seed)
+    first = int(random.integers(nodes))
+    second = int(random.choice(np.flatnonzero(roots == roots[first])))
+    more = np.concatenate([edges, [[first, second]]])
+    found = span(nodes, more)
+    assert (~found.spans).sum() == 1
+    cycle = cycle_through(nodes, more, found)
+    assert len(set(cycle)) == len(cycle)
+    known = {tuple(sorted(pair)) for pair in more.tolist()}
+    assert {tuple(sorted((a, b))) for a, b in zip(cycle, cycle[1:] + cycle[:1], strict=True)} <= known
