@@ -197,7 +197,7 @@ def write_graph(
     out_of_bounds: str = "raise",
     compressor: Any = "auto",
     shard_shape: Any = "auto",
-    format_version: str = "0.9",
+    format_version: str | None = None,
     mode: str = "w",
     keep_order: bool = False,
     progress: Progress | None = None,
@@ -294,12 +294,12 @@ def write_graph(
     assert objects is not None
     table = make_groups(groups, group_attributes, objects.ids, attribute_specs)
     links = _make_links(Links(joined.edges, described, bool(is_directed), store), count, chosen, is_tree, self_loops)
-    stored, moved = cast_positions("positions", joined.positions, stored_dtype(dtype))
+    destination = Destination.open(path, options, backend, backend_kwargs)
+    stored, moved = cast_positions("positions", joined.positions, stored_dtype(dtype, destination.vertex_dtype))
     block = {"is_tree": True} if is_tree or chosen == SKELETON else {}
     dropped = len(joined.edges) - len(links.rows)
     job = _Job(options, said, chosen, block, moved, numbered=object_ids is None, dropped=dropped)
     elements = Elements(stored, columns, objects, table, links)
-    destination = Destination.open(path, options, backend, backend_kwargs)
     if options.mode == "a" and destination.store is not None and not destination.shell:
         elements, job = _appended(destination.store, elements, job)
     return _write(destination, elements, job)

@@ -182,7 +182,7 @@ def write_mesh(
     out_of_bounds: str = "raise",
     compressor: Any = "auto",
     shard_shape: Any = "auto",
-    format_version: str = "0.9",
+    format_version: str | None = None,
     mode: str = "w",
     keep_order: bool = False,
     progress: Progress | None = None,
@@ -275,7 +275,8 @@ def write_mesh(
         block["closed_surface"] = bool(closed_surface)
     if closed_surface:
         require_closed(links.rows, block["face_shape"])
-    stored, moved = cast_positions("vertices", joined.vertices, stored_dtype(dtype))
+    destination = Destination.open(path, options, backend, backend_kwargs)
+    stored, moved = cast_positions("vertices", joined.vertices, stored_dtype(dtype, destination.vertex_dtype))
     job = _Job(
         options,
         said,
@@ -285,7 +286,6 @@ def write_mesh(
         dropped=len(joined.faces) - len(links.rows),
     )
     elements = Elements(stored, columns, objects, table, links)
-    destination = Destination.open(path, options, backend, backend_kwargs)
     if options.mode == "a" and destination.store is not None and not destination.shell:
         elements, job = _appended(destination, elements, job)
     return _write(destination, elements, job)

@@ -150,8 +150,9 @@ def write_paths(
     check_space(said, positions.shape[1])
     _check_choices(arguments)
     columns = path_columns(arguments.attributes, offsets, arguments.attribute_specs)
-    stored, moved = cast_positions("positions", positions, stored_dtype(arguments.dtype))
     destination = Destination.open(path, options, backend, backend_kwargs)
+    wanted = stored_dtype(arguments.dtype, destination.vertex_dtype)
+    stored, moved = cast_positions("positions", positions, wanted)
     appending = options.mode == "a" and destination.store is not None and not destination.shell
     old = None
     if appending:

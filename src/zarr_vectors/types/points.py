@@ -161,7 +161,7 @@ def write_points(
     out_of_bounds: str = "raise",
     compressor: Any = "auto",
     shard_shape: Any = "auto",
-    format_version: str = "0.9",
+    format_version: str | None = None,
     mode: str = "w",
     keep_order: bool = False,
     progress: Progress | None = None,
@@ -218,8 +218,8 @@ def write_points(
         ``"auto"``, ``"zstd"``, ``"blosc"``, a codec document or list of them; None stores plain bytes.
     shard_shape : tuple of int, "auto" or None
         Chunks of a shard; ``"auto"`` makes one file per array and 128 MB; None one file a chunk.
-    format_version : {"0.9", "0.7"}
-        Format revision.
+    format_version : {"0.9", "0.7"}, optional
+        Format revision; 0.9, or that of the shell, unless given.
     mode : {"w", "w-", "a"}
         Replace, refuse what exists, or append points and objects.
     keep_order : bool
@@ -273,10 +273,10 @@ def write_points(
     )
     objects = make_objects(object_ids, len(given), object_attributes, attribute_specs)
     table = make_groups(groups, group_attributes, None if objects is None else objects.ids, attribute_specs)
-    stored, moved = cast_positions("positions", given, stored_dtype(dtype))
     if keep_order:
         columns = _with_order(columns, len(given))
     destination = Destination.open(path, options, backend, backend_kwargs)
+    stored, moved = cast_positions("positions", given, stored_dtype(dtype, destination.vertex_dtype))
     elements = Elements(stored, columns, objects, table)
     if options.mode == "a" and destination.store is not None and not destination.shell:
         return _append(destination, elements, said, options, fragment_attributes, attribute_specs)

@@ -153,7 +153,7 @@ def write_polylines(
     out_of_bounds: str = "raise",
     compressor: Any = "auto",
     shard_shape: Any = "auto",
-    format_version: str = "0.9",
+    format_version: str | None = None,
     mode: str = "w",
     progress: Progress | None = None,
     backend: str | None = None,

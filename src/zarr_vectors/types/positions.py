@@ -17,8 +17,8 @@ _BLOCK = 1 << 20
 _NOTICEABLE = 1e-3
 
 
-def stored_dtype(dtype: npt.DTypeLike | None) -> np.dtype[Any]:
-    """Return the data type that positions are stored in: float32 unless another float is asked for.
+def stored_dtype(dtype: npt.DTypeLike | None, default: np.dtype[Any] | None = None) -> np.dtype[Any]:
+    """Return the data type that positions are stored in: the default (float32) unless another float is asked for.
 
     Raises
     ------
@@ -26,7 +26,7 @@ def stored_dtype(dtype: npt.DTypeLike | None) -> np.dtype[Any]:
         When it is not float16, float32 or float64.
     """
     if dtype is None:
-        return DEFAULT_DTYPE
+        return default or DEFAULT_DTYPE
     try:
         wanted = np.dtype(dtype)
     except TypeError as error:
@@ -48,9 +48,7 @@ def as_positions(argument: str, positions: Any, ndim: int | None = None) -> AnyA
     """
     array = np.asarray(positions)
     if array.ndim != 2 or array.shape[1] == 0:
-        raise ShapeError(
-            f"{argument}: expected an (N, D) array with D of at least 1, got shape {array.shape}"
-        )
+        raise ShapeError(f"{argument}: expected an (N, D) array with D of at least 1, got shape {array.shape}")
     if ndim is not None and array.shape[1] != ndim:
         raise ShapeError(f"{argument}: expected {ndim} columns, got shape {array.shape}")
     if array.dtype.kind not in "fiu":
@@ -96,9 +94,7 @@ def cast_positions(argument: str, positions: AnyArray, dtype: np.dtype[Any]) -> 
         with np.errstate(over="ignore", invalid="ignore"):
             moved = max(moved, float(np.abs(block.astype(np.float64) - cast.astype(np.float64)).max()))
         if positions.dtype.kind in "iu" and not _exact(block, cast):
-            row = start + int(
-                np.flatnonzero((block.astype(np.longdouble) != cast.astype(np.longdouble)).any(1))[0]
-            )
+            row = start + int(np.flatnonzero((block.astype(np.longdouble) != cast.astype(np.longdouble)).any(1))[0])
             raise ArgumentError(
                 f"{argument}: row {row} is {positions[row].tolist()}, which {dtype} cannot hold exactly; "
                 "pass dtype=np.float64 (exact up to 2**53) or scale the integers"

@@ -10,6 +10,7 @@ import numpy as np
 
 from zarr_vectors.constants import CAP_FRAGMENT_INDEX, CROSS_CHUNK_LINKED, OBJECTS_STANDARD, SHELL_KEY
 from zarr_vectors.exceptions import ArgumentError, OutOfBoundsError
+from zarr_vectors.formats.revision import Revision
 from zarr_vectors.model.attributes import AttributeSpec, Column
 from zarr_vectors.model.axes import AxesLike, NgffAxis, UnitsLike, make_axes
 from zarr_vectors.model.cells import Cells
@@ -42,6 +43,19 @@ class Destination:
     storage: Storage
     store: StoreReader | None
     shell: bool
+
+    @property
+    def vertex_dtype(self) -> np.dtype[Any] | None:
+        """Data type of the positions that a shell was made for; None where there is no shell."""
+        if self.store is None or not self.shell:
+            return None
+        return self.store.level(0).arrays.vertices.spec.numpy_dtype.newbyteorder("=")
+
+    def revision(self, options: WriteOptions) -> Revision:
+        """Return the revision to write: as asked, else that of the shell, else the default."""
+        if self.shell and self.store is not None and not options.revision_given:
+            return self.store.revision
+        return options.revision
 
     @classmethod
     def open(cls, path: Any, options: WriteOptions, backend: str | None, backend_kwargs: dict[str, Any]) -> Destination:
@@ -328,5 +342,11 @@ def store_elements(
         attributes["user_metadata"] = dict(metadata)
     kept = destination.store if destination.shell or options.mode == "a" else None
     write_store(
-        destination.storage, options.revision, root, [(level, cells)], options, attributes=attributes, beside=kept
+        destination.storage,
+        destination.revision(options),
+        root,
+        [(level, cells)],
+        options,
+        attributes=attributes,
+        beside=kept,
     )

@@ -33,9 +33,7 @@ def make_columns(
     if attributes is None:
         return {}
     if not isinstance(attributes, Mapping):
-        raise ArgumentError(
-            f"{argument}: expected a mapping of names to arrays, got {type(attributes).__name__}"
-        )
+        raise ArgumentError(f"{argument}: expected a mapping of names to arrays, got {type(attributes).__name__}")
     columns = {
         name: make_column(argument, name, values, count, per, (specs or {}).get(name), dictionary=dictionary)
         for name, values in attributes.items()
@@ -53,9 +51,7 @@ def make_columns(
 def only_one(first_name: str, first: Any, second_name: str, second: Any) -> Any:
     """Return the one of two arguments that was given; two names for one thing may not both be used."""
     if first is not None and second is not None:
-        raise ArgumentError(
-            f"{first_name} and {second_name} are two names for one argument; give one of them"
-        )
+        raise ArgumentError(f"{first_name} and {second_name} are two names for one argument; give one of them")
     return second if first is None else first
 
 
@@ -79,9 +75,7 @@ def make_objects(object_ids: Any, count: int, attributes: Attributes, specs: Spe
     """
     if object_ids is None:
         if attributes:
-            raise ArgumentError(
-                "object_attributes: given without object_ids, so there are no objects to describe"
-            )
+            raise ArgumentError("object_attributes: given without object_ids, so there are no objects to describe")
         return None
     given = np.asarray(object_ids)
     if given.shape != (count,):
@@ -89,9 +83,7 @@ def make_objects(object_ids: Any, count: int, attributes: Attributes, specs: Spe
     if given.dtype.kind not in "iu" and given.size:
         raise ArgumentError(f"object_ids: expected whole numbers, got dtype {given.dtype}")
     if given.dtype.kind == "u" and given.size and int(given.max()) > np.iinfo(np.int64).max:
-        raise ArgumentError(
-            f"object_ids: {int(given.max())} is beyond int64, the range of object ids in the format"
-        )
+        raise ArgumentError(f"object_ids: {int(given.max())} is beyond int64, the range of object ids in the format")
     ids, of_vertex = compact_ids(given)
     ids, of_vertex = _with_empty_objects(ids, of_vertex, attributes)
     return Objects(
@@ -111,16 +103,12 @@ def compact_ids(given: Any) -> tuple[IntArray, IntArray]:
         used = np.zeros(high - low + 1, bool)
         used[array - low] = True
         rank = np.cumsum(used) - 1
-        return np.flatnonzero(used) + low, rank[array - low].astype(
-            np.uint32 if high - low < 1 << 32 else np.int64
-        )
+        return np.flatnonzero(used) + low, rank[array - low].astype(np.uint32 if high - low < 1 << 32 else np.int64)
     ids, rows = np.unique(array, return_inverse=True)
     return ids, rows.reshape(-1).astype(np.int64)
 
 
-def _with_empty_objects(
-    ids: IntArray, of_vertex: IntArray, attributes: Attributes
-) -> tuple[IntArray, IntArray]:
+def _with_empty_objects(ids: IntArray, of_vertex: IntArray, attributes: Attributes) -> tuple[IntArray, IntArray]:
     lengths = {len(values) for values in (attributes or {}).values() if np.ndim(values) > 0}
     if len(lengths) != 1:
         return ids, of_vertex
@@ -159,16 +147,12 @@ def make_groups(
     elif all(isinstance(key, (int, np.integer)) and not isinstance(key, bool) and key >= 0 for key in groups):
         count = int(max(groups)) + 1
         if count > _MAX_GROUPS:
-            raise ArgumentError(
-                f"groups: group number {count - 1} is too large; numbers count from 0 without gaps"
-            )
+            raise ArgumentError(f"groups: group number {count - 1} is too large; numbers count from 0 without gaps")
         members = [np.zeros(0, np.int64)] * count
         for key, ids in groups.items():
             members[int(key)] = _members(key, ids, object_ids)
     else:
-        raise ArgumentError(
-            f"groups: keys must all be numbers from 0 or all be names, got {list(groups)[:5]}"
-        )
+        raise ArgumentError(f"groups: keys must all be numbers from 0 or all be names, got {list(groups)[:5]}")
     columns = make_columns("group_attributes", attributes, len(members), "group", specs, dictionary=False)
     return Groups(np.concatenate(members), offsets_of(np.array([len(m) for m in members])), columns)
 
@@ -178,9 +162,7 @@ def _members(key: Any, ids: Any, object_ids: IntArray) -> IntArray:
     if array.size == 0:
         return np.zeros(0, np.int64)
     if array.ndim != 1 or array.dtype.kind not in "iu":
-        raise ArgumentError(
-            f"groups: group {key!r} must list object ids, got {array.dtype} of shape {array.shape}"
-        )
+        raise ArgumentError(f"groups: group {key!r} must list object ids, got {array.dtype} of shape {array.shape}")
     members = array.astype(np.int64)
     unknown = members[~np.isin(members, object_ids)]
     if len(unknown):
@@ -214,12 +196,8 @@ def make_fragment_columns(
         keys = [tuple(chunk) for chunk in chunks.tolist()]
         if set(keys) != set(by_chunk):
             odd = sorted(set(keys) ^ set(by_chunk))[0]
-            raise ArgumentError(
-                f"fragment_attributes: {name!r} must have every chunk of the level; look at {odd}"
-            )
-        wrong = [
-            (k, len(by_chunk[k]), int(n)) for k, n in zip(keys, counts, strict=True) if len(by_chunk[k]) != n
-        ]
+            raise ArgumentError(f"fragment_attributes: {name!r} must have every chunk of the level; look at {odd}")
+        wrong = [(k, len(by_chunk[k]), int(n)) for k, n in zip(keys, counts, strict=True) if len(by_chunk[k]) != n]
         if wrong:
             key, found, needed = wrong[0]
             raise ShapeError(

@@ -119,15 +119,11 @@ def write_links(
     for batch in revision.encode_links(name, tables, level.arrays, root, options):
         storage.put_many(_noting_nodes(batch, name, revision, nodes))
     gone = {f"{family}/{t.delta:+d}" for t in tables for family in (LINKS, CROSS_CHUNK_LINKS)}
-    kept = [
-        node for node in level.metadata.nodes if not any(node == g or node.startswith(f"{g}/") for g in gone)
-    ]
+    kept = [node for node in level.metadata.nodes if not any(node == g or node.startswith(f"{g}/") for g in gone)]
     written = replace(
         level.metadata,
         nodes=tuple(sorted({*kept, *nodes})) if kept else (),
-        arrays_present=tuple(
-            sorted({*level.metadata.arrays_present, *(node.split("/")[0] for node in nodes)})
-        ),
+        arrays_present=tuple(sorted({*level.metadata.arrays_present, *(node.split("/")[0] for node in nodes)})),
     )
     document = group_document(revision.level_attributes(written, level.attributes))
     storage.put_many([(name + _METADATA, json.dumps(document).encode())])

@@ -34,6 +34,8 @@ class WriteOptions:
         What happens to vertices outside the bounds.
     progress : callable, optional
         Called with ``(done, total)``.
+    revision_given : bool
+        Whether the revision was asked for.
     """
 
     revision: Revision
@@ -41,6 +43,7 @@ class WriteOptions:
     mode: WriteMode
     out_of_bounds: OutOfBounds
     progress: Progress | None
+    revision_given: bool = False
 
     @classmethod
     def parse(
@@ -82,4 +85,5 @@ class WriteOptions:
             mode,  # type: ignore[arg-type]
             out_of_bounds,  # type: ignore[arg-type]
             progress,
+            format_version is not None,
         )
