@@ -9,7 +9,6 @@ import numpy as np
 from zarr_vectors.constants import GROUPS, OBJECT_INDEX
 from zarr_vectors.formats.chunk_keys import format_keys
 from zarr_vectors.read.ordered_objects import ordered_object_ids
-from zarr_vectors.read.ordered_objects import ordered_object_ids
 from zarr_vectors.validate.consistency import has_objects
 from zarr_vectors.validate.rules import Problem, error, note
 from zarr_vectors.validate.subjects import DAMAGE, LevelSubject
