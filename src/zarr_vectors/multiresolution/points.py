@@ -240,7 +240,7 @@ def _leading(grid: Grid, cells: Cells) -> IntArray:
 
 def _ones(grid: Grid, cells: Cells) -> tuple[int, ...]:
     """Return a fold of 1 for the attribute bin, which never merges."""
-    return (1,) * (cells.chunks.shape[1] - grid.ndim)
+    return (1,) * int(cells.chunks.shape[1] - grid.ndim)
 
 
 def _coarse_numbers(bins: IntArray, fold: tuple[int, ...]) -> AnyArray:

@@ -320,7 +320,7 @@ def _with_boundary(level: LevelReader, found: _Found) -> Linked:
     inner = found.selected
     assert inner is not None
     hit = (found.endpoints >= 0) & found.mask()[found.endpoints]
-    keep: AnyArray = hit.any(axis=1)
+    keep: AnyArray = np.asarray(hit.any(axis=1))
     found, hit = found.links(keep), hit[keep]
     base = int(found.rows.max(initial=0)) + 1
     beyond, numbers = np.unique(found.chunks[~hit] * base + found.rows[~hit], return_inverse=True)
