@@ -69,7 +69,10 @@ def written(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
         geometry_type="streamline",
         chunk_shape=20,
         bin_shape=5,
-        attributes={"fa": [p[:, 0] for p in paths], "color": np.tile(np.arange(3, dtype=np.uint8), (made.offsets[-1], 1))},
+        attributes={
+            "fa": [p[:, 0] for p in paths],
+            "color": np.tile(np.arange(3, dtype=np.uint8), (made.offsets[-1], 1)),
+        },
         object_attributes={"length": made.lengths, "tract": random.choice(["a", "b", "c"], made.count)},
         groups={"CST": [0, 4, 7, 5], "AF": [4, 9]},
         group_attributes={"side": ["left", "right"]},
@@ -233,11 +236,16 @@ def test_identity_needs_no_object_index(tmp_path: Path, revision: str) -> None:
     assert_paths(read_polylines(path, group_ids="odd"), whole, range(1, whole.count, 2))
     low, high = [90.0] * 3, [115.0] * 3
     assert_paths(read_polylines(path, bbox=(low, high)), whole, whole.meeting(low, high))
-    assert_paths(read_polylines(path, attribute_filter={"n": (5, 9)}), whole, np.flatnonzero((whole.lengths >= 5) & (whole.lengths < 9)))
+    assert_paths(
+        read_polylines(path, attribute_filter={"n": (5, 9)}),
+        whole,
+        np.flatnonzero((whole.lengths >= 5) & (whole.lengths < 9)),
+    )
     build_pyramid(path, [(2.0, 1.0), (4.0, 2.0)])
     coarse = read_polylines(path, level=2)
     assert coarse.polyline_count == round(whole.count / 2)
-    assert validate(path, level=5).is_valid
+    report = validate(path, level=5)
+    assert report.is_valid, report.report()
 
 
 @pytest.mark.parametrize("revision", REVISIONS)

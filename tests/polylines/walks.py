@@ -67,7 +67,7 @@ def make_walks(
 
 @st.composite
 def walks(draw: st.DrawFn) -> Walks:
-    """Draw walks of 1 to 4 dimensions with sparse ids, among them empty paths, repeated vertices and no paths at all."""
+    """Draw walks of 1 to 4 dimensions with sparse ids, among them empty paths, repeated vertices, or no paths."""
     ndim = draw(st.integers(1, 4))
     made = make_walks(
         draw(st.integers(0, 2**32 - 1)),
