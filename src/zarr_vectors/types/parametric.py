@@ -209,8 +209,8 @@ def write_parametric(
     """
     options = WriteOptions.parse(format_version=format_version, compressor=compressor, mode=mode)
     given = parse_objects(objects, names)
-    kinds = collect_types((), given, types)
-    make_coefficients(given, kinds)
+    table = _make_table(given, collect_types((), given, types), object_attributes, attribute_specs)
+    table = replace(table, groups=make_groups(groups, group_attributes, np.arange(table.count), attribute_specs))
     try:
         open_reader(path, backend, **backend_kwargs)
     except StoreNotFoundError:
@@ -229,11 +229,10 @@ def write_parametric(
             raise StoreExistsError(
                 f"{storage.url}: there are {held.count} parametric objects already, and mode 'w-' never replaces"
             )
-        table = _make_table(
-            given, collect_types(() if held is None else held.types, given, types), object_attributes, attribute_specs
-        )
-        made = make_groups(groups, group_attributes, np.arange(table.count), attribute_specs)
-        table = replace(table, groups=made)
+        if held is not None:
+            kinds = collect_types(held.types, given, types)
+            type_ids, coefficients = make_coefficients(given, kinds)
+            table = replace(table, types=kinds, type_ids=type_ids, coefficients=coefficients)
         if held is not None and options.mode == "a":
             table = join_tables(held, table)
         with Transaction(storage) as transaction:
