@@ -52,9 +52,14 @@ def inside_chunks(table: LinkTable) -> BoolArray:
 
 
 def link_cells(table: LinkTable) -> Iterator[CellPayloads]:
-    """Yield the per-chunk arrays of one family: its links inside chunks, and their attributes."""
+    """Yield the per-chunk arrays of one family: its links inside chunks, and their attributes.
+
+    A family of a level whose links all lead from chunk to chunk, as those of paths do, has none.
+    """
     delta = delta_name(table.delta)
     rows = np.flatnonzero(inside_chunks(table))
+    if table.delta == 0 and table.count and not len(rows) and not table.attributes:
+        return
     source = table.chunks[rows, 0]
     if len(rows) and bool((source[1:] < source[:-1]).any()):
         rows = rows[stable_order([source.astype(np.uint32)])]
