@@ -31,8 +31,8 @@ def make_forest(nodes: int, *, roots: int = 2, ndim: int = 3, seed: int = 0, shu
 
 def ends(positions: Any, edges: Any, *, directed: bool = False) -> list[Any]:
     """Return edges by the positions of their nodes, sorted: equal for the same edges however rows are numbered."""
-    pairs = zip(positions[edges[:, 0]].tolist(), positions[edges[:, 1]].tolist(), strict=True)
-    return sorted((a, b) if directed else tuple(sorted((a, b))) for a, b in pairs)
+    first, second = ([tuple(row) for row in positions[edges[:, end]].tolist()] for end in (0, 1))
+    return sorted((a, b) if directed else (min(a, b), max(a, b)) for a, b in zip(first, second, strict=True))
 
 
 def inside(positions: Any, box: Any) -> Any:

@@ -12,20 +12,19 @@ from typing import Any
 import pytest
 
 Job = dict[str, Any]
-RunPeer = Callable[[Sequence[Job]], list[Any]]
+RunPeer = Callable[..., list[Any]]
 
 
 @pytest.fixture(scope="session")
 def run_peer(peer_python: Path, tmp_path_factory: pytest.TempPathFactory) -> RunPeer:
     """Do jobs in one process of the reference implementation; gives the answer of each."""
 
-    def run(jobs: Sequence[Job]) -> list[Any]:
+    def run(jobs: Sequence[Job], script: str = "peer_points.py") -> list[Any]:
         folder = tmp_path_factory.mktemp("jobs")
         (folder / "jobs.json").write_text(json.dumps(list(jobs), default=str))
-        script = Path(__file__).with_name("peer_points.py")
         environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
         done = subprocess.run(
-            [peer_python, "-W", "ignore", script, folder / "jobs.json"],
+            [peer_python, "-W", "ignore", Path(__file__).with_name(script), folder / "jobs.json"],
             capture_output=True,
             text=True,
             check=False,
