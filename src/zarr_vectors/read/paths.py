@@ -176,9 +176,7 @@ def _assemble(
     )
 
 
-def _check_rows(
-    level: LevelReader, loaded: LoadedChunks, numbers: IntArray, places: IntArray, rows: IntArray
-) -> None:
+def _check_rows(level: LevelReader, loaded: LoadedChunks, numbers: IntArray, places: IntArray, rows: IntArray) -> None:
     """Refuse fragments that name rows which their chunk does not have."""
     fragments, limits = loaded.fragments, loaded.row_offsets[1:][places]
     if fragments.explicit is None:
