@@ -1,9 +1,9 @@
 """Measure ours, the floor and the reference implementation on the same data, in one run.
 
-``python -m benchmarks [--size 1M,10M] [--only write,read]``. Every measurement runs in a fresh process; the
-reference implementation runs under its own interpreter, named by ``ZARR_VECTORS_PEER_PYTHON`` or found in
-``.cache/peer``. Prints tables and writes ``benchmarks/RESULTS.md`` (a run with ``--only`` or ``--size``
-writes only where ``--output`` says).
+``python -m benchmarks [--kind points,meshes] [--size 1M,10M] [--only write,read]``. Every measurement runs in a
+fresh process; the reference implementation runs under its own interpreter, named by ``ZARR_VECTORS_PEER_PYTHON`` or
+found in ``.cache/peer``, and other formats under that of ``ZARR_VECTORS_OTHERS_PYTHON`` or this one. Prints tables
+and writes ``benchmarks/RESULTS.md`` (a run of some kinds, works or sizes writes only where ``--output`` says).
 """
 
 from __future__ import annotations
@@ -22,11 +22,13 @@ from pathlib import Path
 from types import ModuleType
 
 from benchmarks.comparison import Comparison, disagreements, size_table, time_table
+from benchmarks.linked import graphs, meshes, skeletons
 from benchmarks.measuring import Measurement
 from benchmarks.points import comparisons as points
+from benchmarks.streamlines import comparisons as streamlines
 
 ROOT = Path(__file__).parents[1]
-KINDS: tuple[ModuleType, ...] = (points,)
+KINDS: tuple[ModuleType, ...] = (points, streamlines, skeletons, graphs, meshes)
 PEER_BUDGET = 3.0
 
 
@@ -37,16 +39,25 @@ def peer_python() -> Path | None:
     return python if python.exists() else None
 
 
+def interpreter(implementation: str) -> Path | None:
+    """Return the interpreter that an implementation runs under, if there is one."""
+    if implementation == "peer":
+        return peer_python()
+    if implementation == "others":
+        return Path(os.environ.get("ZARR_VECTORS_OTHERS_PYTHON") or sys.executable)
+    return Path(sys.executable)
+
+
 def measure_work(kind: ModuleType, work: tuple[str, str], size: int, folder: Path, runs: int) -> Measurement | None:
     """Run one work in a process of its own; None where its interpreter is missing."""
     implementation, name = work
-    python = peer_python() if implementation == "peer" else Path(sys.executable)
+    python = interpreter(implementation)
     if python is None:
         return None
-    budget = PEER_BUDGET if implementation == "peer" else 2 * PEER_BUDGET
+    budget = 2 * PEER_BUDGET if implementation in ("ours", "floor") else PEER_BUDGET
     arguments = [f"{kind.PACKAGE}.{implementation}", name, str(size), str(folder), str(runs), str(budget)]
     command = [str(python), "-W", "ignore", "-m", "benchmarks.worker", *arguments]
-    environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH" or python != peer_python()}
+    environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH" or implementation != "peer"}
     done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False, env=environment)
     try:
         return Measurement(**json.loads(done.stdout.splitlines()[-1]))
@@ -111,6 +122,7 @@ def _processor() -> str:
 def main() -> None:
     """Measure what the arguments ask for."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("--kind", default="", help="kinds, for example points,streamlines; all by default")
     parser.add_argument("--size", help="sizes, for example 1M,10M; all by default")
     parser.add_argument("--only", default="", help="works, for example write,read,box,open,pyramid")
     parser.add_argument("--runs", type=int, default=5, help="most runs of each work")
@@ -119,12 +131,15 @@ def main() -> None:
     started = time.time()
     only = [name for name in options.only.split(",") if name]
     sections = []
+    kinds = [name for name in options.kind.lower().split(",") if name]
     for kind in KINDS:
+        if kinds and kind.NAME.lower() not in kinds:
+            continue
         sizes = [int(float(s.upper().removesuffix("M")) * 1e6) for s in (options.size or "").split(",") if s]
         sections += [measure_size(kind, size, only, options.runs) for size in sizes or kind.SIZES]
     report = heading("python -m benchmarks " + " ".join(sys.argv[1:]), started) + "\n" + "\n".join(sections)
     print("\n" + report)
-    output = options.output or (None if only or options.size else ROOT / "benchmarks" / "RESULTS.md")
+    output = options.output or (None if only or kinds or options.size else ROOT / "benchmarks" / "RESULTS.md")
     if output is not None:
         output.write_text(report)
 

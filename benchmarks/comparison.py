@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from benchmarks.measuring import Measurement
 
 Measured = Mapping[tuple[str, str], Measurement]
-"""Measurements by implementation (``floor``, ``ours``, ``peer``) and name of the work."""
+"""Measurements by implementation (``floor``, ``ours``, ``peer``, ``others``) and name of the work."""
 
 
 @dataclass(frozen=True)
@@ -30,6 +30,10 @@ class Comparison:
         The peer's time over ours must not be below this.
     against_write : float, optional
         Our time over our default write must not be above this.
+    others : dict of str to str
+        Names of the works of other formats, by what their columns are called.
+    most_of_other : dict of str to float
+        Our time over that of another format must not be above this.
     """
 
     work: str
@@ -40,39 +44,51 @@ class Comparison:
     most_of_floor: float = math.nan
     faster_than_peer: float = math.nan
     against_write: float = math.nan
+    others: Mapping[str, str] = field(default_factory=dict)
+    most_of_other: Mapping[str, float] = field(default_factory=dict)
 
     def works(self) -> list[tuple[str, str]]:
         """Return the measurements that the row needs."""
         named = (("floor", self.floor), ("ours", self.ours), ("peer", self.peer))
-        return [(implementation, name) for implementation, name in named if name]
+        return [(implementation, name) for implementation, name in named if name] + [
+            ("others", name) for name in self.others.values()
+        ]
 
 
 def time_table(comparisons: Sequence[Comparison], measured: Measured) -> str:
     """Return the times and their ratios as a Markdown table."""
-    lines = [
-        "| work | floor | ours | 0.9.2 | ours / floor | target | 0.9.2 / ours | target | note |",
-        "|---|---:|---:|---:|---:|---:|---:|---:|---|",
-    ]
-    written = measured.get(("ours", "write default"), Measurement()).median
-    for row in comparisons:
-        times = {implementation: measured.get((implementation, name)) for implementation, name in row.works()}
-        floor, ours, peer = (_median(times.get(name)) for name in ("floor", "ours", "peer"))
-        note = ""
-        if not math.isnan(row.against_write):
-            share = _ratio(ours / written, row.against_write, most=True)
-            note = f"{share} × our write (target ≤ {row.against_write:g})"
-        failures = [f"{name}: {m.failure}" for name, m in times.items() if m is not None and m.failure]
-        cells = [
-            row.label,
-            *(_seconds(value) for value in (floor, ours, peer)),
-            _ratio(ours / floor, row.most_of_floor, most=True),
-            _target("≤", row.most_of_floor),
-            _ratio(peer / ours, row.faster_than_peer, most=False),
-            _target("≥", row.faster_than_peer),
-            "; ".join([note, *failures] if note else failures),
-        ]
-        lines.append("| " + " | ".join(cells) + " |")
+    formats = list(dict.fromkeys(name for row in comparisons for name in row.others))
+    headings = ["work", "floor", "ours", "0.9.2", *formats, "ours / floor", "target", "0.9.2 / ours", "target", "note"]
+    lines = ["| " + " | ".join(headings) + " |", "|---|" + "---:|" * (len(headings) - 2) + "---|"]
+    lines += [_time_row(row, measured, formats) for row in comparisons]
     return "\n".join(lines)
+
+
+def _time_row(row: Comparison, measured: Measured, formats: Sequence[str]) -> str:
+    found = [measured.get(work) for work in row.works()]
+    floor, ours, peer = (
+        _median(measured.get((implementation, name)))
+        for implementation, name in (("floor", row.floor), ("ours", row.ours), ("peer", row.peer))
+    )
+    others = {name: _median(measured.get(("others", row.others.get(name, "")))) for name in formats}
+    notes = []
+    if not math.isnan(row.against_write):
+        written = measured.get(("ours", "write default"), Measurement()).median
+        share = _ratio(ours / written, row.against_write, most=True)
+        notes.append(f"{share} × our write (target ≤ {row.against_write:g})")
+    for name, most in row.most_of_other.items():
+        notes.append(f"{_ratio(ours / others[name], most, most=True)} × {name} (target ≤ {most:g})")
+    notes += [f"{work[0]}: {m.failure}" for work, m in zip(row.works(), found, strict=True) if m and m.failure]
+    cells = [
+        row.label,
+        *(_seconds(value) for value in (floor, ours, peer, *others.values())),
+        _ratio(ours / floor, row.most_of_floor, most=True),
+        _target("≤", row.most_of_floor),
+        _ratio(peer / ours, row.faster_than_peer, most=False),
+        _target("≥", row.faster_than_peer),
+        "; ".join(notes),
+    ]
+    return "| " + " | ".join(cells) + " |"
 
 
 def size_table(measured: Measured, input_bytes: int) -> str:

@@ -1,0 +1,1 @@
+"""Vertices with links: skeletons, graphs and meshes of a thousand objects."""

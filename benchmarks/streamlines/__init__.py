@@ -1,0 +1,1 @@
+"""Streamlines: paths of 50 vertices."""
