@@ -196,7 +196,8 @@ def _same(a: AnyArray, b: AnyArray) -> bool:
 
 def _same_links(before: LinkTable, after: LinkTable) -> bool:
     """Compare links as multisets: revisions keep them in different order."""
-    return _same(_sorted_links(before), _sorted_links(after))
+    alike = (before.directed, before.store) == (after.directed, after.store)
+    return alike and _same(_sorted_links(before), _sorted_links(after))
 
 
 def _sorted_links(table: LinkTable) -> AnyArray:

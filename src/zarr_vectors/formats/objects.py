@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from zarr_vectors.constants import LINK_FRAGMENTS
+from zarr_vectors.constants import LINK_FRAGMENTS, VERTICES
 from zarr_vectors.encoding import fragment_index, manifests
 from zarr_vectors.formats.layout import CellPayloads
 from zarr_vectors.model.cells import Cells, Fragments, Manifests
@@ -16,6 +16,16 @@ from zarr_vectors.typing import ByteArray, Bytes, IntArray
 
 MANIFESTS_PER_CHUNK = 16_384
 DENSE_ROWS_PER_CHUNK = 65_536
+
+
+def vertex_payloads(cells: Cells) -> CellPayloads:
+    """Return the vertices of all chunks, as raw rows or in the encoding that they have."""
+    document = {"zv_array": "vertices", "dtype": cells.positions.dtype.name, "encoding": "raw"}
+    encoded = cells.encoded
+    if encoded is None:
+        return CellPayloads.of_rows(VERTICES, document, cells.chunks, cells.positions, cells.row_offsets)
+    document["encoding"] = encoded.encoding
+    return CellPayloads(VERTICES, document, cells.chunks, encoded.buffer, encoded.offsets, 1)
 
 
 def fragment_payloads(fragments: Fragments) -> tuple[ByteArray, IntArray]:

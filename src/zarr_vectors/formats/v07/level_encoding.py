@@ -10,14 +10,10 @@ from typing import Any
 import numpy as np
 
 from zarr_vectors.constants import (
-    FRAGMENT_ATTRIBUTES,
     GROUP_ATTRIBUTES,
     GROUPS,
     OBJECT_ATTRIBUTES,
     OBJECT_INDEX,
-    VERTEX_ATTRIBUTES,
-    VERTEX_FRAGMENTS,
-    VERTICES,
 )
 from zarr_vectors.encoding.compression import Pipeline, resolve_compressor
 from zarr_vectors.formats.chunk_keys import format_keys
@@ -26,11 +22,11 @@ from zarr_vectors.formats.documents import attribute_document, group_document
 from zarr_vectors.formats.layout import CellPayloads, LevelOptions
 from zarr_vectors.formats.objects import (
     MANIFESTS_PER_CHUNK,
-    fragment_payloads,
     group_payloads,
     link_fragment_payloads,
     manifest_payloads,
 )
+from zarr_vectors.formats.payloads import cell_payloads
 from zarr_vectors.formats.v07.link_encoding import cross_blobs, link_cells
 from zarr_vectors.formats.v07.tiny_array import encode_tiny
 from zarr_vectors.formats.vlen_array import encode_vlen
@@ -68,23 +64,29 @@ class LevelEncoding:
     def encode(self, cells: Cells) -> Iterator[Objects]:
         """Yield the objects of the level in batches, each to be written before the next is asked for."""
         documents: list[tuple[str, BlobParts]] = []
-        for payloads in _cell_payloads(cells):
+        for payloads in cell_payloads(cells):
             documents.append(self._group(payloads.path, payloads.document))
             yield self._cells(payloads)
         if cells.link_fragments is not None and cells.links:
             payloads = link_fragment_payloads(cells)
             documents.append(self._group(payloads.path, payloads.document))
             yield self._cells(payloads)
-        yield from self.encode_links(cells.links)
+        yield from self.encode_links(cells.links, crossings_only=cells.link_fragments is None)
         yield iter(self._tables(cells))
         families = {address.split("/")[1] for address, _ in documents if address.count("/") > 2}
         yield iter([*(self._group(family, {}) for family in sorted(families)), *documents])
 
-    def encode_links(self, tables: Sequence[LinkTable]) -> Iterator[Objects]:
-        """Yield the objects of link families: those inside chunks, those between chunks, then metadata."""
+    def encode_links(self, tables: Sequence[LinkTable], *, crossings_only: bool = False) -> Iterator[Objects]:
+        """Yield the objects of link families: those inside chunks, those between chunks, then metadata.
+
+        Under ``crossings_only`` links of the level that are inside chunks get no array where there are none, as in
+        paths, in which the rows of a fragment follow each other without stored links.
+        """
         documents: dict[str, Document] = {}
         for table in tables:
             for payloads in link_cells(table):
+                if crossings_only and table.delta == 0 and not len(payloads.chunks) and not table.attributes:
+                    continue
                 documents[payloads.path] = payloads.document
                 yield self._cells(payloads)
             for blob in cross_blobs(table):
@@ -187,20 +189,3 @@ class LevelEncoding:
 
     def _small_codecs(self) -> list[Document]:
         return [] if self.options.compressor is None else resolve_compressor("zstd")
-
-
-def _cell_payloads(cells: Cells) -> Iterator[CellPayloads]:
-    """Yield the payloads of every per-chunk array of some cells."""
-    vertices = {"zv_array": "vertices", "dtype": cells.positions.dtype.name, "encoding": "raw"}
-    yield CellPayloads.of_rows(VERTICES, vertices, cells.chunks, cells.positions, cells.row_offsets)
-    buffer, offsets = fragment_payloads(cells.fragments)
-    fragments = {"zv_array": "vertex_fragments", "encoding": "fragment_index_v1"}
-    yield CellPayloads(VERTEX_FRAGMENTS, fragments, cells.chunks, buffer, offsets, 8)
-    families = (
-        (VERTEX_ATTRIBUTES, "attribute", cells.attributes, cells.row_offsets),
-        (FRAGMENT_ATTRIBUTES, "fragment_attribute", cells.fragment_attributes, cells.fragments.offsets),
-    )
-    for family, kind, columns, row_offsets in families:
-        for name, column in columns.items():
-            document = attribute_document(kind, name, column.spec)
-            yield CellPayloads.of_rows(f"{family}/{name}", document, cells.chunks, column.values, row_offsets)

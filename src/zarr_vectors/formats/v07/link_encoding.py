@@ -52,14 +52,9 @@ def inside_chunks(table: LinkTable) -> BoolArray:
 
 
 def link_cells(table: LinkTable) -> Iterator[CellPayloads]:
-    """Yield the per-chunk arrays of one family: its links inside chunks, and their attributes.
-
-    A family of a level whose links all lead from chunk to chunk, as those of paths do, has none.
-    """
+    """Yield the per-chunk arrays of one family: its links inside chunks, and their attributes."""
     delta = delta_name(table.delta)
     rows = np.flatnonzero(inside_chunks(table))
-    if table.delta == 0 and table.count and not len(rows) and not table.attributes:
-        return
     source = table.chunks[rows, 0]
     if len(rows) and bool((source[1:] < source[:-1]).any()):
         rows = rows[stable_order([source.astype(np.uint32)])]
@@ -72,6 +67,7 @@ def link_cells(table: LinkTable) -> Iterator[CellPayloads]:
         "link_width": table.width,
         "level_delta": table.delta,
         "directed": table.directed,
+        "store": table.store,
     }
     stored = np.ascontiguousarray(table.rows[rows], "<i8")
     if table.delta:
@@ -104,6 +100,7 @@ def cross_blobs(table: LinkTable) -> Iterator[Blob]:
         "num_links": len(across),
         "sid_ndim": ndim,
         "directed": table.directed,
+        "store": table.store,
     }
     yield Blob(f"{CROSS_CHUNK_LINKS}/{delta}", document, _bytes(record))
     for name, column in table.attributes.items():

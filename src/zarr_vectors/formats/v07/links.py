@@ -113,7 +113,8 @@ def _open_family(
         document = document or _attributes(documents, path)
     directed = bool(document.get("directed", delta != 0))
     width = int(document.get("link_width", 2))
-    return LinkFamily(delta, width, directed, "canonical", arrays, blob, document)
+    store = str(document.get("store", "canonical"))
+    return LinkFamily(delta, width, directed, store, arrays, blob, document)
 
 
 def _named(level: str, family: str, delta: str, documents: Documents) -> dict[str, tuple[str, AttributeSpec]]:

@@ -42,9 +42,7 @@ class GridExtent:
     shape: tuple[int, ...]
 
 
-def choose_shard_shape(
-    option: Any, extent: GridExtent, payload_bytes: int, cells: IntArray
-) -> tuple[int, ...] | None:
+def choose_shard_shape(option: Any, extent: GridExtent, payload_bytes: int, cells: IntArray) -> tuple[int, ...] | None:
     """Return the shard shape of an array, in chunks.
 
     Parameters

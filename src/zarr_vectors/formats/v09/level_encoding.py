@@ -9,26 +9,22 @@ from dataclasses import dataclass
 import numpy as np
 
 from zarr_vectors.constants import (
-    FRAGMENT_ATTRIBUTES,
     GROUP_ATTRIBUTES,
     GROUPS,
     OBJECT_ATTRIBUTES,
     OBJECT_INDEX,
-    VERTEX_ATTRIBUTES,
-    VERTEX_FRAGMENTS,
-    VERTICES,
 )
 from zarr_vectors.encoding.compression import resolve_compressor
 from zarr_vectors.formats.dense_array import encode_column, encode_values
-from zarr_vectors.formats.documents import attribute_document, group_document
-from zarr_vectors.formats.layout import CellPayloads, LevelOptions
+from zarr_vectors.formats.documents import group_document
+from zarr_vectors.formats.layout import LevelOptions
 from zarr_vectors.formats.objects import (
     MANIFESTS_PER_CHUNK,
-    fragment_payloads,
     group_payloads,
     link_fragment_payloads,
     manifest_payloads,
 )
+from zarr_vectors.formats.payloads import cell_payloads
 from zarr_vectors.formats.v09.grid_encoding import GridExtent, encode_grid
 from zarr_vectors.formats.v09.link_encoding import encode_links
 from zarr_vectors.formats.vlen_array import encode_vlen
@@ -139,31 +135,6 @@ class LevelEncoding:
 
     def _small_codecs(self) -> list[Document]:
         return [] if self.options.compressor is None else resolve_compressor("zstd")
-
-
-def cell_payloads(cells: Cells) -> Iterator[CellPayloads]:
-    """Yield the payloads of every per-chunk array of some cells."""
-    dtype = cells.positions.dtype.name
-    yield CellPayloads.of_rows(
-        VERTICES,
-        {"zv_array": "vertices", "dtype": dtype, "encoding": "raw"},
-        cells.chunks,
-        cells.positions,
-        cells.row_offsets,
-    )
-    buffer, offsets = fragment_payloads(cells.fragments)
-    document = {"zv_array": "vertex_fragments", "encoding": "fragment_index_v1"}
-    yield CellPayloads(VERTEX_FRAGMENTS, document, cells.chunks, buffer, offsets, 8)
-    for name, column in cells.attributes.items():
-        yield _rows(VERTEX_ATTRIBUTES, "attribute", name, column, cells.chunks, cells.row_offsets)
-    for name, column in cells.fragment_attributes.items():
-        yield _rows(FRAGMENT_ATTRIBUTES, "fragment_attribute", name, column, cells.chunks, cells.fragments.offsets)
-
-
-def _rows(family: str, kind: str, name: str, column: Column, chunks: IntArray, row_offsets: IntArray) -> CellPayloads:
-    document = attribute_document(kind, name, column.spec)
-    document["row_shape"] = list(column.values.shape[1:])
-    return CellPayloads.of_rows(f"{family}/{name}", document, chunks, column.values, row_offsets)
 
 
 def _json(document: Document) -> bytes:
