@@ -45,6 +45,8 @@ class LevelReader:
         Chunks that hold vertices, in numeric order.
     lookup : ChunkLookup
         Finds the row of a chunk in ``chunks``.
+    object_ids : (O,) int64, optional
+        Object ids by manifest row, once they have been read.
     """
 
     storage: Storage
@@ -54,6 +56,7 @@ class LevelReader:
     arrays: LevelArrays
     chunks: IntArray
     lookup: ChunkLookup = field(repr=False)
+    object_ids: IntArray | None = field(default=None, repr=False)
 
     @property
     def grid(self) -> Grid:

@@ -26,12 +26,14 @@ def read_object_ids(level: LevelReader) -> IntArray | None:
         return None
     if index.ids is None:
         return np.arange(index.count, dtype=np.int64)
-    blobs = level.storage.get_many(index.ids.requests(None))
-    return index.ids.decode(blobs, None).astype(np.int64)
+    if level.object_ids is None:
+        blobs = level.storage.get_many(index.ids.requests(None))
+        level.object_ids = index.ids.decode(blobs, None).astype(np.int64)
+    return level.object_ids
 
 
-def object_rows(level: LevelReader, object_ids: Any, ids: IntArray | None = None) -> IntArray:
-    """Return the manifest row of every object id asked for; ``ids`` are those of the level, where they were read.
+def object_rows(level: LevelReader, object_ids: Any) -> IntArray:
+    """Return the manifest row of every object id asked for.
 
     Raises
     ------
@@ -46,7 +48,7 @@ def object_rows(level: LevelReader, object_ids: Any, ids: IntArray | None = None
         known = (wanted >= 0) & (wanted < index.count)
         rows = wanted
     else:
-        ids = read_object_ids(level) if ids is None else ids
+        ids = read_object_ids(level)
         assert ids is not None
         order = None if bool((ids[1:] > ids[:-1]).all()) else np.argsort(ids, kind="stable")
         places = np.minimum(np.searchsorted(ids, wanted, sorter=order), max(0, len(ids) - 1))

@@ -90,7 +90,7 @@ def asked_rows(level: LevelReader, query: Query, columns: Mapping[str, CellArray
             raise UnknownNameError(f"object_ids: {level.name} has no object {unknown[0]} ({count} objects)")
         return query.object_ids
     index = level.arrays.object_index
-    if index is None or index.ids is None:
+    if index is None or index.ids is None or level.object_ids is not None:
         return object_rows(level, query.object_ids)
     arrays = [a for a in (level.arrays.vertices, level.arrays.vertex_fragments, *columns.values()) if a is not None]
     plans = [array.index_requests(level.chunks) for array in arrays]
@@ -102,8 +102,8 @@ def asked_rows(level: LevelReader, query: Query, columns: Mapping[str, CellArray
     for array, plan in zip(arrays, plans, strict=True):
         array.accept_indexes(plan, blobs[start : start + len(plan)])
         start += len(plan)
-    ids = index.ids.decode(blobs[: len(requests)], None).astype(np.int64)
-    return object_rows(level, query.object_ids, ids)
+    level.object_ids = index.ids.decode(blobs[: len(requests)], None).astype(np.int64)
+    return object_rows(level, query.object_ids)
 
 
 def rows_meeting_conditions(level: LevelReader, conditions: Mapping[str, Any], rows: IntArray | None) -> IntArray:
@@ -154,7 +154,7 @@ def read_object_tables(level: LevelReader, rows: IntArray | None, names: Sequenc
             return ObjectTables(np.zeros(0, np.int64), nothing, {})
         raise UnknownNameError(f"{level.name} has no object index, so that its vertices are in no order")
     plans: list[list[Range]] = [index.manifests.requests(rows)]
-    plans.append([] if index.ids is None else index.ids.requests(rows))
+    plans.append([] if index.ids is None or level.object_ids is not None else index.ids.requests(rows))
     plans += [array.requests(rows) for array in attributes.values()]
     blobs = level.storage.get_many([request for plan in plans for request in plan])
     parts, start = [], 0
@@ -167,7 +167,9 @@ def read_object_tables(level: LevelReader, rows: IntArray | None, names: Sequenc
     except ArrayError as error:
         raise ArrayError(f"{level.name}: object_index: {error}") from error
     ids = np.arange(index.count) if rows is None else rows
-    if index.ids is not None:
+    if level.object_ids is not None:
+        ids = level.object_ids.copy() if rows is None else level.object_ids[rows]
+    elif index.ids is not None:
         ids = index.ids.decode(parts[1], rows).astype(np.int64)
     columns = {
         name: Column(array.decode(part, rows), array.spec)
