@@ -262,7 +262,17 @@ def test_attribute_chunks(tmp_path: Path, revision: str) -> None:
     assert result.attributes["layer"].tolist() == layer.tolist()
     low, high = [-10.0] * 3, [30.0] * 3
     assert_paths(read_polylines(path, bbox=(low, high)), made, made.meeting(low, high))
-    assert set(read_points(path, chunks=[[1, 0, 0, 0]]).attributes["layer"]) == {1}
+    keys = {
+        (int(code), *chunk)
+        for code, chunk in zip(layer, np.floor(made.positions / 20).astype(int).tolist(), strict=True)
+    }
+    assert {tuple(key) for key in open_reader(path).level(0).chunks.tolist()} == keys
+    one = min(key for key in keys if key[0] == 1)
+    assert set(read_points(path, chunks=[one]).attributes["layer"]) == {1}
+    build_pyramid(path, [(4.0, 1.0)])
+    coarse = read_polylines(path, level=1)
+    assert coarse.polyline_count == (made.lengths > 0).sum()
+    assert set(coarse.attributes["layer"]) == {0, 1, 2}
 
 
 @pytest.mark.parametrize("revision", REVISIONS)
