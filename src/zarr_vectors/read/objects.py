@@ -63,9 +63,7 @@ def object_rows(level: LevelReader, object_ids: Any) -> IntArray:
 
 def as_object_ids(object_ids: Any) -> IntArray:
     """Check ids that a user gave, a number or a sequence of them."""
-    given = np.atleast_1d(
-        np.asarray(list(object_ids) if isinstance(object_ids, (set, range)) else object_ids)
-    )
+    given = np.atleast_1d(np.asarray(list(object_ids) if isinstance(object_ids, (set, range)) else object_ids))
     if given.size == 0:
         return np.zeros(0, np.int64)
     if given.ndim != 1 or given.dtype.kind not in "iu":
@@ -131,9 +129,7 @@ def read_column(level: LevelReader, array: DenseArray, rows: IntArray | None = N
     return Column(array.decode(level.storage.get_many(array.requests(rows)), rows), array.spec)
 
 
-def read_columns(
-    level: LevelReader, arrays: dict[str, DenseArray], rows: IntArray | None
-) -> dict[str, Column]:
+def read_columns(level: LevelReader, arrays: dict[str, DenseArray], rows: IntArray | None) -> dict[str, Column]:
     """Return several dense attributes in one round."""
     plans = {name: array.requests(rows) for name, array in arrays.items()}
     blobs = level.storage.get_many([request for plan in plans.values() for request in plan])
@@ -172,16 +168,12 @@ def group_numbers(level: LevelReader, groups: Groups, group_ids: Any) -> list[in
         if isinstance(group, str):
             names = _group_names(groups) if names is None else names
             if group not in names:
-                raise UnknownNameError(
-                    f"group_ids: {level.name} has no group named {group!r}; it has {names[:20]}"
-                )
+                raise UnknownNameError(f"group_ids: {level.name} has no group named {group!r}; it has {names[:20]}")
             numbers.append(names.index(group))
         elif isinstance(group, (int, np.integer)) and 0 <= int(group) < groups.count:
             numbers.append(int(group))
         else:
-            raise UnknownNameError(
-                f"group_ids: {level.name} has no group {group!r}; it has {groups.count} groups"
-            )
+            raise UnknownNameError(f"group_ids: {level.name} has no group {group!r}; it has {groups.count} groups")
     return numbers
 
 
