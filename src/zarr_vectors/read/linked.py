@@ -125,7 +125,7 @@ class _Found:
     """Chunks with the links that may be wanted.
 
     ``selected`` are the rows that the query asks for (None: all), ``endpoints`` those of the links, -1 for endpoints
-    in chunks that are not loaded; ``chunks`` and ``rows`` say where all endpoints are.
+    in chunks that are not loaded; ``chunks`` and ``rows`` say where all endpoints are, where boundary links are wanted.
     """
 
     loaded: Loaded
@@ -133,8 +133,8 @@ class _Found:
     names: list[str]
     selected: IntArray | None
     endpoints: IntArray
-    chunks: IntArray
-    rows: IntArray
+    chunks: IntArray | None
+    rows: IntArray | None
     attributes: Mapping[str, Column]
     directed: bool
 
@@ -143,8 +143,8 @@ class _Found:
         return replace(
             self,
             endpoints=self.endpoints[kept],
-            chunks=self.chunks[kept],
-            rows=self.rows[kept],
+            chunks=None if self.chunks is None else self.chunks[kept],
+            rows=None if self.rows is None else self.rows[kept],
             attributes={name: column.take(kept) for name, column in self.attributes.items()},
         )
 
@@ -186,8 +186,8 @@ def _fetch(
         names,
         selected,
         loaded_rows(level, loaded, table),
-        table.chunks,
-        table.rows,
+        table.chunks if include_boundary else None,
+        table.rows if include_boundary else None,
         table.attributes,
         table.directed or branches,
     )
@@ -235,18 +235,21 @@ def _with_implied(found: _Found) -> _Found:
     implied = implied_links(loaded.fragments, loaded.row_offsets, has_own)
     if len(implied) == 0:
         return found.links(_by_first(found.endpoints[:, 0]))
-    place = np.searchsorted(loaded.row_offsets, implied[:, 0], side="right") - 1
-    chunks = np.repeat(loaded.chunk_rows[place][:, None], 2, axis=1)
     joined = replace(
         found,
         endpoints=np.concatenate([implied, found.endpoints]),
-        chunks=np.concatenate([chunks, found.chunks]),
-        rows=np.concatenate([implied - loaded.row_offsets[place][:, None], found.rows]),
         attributes={
             name: Column(np.concatenate([absent_values(column.spec, len(implied)), column.values]), column.spec)
             for name, column in found.attributes.items()
         },
     )
+    if found.chunks is not None and found.rows is not None:
+        place = np.searchsorted(loaded.row_offsets, implied[:, 0], side="right") - 1
+        chunks = np.repeat(loaded.chunk_rows[place][:, None], 2, axis=1)
+        rows = implied - loaded.row_offsets[place][:, None]
+        joined = replace(
+            joined, chunks=np.concatenate([chunks, found.chunks]), rows=np.concatenate([rows, found.rows])
+        )
     return joined.links(_by_first(joined.endpoints[:, 0]))
 
 
@@ -322,6 +325,8 @@ def _with_boundary(level: LevelReader, found: _Found) -> Linked:
     hit = (found.endpoints >= 0) & found.mask()[found.endpoints]
     keep: AnyArray = np.asarray(hit.any(axis=1))
     found, hit = found.links(keep), hit[keep]
+    assert found.chunks is not None
+    assert found.rows is not None
     base = int(found.rows.max(initial=0)) + 1
     beyond, numbers = np.unique(found.chunks[~hit] * base + found.rows[~hit], return_inverse=True)
     chunks, rows = np.divmod(beyond, base)
