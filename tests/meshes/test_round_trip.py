@@ -24,7 +24,9 @@ def meshes(draw: Any) -> tuple[Any, Any]:
     if kind == "soup":
         rng = np.random.default_rng(draw(st.integers(0, 99)))
         vertices = rng.uniform(-50, 50, (30, draw(st.integers(1, 4)))).astype(np.float32)
-        return vertices, np.array([rng.permutation(30)[:3] for _ in range(draw(st.integers(0, 60)))]).reshape(-1, 3)
+        return vertices, np.array([rng.permutation(30)[:3] for _ in range(draw(st.integers(0, 60)))], int).reshape(
+            -1, 3
+        )
     return torus(draw(st.integers(3, 16)), draw(st.integers(3, 9)), quads=kind == "quads")
 
 

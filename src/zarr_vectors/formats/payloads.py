@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from zarr_vectors.constants import FRAGMENT_ATTRIBUTES, VERTEX_ATTRIBUTES, VERTEX_FRAGMENTS, VERTICES
+from zarr_vectors.constants import FRAGMENT_ATTRIBUTES, VERTEX_ATTRIBUTES, VERTEX_FRAGMENTS
 from zarr_vectors.formats.documents import attribute_document
 from zarr_vectors.formats.layout import CellPayloads
-from zarr_vectors.formats.objects import fragment_payloads
+from zarr_vectors.formats.objects import fragment_payloads, vertex_payloads
 from zarr_vectors.model.cells import Cells
 
 
 def cell_payloads(cells: Cells) -> Iterator[CellPayloads]:
     """Yield the payloads of vertices, fragments and their attributes; links are filed by each revision."""
-    vertices = {"zv_array": "vertices", "dtype": cells.positions.dtype.name, "encoding": "raw"}
-    yield CellPayloads.of_rows(VERTICES, vertices, cells.chunks, cells.positions, cells.row_offsets)
+    yield vertex_payloads(cells)
     buffer, offsets = fragment_payloads(cells.fragments)
     fragments = {"zv_array": "vertex_fragments", "encoding": "fragment_index_v1"}
     yield CellPayloads(VERTEX_FRAGMENTS, fragments, cells.chunks, buffer, offsets, 8)

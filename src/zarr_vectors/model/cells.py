@@ -10,7 +10,7 @@ import numpy as np
 from zarr_vectors.model.attributes import Column
 from zarr_vectors.model.elements import Groups
 from zarr_vectors.model.links import LinkTable
-from zarr_vectors.typing import AnyArray, FloatArray, IntArray
+from zarr_vectors.typing import AnyArray, ByteArray, FloatArray, IntArray
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +86,25 @@ class ObjectTable:
 
 
 @dataclass(frozen=True, slots=True)
+class EncodedVertices:
+    """Vertices of every chunk in an encoding of their own.
+
+    Parameters
+    ----------
+    encoding : str
+        Its name in the format.
+    buffer : (B,) uint8
+        The payloads of all chunks.
+    offsets : (C + 1,) int64
+        Where each chunk's payload starts.
+    """
+
+    encoding: str
+    buffer: ByteArray
+    offsets: IntArray
+
+
+@dataclass(frozen=True, slots=True)
 class Cells:
     """Decoded chunks of one level.
 
@@ -112,6 +131,8 @@ class Cells:
         Sets of objects.
     links : tuple of LinkTable
         Stored links, a table per level difference.
+    encoded : EncodedVertices, optional
+        Positions as they are stored, where that is not as raw rows.
     link_fragments : Fragments, optional
         For the links inside chunks, in stored order, which of them start in each vertex fragment.
     """
@@ -126,6 +147,7 @@ class Cells:
     groups: Groups | None = None
     links: tuple[LinkTable, ...] = ()
     link_fragments: Fragments | None = None
+    encoded: EncodedVertices | None = None
 
     @property
     def count(self) -> int:

@@ -13,11 +13,12 @@ from zarr_vectors.exceptions import UnknownNameError
 from zarr_vectors.model.links import LinkTable
 from zarr_vectors.multiresolution.plan import CrossLevel
 from zarr_vectors.ordering import offsets_of, stable_order
-from zarr_vectors.read.fetch import decode_rows, fetch_cells
+from zarr_vectors.read.fetch import fetch_cells
 from zarr_vectors.read.level import LevelReader
 from zarr_vectors.read.links import read_links, row_numbers
 from zarr_vectors.read.opening import open_reader
 from zarr_vectors.read.store import StoreReader
+from zarr_vectors.read.vertices import decode_vertices, holds_faces
 from zarr_vectors.typing import AnyArray, IntArray
 
 Placed = tuple[IntArray, IntArray]
@@ -121,6 +122,6 @@ def _resolve(store: StoreReader, level: int, delta: int) -> IntArray:
 def _row_offsets(level: LevelReader) -> IntArray:
     cells = fetch_cells(level.storage, [level.arrays.vertices], level.chunks)[0]
     sizes = [level.arrays.vertices.payload_size(cells.cell(row)) for row in range(len(level.chunks))]
-    if any(size is None for size in sizes):
-        return decode_rows(cells)[1]
+    if any(size is None for size in sizes) or holds_faces(level):
+        return decode_vertices(cells)[1]
     return offsets_of(np.array(sizes, np.int64) // level.arrays.vertices.spec.row_stride)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from zarr_vectors.exceptions import ArrayError, UnsupportedFeatureError
+from zarr_vectors.exceptions import ArrayError
 from zarr_vectors.formats.layout import CellArray
 from zarr_vectors.model.attributes import Column
 from zarr_vectors.model.cells import Cells, Fragments, ObjectTable
@@ -14,6 +14,7 @@ from zarr_vectors.read.fetch import FetchedCells, decode_fragments, decode_rows,
 from zarr_vectors.read.level import LevelReader
 from zarr_vectors.read.links import read_links
 from zarr_vectors.read.objects import read_columns, read_groups, read_manifests, read_object_ids
+from zarr_vectors.read.vertices import decode_vertices
 from zarr_vectors.typing import IntArray
 
 
@@ -35,17 +36,13 @@ def read_chunks(level: LevelReader, chunk_rows: IntArray, *, fragment_attributes
         When a cell is damaged, or chunks lack their fragments.
     """
     arrays = level.arrays
-    if arrays.vertices.spec.encoding != "raw":
-        raise UnsupportedFeatureError(
-            f"{level.name}: vertices are encoded as {arrays.vertices.spec.encoding!r}, not raw rows"
-        )
     chunks = level.chunks[chunk_rows]
     named = arrays.fragment_attributes if fragment_attributes else {}
     wanted: list[CellArray] = [arrays.vertices, *arrays.vertex_attributes.values(), *named.values()]
     if arrays.vertex_fragments is not None:
         wanted.append(arrays.vertex_fragments)
     fetched = fetch_cells(level.storage, wanted, chunks)
-    positions, row_offsets = decode_rows(fetched[0])
+    positions, row_offsets, _ = decode_vertices(fetched[0])
     counts = np.diff(row_offsets)
     n = len(arrays.vertex_attributes)
     attributes = _columns(arrays.vertex_attributes, fetched[1 : 1 + n], counts)
@@ -62,9 +59,7 @@ def read_chunks(level: LevelReader, chunk_rows: IntArray, *, fragment_attributes
     return Cells(chunks, row_offsets, positions, fragments, attributes, described)
 
 
-def _columns(
-    arrays: Mapping[str, CellArray], fetched: list[FetchedCells], counts: IntArray
-) -> dict[str, Column]:
+def _columns(arrays: Mapping[str, CellArray], fetched: list[FetchedCells], counts: IntArray) -> dict[str, Column]:
     return {
         name: Column(decode_rows(cells, counts)[0], array.spec)
         for (name, array), cells in zip(arrays.items(), fetched, strict=True)

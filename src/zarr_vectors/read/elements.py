@@ -14,9 +14,10 @@ from zarr_vectors.model.cells import Fragments
 from zarr_vectors.model.elements import Elements, Links, Objects
 from zarr_vectors.model.links import LinkTable
 from zarr_vectors.ordering import stable_order
+from zarr_vectors.read.absent import absent_values
 from zarr_vectors.read.cells import read_chunks
 from zarr_vectors.read.level import LevelReader
-from zarr_vectors.read.links import absent_values, read_links, row_numbers
+from zarr_vectors.read.links import read_links, row_numbers
 from zarr_vectors.read.objects import fragment_owners, read_columns, read_groups, read_object_ids
 from zarr_vectors.spatial.branches import implied_links
 from zarr_vectors.typing import IntArray

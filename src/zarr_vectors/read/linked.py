@@ -13,16 +13,17 @@ from enum import Enum
 import numpy as np
 
 from zarr_vectors.constants import LINKS_BRANCHES
-from zarr_vectors.exceptions import ArrayError, UnsupportedFeatureError
+from zarr_vectors.exceptions import ArrayError
 from zarr_vectors.formats.layout import CellArray
 from zarr_vectors.model.attributes import Column
 from zarr_vectors.model.links import LinkTable
 from zarr_vectors.ordering import stable_order
+from zarr_vectors.read.absent import absent_values
 from zarr_vectors.read.fetch import FetchedCells
 from zarr_vectors.read.filters import matching_rows
 from zarr_vectors.read.level import LevelReader
 from zarr_vectors.read.link_choice import choose_cells, chunks_of_links
-from zarr_vectors.read.links import LinkPlan, absent_values, plan_links
+from zarr_vectors.read.links import LinkPlan, plan_links
 from zarr_vectors.read.query import Query
 from zarr_vectors.read.rows import (
     Loaded,
@@ -32,6 +33,7 @@ from zarr_vectors.read.rows import (
     read_query_manifests,
     select_rows,
 )
+from zarr_vectors.read.vertices import with_blob_faces
 from zarr_vectors.spatial.boxes import Box
 from zarr_vectors.spatial.branches import implied_links
 from zarr_vectors.typing import AnyArray, BoolArray, FloatArray, IntArray
@@ -108,10 +110,6 @@ def read_linked(
         Vertices in stored order. Links in reading order (offsets in ASCII order, cells in key order, rows), or, where
         rows imply links, by their first endpoint.
     """
-    if level.arrays.vertices.spec.encoding != "raw":
-        raise UnsupportedFeatureError(
-            f"{level.name}: vertices are encoded as {level.arrays.vertices.spec.encoding!r}, not raw rows"
-        )
     found = _fetch(level, query, rule, include_boundary, link_attributes)
     if rule is LinkRule.CENTROID and query.box is not None:
         return _by_centroid(found, query.box)
@@ -179,7 +177,7 @@ def _fetch(
         base = np.arange(loaded.count) if selected is None else selected
         taken = {name: loaded.attributes[name].take(base) for name in filters}
         selected = base[matching_rows(taken, filters)]
-    table = _table(level, plan, fetched)
+    table = with_blob_faces(_table(level, plan, fetched), chunk_rows, loaded.row_offsets, loaded.faces)
     found = _Found(
         loaded,
         columns,

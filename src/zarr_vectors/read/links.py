@@ -12,10 +12,12 @@ from zarr_vectors.encoding.links import decode_link_rows, permutations_from_code
 from zarr_vectors.encoding.ragged import decode_ragged
 from zarr_vectors.exceptions import ArrayError, UnknownNameError
 from zarr_vectors.formats.layout import CellArray, LinkArray, LinkFamily
-from zarr_vectors.model.attributes import AttributeSpec, Column
+from zarr_vectors.model.attributes import Column
 from zarr_vectors.model.links import LinkTable
-from zarr_vectors.read.fetch import FetchedCells, decode_rows, fetch_many
+from zarr_vectors.read.absent import absent_values
+from zarr_vectors.read.fetch import FetchedCells, decode_rows, fetch_cells, fetch_many
 from zarr_vectors.read.level import LevelReader
+from zarr_vectors.read.vertices import decode_vertices, holds_faces, with_blob_faces
 from zarr_vectors.typing import AnyArray, BoolArray, Bytes, IntArray
 
 CellChoice: TypeAlias = Callable[[IntArray], BoolArray]
@@ -99,30 +101,6 @@ class LinkPlan:
         return LinkTable(family.delta, chunks, rows, here, there, family.directed, family.store, columns)
 
 
-def absent_values(spec: AttributeSpec, count: int) -> AnyArray:
-    """Return values that mean "absent" for links of which a store holds no attribute.
-
-    Parameters
-    ----------
-    spec : AttributeSpec
-        The attribute.
-    count : int
-        How many.
-
-    Returns
-    -------
-    (count,) or (count, C) array
-        The attribute's own fill value, else NaN, the minimum of signed and the maximum of unsigned integers, False.
-    """
-    dtype = spec.numpy_dtype.newbyteorder("=")
-    fill = spec.fill
-    if fill is None:
-        fill = {"f": np.nan, "b": False}.get(dtype.kind)
-    if fill is None:
-        fill = np.iinfo(dtype).min if dtype.kind == "i" else np.iinfo(dtype).max
-    return np.full((count,) if spec.channels is None else (count, spec.channels), fill, dtype)
-
-
 def plan_links(
     level: LevelReader,
     other: LevelReader,
@@ -187,7 +165,11 @@ def read_links(level: LevelReader, other: LevelReader, delta: int, names: list[s
         When a link names a chunk or row that does not exist.
     """
     plan = plan_links(level, other, delta, names)
-    return plan.decode(fetch_many(level.storage, plan.wanted))
+    table = plan.decode(fetch_many(level.storage, plan.wanted))
+    if delta or not holds_faces(level):
+        return table
+    _, row_offsets, faces = decode_vertices(fetch_cells(level.storage, [level.arrays.vertices], level.chunks)[0])
+    return with_blob_faces(table, np.arange(len(level.chunks)), row_offsets, faces)
 
 
 def _corners(

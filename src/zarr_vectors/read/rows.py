@@ -21,6 +21,7 @@ from zarr_vectors.read.level import LevelReader
 from zarr_vectors.read.objects import fragment_owners, object_rows, read_manifests, read_object_ids
 from zarr_vectors.read.partial import read_bins
 from zarr_vectors.read.query import Query
+from zarr_vectors.read.vertices import decode_vertices
 from zarr_vectors.spatial.boxes import bin_ranges, chunks_met, has_bin_fragments, rows_inside
 from zarr_vectors.typing import AnyArray, BoolArray, FloatArray, IntArray
 
@@ -101,6 +102,8 @@ class Loaded:
         Which chunks of the level these are.
     owners : (F,) int64, optional
         Object id of every fragment, -1 for none.
+    faces : (M, 3) int64, optional
+        Faces inside chunks as rows of all of them, where they are stored with the vertices.
     """
 
     positions: FloatArray
@@ -109,6 +112,7 @@ class Loaded:
     attributes: dict[str, Column]
     chunk_rows: IntArray
     owners: IntArray | None
+    faces: IntArray | None = None
 
     @property
     def count(self) -> int:
@@ -243,7 +247,7 @@ def load_chunks(
     extra = [array for array in (fragment_array, owner_array) if array is not None]
     everything = fetch_many(level.storage, [*((array, chunks) for array in (*arrays, *extra)), *more])
     fetched, others = everything[: len(arrays) + len(extra)], everything[len(arrays) + len(extra) :]
-    positions, row_offsets = decode_rows(fetched[0])
+    positions, row_offsets, faces = decode_vertices(fetched[0])
     counts = np.diff(row_offsets)
     _check_presence(level.arrays.vertices, chunks, counts)
     attributes = {
@@ -257,7 +261,7 @@ def load_chunks(
         tables = decode_fragments(fetched[len(arrays)])
         _check_fragments(level, chunks, tables, counts)
     owners = _owners(level, tables, chunk_rows, fetched[-1] if owner_array is not None else None)
-    return Loaded(positions, row_offsets, tables, attributes, chunk_rows, owners), others
+    return Loaded(positions, row_offsets, tables, attributes, chunk_rows, owners, faces), others
 
 
 def _check_presence(vertices: CellArray, chunks: IntArray, counts: IntArray) -> None:

@@ -22,10 +22,12 @@ from zarr_vectors.read.elements import read_linked_elements
 from zarr_vectors.read.linked import LinkRule, read_linked
 from zarr_vectors.read.opening import open_reader
 from zarr_vectors.read.query import Query, parse_chunks, parse_names
+from zarr_vectors.read.vertices import holds_faces
 from zarr_vectors.spatial.boxes import Box
 from zarr_vectors.spatial.partition import FragmentRule, partition
 from zarr_vectors.types.appending import append_elements, append_options
 from zarr_vectors.types.choosing import chosen_objects
+from zarr_vectors.types.draco_chunks import check_draco, encode_chunks
 from zarr_vectors.types.faces import join_meshes, require_closed, require_winding, settle_degenerate, settle_shape
 from zarr_vectors.types.linked import in_input_order, renumbered_objects, with_original_index, without_vertices
 from zarr_vectors.types.positions import cast_positions, stored_dtype, warn_of_rounding
@@ -150,6 +152,8 @@ class _Job:
     moved: float = 0.0
     numbered: bool = False
     dropped: int = 0
+    draco: Any = None
+    bits: int = 0
 
 
 def write_mesh(
@@ -173,6 +177,8 @@ def write_mesh(
     face_shape: str | None = None,
     degenerate_faces: str = "raise",
     store: str = "canonical",
+    use_draco: bool = False,
+    draco_quantization: int = 11,
     dtype: npt.DTypeLike | None = None,
     axes: AxesLike | None = None,
     axis_units: UnitsLike | None = None,
@@ -221,6 +227,11 @@ def write_mesh(
         What happens to faces that name a vertex more than once.
     store : {"canonical", "duplicate"}
         Whether a face is filed once, or once under every chunk that it touches.
+    use_draco : bool
+        Store the vertices of each chunk and the faces inside it as one Draco blob (extra ``draco``): triangles of
+        float32 vertices in three dimensions without face attributes. Positions are then rounded.
+    draco_quantization : int
+        Bits of a coordinate over the extent of a chunk's vertices.
     out_of_bounds : {"raise", "ignore", "expand"}
         Under ``"ignore"`` vertices outside the bounds are left out with the faces that name them; both are counted.
     mode : {"w", "w-", "a"}
@@ -286,6 +297,8 @@ def write_mesh(
         dropped=len(joined.faces) - len(links.rows),
     )
     elements = Elements(stored, columns, objects, table, links)
+    if use_draco:
+        job = replace(job, draco=check_draco(elements, draco_quantization), bits=draco_quantization)
     if options.mode == "a" and destination.store is not None and not destination.shell:
         elements, job = _appended(destination, elements, job)
     return _write(destination, elements, job)
@@ -307,6 +320,11 @@ def _appended(destination: Destination, elements: Elements, job: _Job) -> tuple[
     if GEOMETRY_TYPE not in store.root.geometry_types:
         raise ArgumentError(
             f"mode='a': {store.storage.url} holds {', '.join(store.root.geometry_types)}, not {GEOMETRY_TYPE}"
+        )
+    if holds_faces(store.level(0)):
+        raise ArgumentError(
+            f"mode='a': {store.storage.url} is encoded with Draco, and appending would round every vertex once more; "
+            "read it and write it anew"
         )
     said, options = append_options(store, job.said, job.options, elements.positions)
     old = read_linked_elements(store.level(0))
@@ -339,6 +357,9 @@ def _write(destination: Destination, elements: Elements, job: _Job) -> MeshSumma
         block.pop("closed_surface", None)
     cells = partition(elements, space.grid, FragmentRule.OBJECTS)
     del elements
+    chunks = cells.links[0].chunks
+    if job.draco is not None:
+        cells = encode_chunks(job.draco, cells, job.bits)
     root = new_root(
         space,
         cells,
@@ -349,7 +370,6 @@ def _write(destination: Destination, elements: Elements, job: _Job) -> MeshSumma
     )
     root = replace(root, extra={**root.extra, MESH_KEY: block})
     store_elements(destination, root, cells, level_zero(space, cells), job.options, job.said.metadata)
-    chunks = cells.links[0].chunks
     return MeshSummary(
         vertex_count=cells.count,
         face_count=face_count,
