@@ -245,9 +245,7 @@ def _with_implied(found: _Found) -> _Found:
         place = np.searchsorted(loaded.row_offsets, implied[:, 0], side="right") - 1
         chunks = np.repeat(loaded.chunk_rows[place][:, None], 2, axis=1)
         rows = implied - loaded.row_offsets[place][:, None]
-        joined = replace(
-            joined, chunks=np.concatenate([chunks, found.chunks]), rows=np.concatenate([rows, found.rows])
-        )
+        joined = replace(joined, chunks=np.concatenate([chunks, found.chunks]), rows=np.concatenate([rows, found.rows]))
     return joined.links(_by_first(joined.endpoints[:, 0]))
 
 
