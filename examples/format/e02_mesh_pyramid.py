@@ -2,6 +2,7 @@
 
 Example 14.2 of the Zarr Vectors specification. Chunks hold a single bin, so that the chunks of coarse levels grow with
 their bins: two and four times the edge of those of level 0, whose grid they nest in.
+``build_draco`` encodes vertices and faces by Draco.
 """
 
 from __future__ import annotations
@@ -39,6 +40,15 @@ def make_surface(seed: int = 142) -> tuple[Any, Any]:
 
 def build(path: str, format_version: str = "0.9") -> None:
     """Write a closed surface and two coarse levels with larger chunks."""
+    _build(path, format_version)
+
+
+def build_draco(path: str, format_version: str = "0.9") -> None:
+    """Write the same with vertices and faces encoded by Draco; needs the extra ``draco``."""
+    _build(path, format_version, use_draco=True, draco_quantization=14)
+
+
+def _build(path: str, format_version: str, **encoding: Any) -> None:
     vertices, faces = make_surface()
     write_mesh(
         path,
@@ -50,6 +60,7 @@ def build(path: str, format_version: str = "0.9") -> None:
         bounds=BOUNDS,
         axis_units="nanometer",
         format_version=format_version,
+        **encoding,
     )
     build_pyramid(path, factors=[(2, 1), (4, 1)], cross_level_storage="implicit")
 

@@ -141,6 +141,19 @@ def test_mesh(built: Built, revision: str) -> None:
     assert (level_1["bin_shape"], level_1["bin_ratio"]) == ([400.0] * 3, [2, 2, 2])
 
 
+def test_mesh_in_draco(built: Built, revision: str) -> None:
+    pytest.importorskip("DracoPy", reason='needs the extra draco: pip install "zarr-vectors[draco]"')
+    path = built("e02_mesh_pyramid", revision, "build_draco")
+    vertices, faces = e02_mesh_pyramid.make_surface()
+    assert attributes_of(path, "0/vertices")["encoding"] == "draco"
+    found = read_mesh(path)
+    assert (found.vertex_count, found.face_count) == (len(vertices), len(faces))
+    step = np.ptp(vertices) / 2**14
+    corners = found.vertices[found.faces].mean(axis=(0, 1))
+    np.testing.assert_allclose(corners, vertices[faces].mean(axis=(0, 1)), atol=step)
+    assert validate(path, level=5).is_valid
+
+
 @pytest.mark.parametrize("name", ["e02_mesh_pyramid", "e03_skeletons"])
 def test_links_have_the_width_of_their_kind(built: Built, name: str, revision: str) -> None:
     family = open_reader(built(name, revision)).level(0).arrays.links
