@@ -30,16 +30,16 @@ def place_links(cells: Cells, links: Links, order: IntArray) -> Cells:
     """
     stored = np.empty(len(order), np.int64)
     stored[order] = np.arange(len(order))
-    endpoints = stored[links.rows]
-    chunk_of = np.repeat(np.arange(len(cells.chunks)), cells.row_counts)
-    chunks = chunk_of[endpoints]
     of_row = fragment_of_rows(cells)
-    fragment = of_row[endpoints[:, 0]]
+    fragment = of_row[stored[links.rows[:, 0]]]
     sort = stable_order([fragment.astype(np.uint32)])
+    endpoints = stored[np.take(links.rows, sort, axis=0, mode="clip")]
+    fragment = fragment[sort]
     if links.implied:
         follows = (endpoints[:, 0] == endpoints[:, 1] + 1) & (fragment == of_row[endpoints[:, 1]])
-        sort = sort[~follows[sort]]
-    endpoints, chunks, fragment = endpoints[sort], chunks[sort], fragment[sort]
+        kept = np.flatnonzero(~follows)
+        endpoints, fragment, sort = endpoints[kept], fragment[kept], sort[kept]
+    chunks = np.repeat(np.arange(len(cells.chunks)), cells.row_counts)[endpoints]
     table = LinkTable(
         delta=0,
         chunks=chunks,

@@ -18,6 +18,8 @@ from zarr_vectors.ordering import offsets_of, stable_order
 from zarr_vectors.typing import AnyArray, IntArray
 
 _MAX_BITS = 62
+_MAX_TABLE = 1 << 16
+_TABLE_SHARE = 4
 
 
 def file_links(table: LinkTable, scale_here: IntArray, scale_there: IntArray) -> Iterator[LinkCells]:
@@ -34,25 +36,55 @@ def file_links(table: LinkTable, scale_here: IntArray, scale_there: IntArray) ->
     combination, distinct = _combinations(chunks, len(table.there))
     vectors = _offset_vectors(distinct, table, scale_here, scale_there)
     segments, segment_of = np.unique(vectors, axis=0, return_inverse=True)
-    segment = segment_of.reshape(-1)[combination]
-    for number, vector in enumerate(segments):
-        mine = slice(None) if len(segments) == 1 else np.flatnonzero(segment == number)
-        yield _cells(table, vector, chunks[mine], rows[mine], None if order is None else order[mine], records[mine])
+    # One sort by segment and source cuts the links into cells; the order of the input stays within each.
+    segment = segment_of.reshape(-1).astype(np.uint32)[combination]
+    source = chunks[:, 0].astype(np.uint32)
+    sort = stable_order([segment, source])
+    if bool((sort[1:] < sort[:-1]).any()):
+        segment, source, records = segment[sort], source[sort], records[sort]
+        rows = np.take(rows, sort, axis=0, mode="clip")
+        order = None if order is None else np.take(order, sort, axis=0, mode="clip")
+    ends = np.cumsum(np.bincount(segment, minlength=len(segments))).tolist()
+    for vector, start, end in zip(segments, [0, *ends][:-1], ends, strict=True):
+        mine = slice(start, end)
+        permutations = order[mine] if order is not None and bool(np.any(vector)) else None
+        yield _cells(table, vector, source[mine], rows[mine], permutations, records[mine])
 
 
-def _arranged(table: LinkTable) -> tuple[AnyArray, AnyArray, IntArray | None, IntArray]:
+def _arranged(table: LinkTable) -> tuple[AnyArray, AnyArray, AnyArray | None, IntArray]:
     """Return endpoints in stored order, source first, with the order taken and the link of each record."""
     records = np.arange(table.count, dtype=np.int64)
     if table.width == 1 or table.delta != 0 or (table.directed and table.store == "canonical"):
         return table.chunks, table.rows, None, records
-    across = (table.chunks != table.chunks[:, :1]).any(axis=1)
-    key = table.chunks.astype(np.int64) * (int(table.rows.max(initial=0)) + 1) + table.rows
+    across = np.zeros(table.count, bool)
+    for endpoint in range(1, table.width):
+        across |= table.chunks[:, endpoint] != table.chunks[:, 0]
+    base = int(table.rows.max(initial=0)) + 1
     if table.store == "duplicate":
-        return _duplicated(table, across, key)
-    order = np.tile(np.arange(table.width), (table.count, 1))
-    order[across] = np.argsort(key[across], axis=1, kind="stable")
-    taken = np.take_along_axis(table.chunks, order, axis=1), np.take_along_axis(table.rows, order, axis=1)
-    return *taken, order, records
+        return _duplicated(table, across, table.chunks.astype(np.int64) * base + table.rows)
+    moved = np.flatnonzero(across)
+    theirs, rows = table.chunks[moved], table.rows[moved]
+    order = _row_orders(theirs.astype(np.int64) * base + rows)
+    orders = np.tile(np.arange(table.width, dtype=np.int8), (table.count, 1))
+    orders[moved] = order
+    all_chunks, all_rows = table.chunks.copy(), table.rows.copy()
+    all_chunks[moved] = np.take_along_axis(theirs, order, axis=1)
+    all_rows[moved] = np.take_along_axis(rows, order, axis=1)
+    return all_chunks, all_rows, orders, records
+
+
+def _row_orders(keys: IntArray) -> IntArray:
+    """Return the stable order of the few numbers of every row, by comparing them in pairs."""
+    order = np.empty(keys.shape, np.int64)
+    rows = np.arange(len(keys))
+    for place in range(keys.shape[1]):
+        rank = np.zeros(len(keys), np.int64)
+        for other in range(keys.shape[1]):
+            if other != place:
+                first = keys[:, other] <= keys[:, place] if other < place else keys[:, other] < keys[:, place]
+                rank += first
+        order[rows, rank] = place
+    return order
 
 
 def _duplicated(table: LinkTable, across: AnyArray, key: IntArray) -> tuple[AnyArray, AnyArray, IntArray, IntArray]:
@@ -83,13 +115,24 @@ def _combinations(chunks: AnyArray, there: int) -> tuple[IntArray, IntArray]:
     key = chunks[:, 0].astype(np.int64)
     for endpoint in range(1, width):
         key = key * base + chunks[:, endpoint]
-    starts = np.flatnonzero(np.append(True, key[1:] != key[:-1])) if len(key) else np.zeros(0, np.int64)
-    values, inverse = np.unique(key[starts], return_inverse=True)
-    combination = np.repeat(inverse.reshape(-1), np.diff(np.append(starts, len(key))))
+    values, combination = _distinct(key, base**width)
     distinct = np.empty((len(values), width), np.int64)
     for endpoint in range(width - 1, -1, -1):
         values, distinct[:, endpoint] = np.divmod(values, base)
     return combination, distinct
+
+
+def _distinct(key: IntArray, limit: int) -> tuple[IntArray, IntArray]:
+    """Return the distinct numbers below a limit, ascending, and for every number its place among them."""
+    if limit <= max(_MAX_TABLE, _TABLE_SHARE * len(key)):
+        place = np.zeros(limit, np.int64)
+        place[key] = 1
+        values = np.flatnonzero(place)
+        place[values] = np.arange(len(values))
+        return values, place[key]
+    starts = np.flatnonzero(np.append(True, key[1:] != key[:-1])) if len(key) else np.zeros(0, np.int64)
+    values, inverse = np.unique(key[starts], return_inverse=True)
+    return values, np.repeat(inverse.reshape(-1), np.diff(np.append(starts, len(key))))
 
 
 def _offset_vectors(distinct: IntArray, table: LinkTable, scale_here: IntArray, scale_there: IntArray) -> IntArray:
@@ -112,28 +155,17 @@ def anchors(source: IntArray, scale_here: IntArray, scale_there: IntArray) -> In
 
 
 def _cells(
-    table: LinkTable,
-    vector: IntArray,
-    chunks: AnyArray,
-    rows: AnyArray,
-    order: IntArray | None,
-    records: IntArray,
+    table: LinkTable, vector: IntArray, source: AnyArray, rows: AnyArray, order: AnyArray | None, records: IntArray
 ) -> LinkCells:
-    source = chunks[:, 0]
-    if len(source) and bool((source[1:] < source[:-1]).any()):
-        sort = stable_order([source.astype(np.uint32)])
-        source, rows, records = source[sort], rows[sort], records[sort]
-        order = None if order is None else order[sort]
+    """Return the cells of links that are sorted by their source."""
     heads = np.flatnonzero(np.append(True, source[1:] != source[:-1])) if len(source) else np.zeros(0, np.int64)
     ndim = table.here.shape[1]
-    offsets = tuple(tuple(int(v) for v in vector[e : e + ndim]) for e in range(0, len(vector), ndim))
-    permuted = order is not None and bool(np.any(vector))
     return LinkCells(
-        offsets=offsets,
+        offsets=tuple(tuple(int(v) for v in vector[e : e + ndim]) for e in range(0, len(vector), ndim)),
         chunks=table.here[source[heads]],
         row_offsets=offsets_of(np.diff(np.append(heads, len(source)))),
         rows=rows,
-        codes=permutation_codes(order) if permuted and order is not None else None,
+        codes=None if order is None else permutation_codes(order),
         records=records,
     )
 
