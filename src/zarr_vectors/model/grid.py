@@ -16,6 +16,9 @@ import numpy as np
 from zarr_vectors.exceptions import ArgumentError
 from zarr_vectors.typing import FloatArray, IntArray
 
+MAX_GRID_CELLS = 2**62
+"""Most chunks of a grid whose chunks are numbered as a whole, in int64."""
+
 _DIVISIBILITY_TOLERANCE = 1e-6
 
 
@@ -133,7 +136,18 @@ def grid_extent(
 
     ``origin = floor(bounds_min / chunk_shape)`` and ``shape = floor(bounds_max / chunk_shape) - origin + 1``
     (Zarr Vectors specification, revision 0.9, grid arrays).
+
+    Raises
+    ------
+    ArgumentError
+        When the bounds are so many chunks wide that the number is beyond float64.
     """
+    quotients = [float(b) / float(c) for corner in bounds for b, c in zip(corner, chunk_shape, strict=True)]
+    if not all(map(math.isfinite, quotients)):
+        raise ArgumentError(
+            f"bounds {bounds} hold more chunks of chunk_shape {tuple(chunk_shape)} than can be counted; use a larger "
+            "chunk_shape"
+        )
     low = [math.floor(float(b) / float(c)) for b, c in zip(bounds[0], chunk_shape, strict=True)]
     high = [math.floor(float(b) / float(c)) for b, c in zip(bounds[1], chunk_shape, strict=True)]
     return tuple(low), tuple(h - o + 1 for o, h in zip(low, high, strict=True))

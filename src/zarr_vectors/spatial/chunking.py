@@ -12,6 +12,8 @@ from zarr_vectors.model.grid import grid_extent
 
 VERTICES_PER_CHUNK = 50_000
 BINS_PER_AXIS = 4
+_LEAST_WIDTH = 1e-12
+"""Width of a chunk on an axis without extent, as a part of the coordinate: narrower ones could not be counted."""
 
 
 def compute_grid_shape(
@@ -49,8 +51,9 @@ def choose_chunk_shape(
     """Return a chunk shape that puts about ``target`` vertices in a chunk, were they spread evenly.
 
     Chunks are cubes where the data allows it: an axis that is shorter than the cube becomes one chunk wide
-    and the others share what is left. Edge lengths are rounded to 1, 2 or 5 times a power of ten divided
-    evenly by the bins, so that they read well.
+    and the others share what is left. An axis without extent gets a chunk as wide as the longest axis (1 where
+    none has an extent), so that points beside it can be appended. Edge lengths are rounded up to a short decimal
+    number, so that they read well.
 
     Parameters
     ----------
@@ -61,12 +64,15 @@ def choose_chunk_shape(
     target : int
         Vertices wanted per chunk.
     """
-    extent = np.asarray(bounds[1], np.float64) - np.asarray(bounds[0], np.float64)
-    fallback = float(extent.max()) or 1.0
-    extent = np.where(extent > 0, extent, fallback * 1e-6)
-    chunks_wanted = max(1.0, vertex_count / target)
-    edge = _cube_edge(extent, chunks_wanted)
-    return tuple(_round_length(float(length)) for length in np.minimum(edge, extent))
+    corners = np.asarray(bounds, np.float64)
+    extent = corners[1] - corners[0]
+    flat = extent <= 0
+    least = np.abs(corners).max(axis=0) * _LEAST_WIDTH
+    widths = np.maximum(least, float(extent.max()) if not flat.all() else 1.0)
+    if not flat.all():
+        edge = _cube_edge(extent[~flat], max(1.0, vertex_count / target))
+        widths[~flat] = np.minimum(edge, extent[~flat])
+    return tuple(_round_length(float(width)) for width in widths)
 
 
 def _cube_edge(extent: np.ndarray[tuple[int], np.dtype[np.float64]], chunks: float) -> float:

@@ -15,6 +15,7 @@ from zarr_vectors.exceptions import ArrayError, MetadataError, UnsupportedFeatur
 from zarr_vectors.formats.chunk_keys import parse_keys
 from zarr_vectors.formats.layout import Blobs
 from zarr_vectors.model.attributes import AttributeSpec
+from zarr_vectors.model.grid import MAX_GRID_CELLS
 from zarr_vectors.storage.port import Range
 from zarr_vectors.typing import BoolArray, Bytes, Document, IntArray
 
@@ -60,6 +61,11 @@ class GridArray:
         if document["data_type"] != "variable_length_bytes":
             raise MetadataError(f"{self.path}: data type must be variable_length_bytes, got {document['data_type']!r}")
         self.shape = tuple(int(s) for s in document["shape"])
+        if any(s < 0 for s in self.shape) or math.prod(self.shape) > MAX_GRID_CELLS:
+            raise MetadataError(
+                f"{self.path}: a grid of {' × '.join(map(str, self.shape))} chunks cannot be numbered (the most is "
+                "2**62); write the store anew with a larger chunk_shape"
+            )
         self.origin = np.array(self.document.get("chunk_grid_origin") or [0] * len(self.shape), np.int64)
         if self.origin.shape != (len(self.shape),):
             raise MetadataError(f"{self.path}: chunk_grid_origin must have {len(self.shape)} numbers")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
@@ -16,6 +17,7 @@ from zarr_vectors.constants import (
     OBJECT_INDEX,
     VERTEX_ATTRIBUTES,
 )
+from zarr_vectors.exceptions import ArgumentError
 from zarr_vectors.formats.documents import (
     LEVEL_KEY,
     MULTISCALES_KEY,
@@ -31,7 +33,7 @@ from zarr_vectors.formats.v09.level import open_level
 from zarr_vectors.formats.v09.level_encoding import LevelEncoding
 from zarr_vectors.formats.v09.link_encoding import encode_links
 from zarr_vectors.model.cells import Cells
-from zarr_vectors.model.grid import grid_extent
+from zarr_vectors.model.grid import MAX_GRID_CELLS, grid_extent
 from zarr_vectors.model.links import LinkTable
 from zarr_vectors.model.metadata import LevelMetadata, RootMetadata
 from zarr_vectors.storage.port import BlobParts
@@ -121,8 +123,16 @@ def _scales(root: RootMetadata, level: int, tables: Sequence[LinkTable]) -> dict
 
 
 def level_extent(cells: Cells, root: RootMetadata, metadata: LevelMetadata) -> GridExtent:
-    """Return the grid of a level: that of the bounds, and of the chunks where they reach beyond it."""
-    origin, shape = grid_extent(root.bounds, metadata.chunk_shape or root.chunk_shape)
+    """Return the grid of a level: that of the bounds, and of the chunks where they reach beyond it.
+
+    Raises
+    ------
+    ArgumentError
+        When the grid has more chunks than can be numbered.
+    """
+    chunk_shape = metadata.chunk_shape or root.chunk_shape
+    origin, shape = grid_extent(root.bounds, chunk_shape)
+    _require_countable(shape, chunk_shape)
     low, high = np.array(origin), np.array(origin) + np.array(shape)
     spatial = cells.chunks[:, cells.chunks.shape[1] - len(origin) :]
     if len(spatial):
@@ -131,7 +141,18 @@ def level_extent(cells: Cells, root: RootMetadata, metadata: LevelMetadata) -> G
     if cells.chunks.shape[1] > len(origin):
         leading = len(metadata.chunk_attribute_values or ()) or int(cells.chunks[:, 0].max(initial=0)) + 1
         low, high = np.insert(low, 0, 0), np.insert(high, 0, leading)
-    return GridExtent(tuple(int(v) for v in low), tuple(int(v) for v in high - low))
+    extent = GridExtent(tuple(int(v) for v in low), tuple(int(v) for v in high - low))
+    _require_countable(extent.shape, chunk_shape)
+    return extent
+
+
+def _require_countable(shape: Sequence[int], chunk_shape: Sequence[float]) -> None:
+    if math.prod(shape) > MAX_GRID_CELLS:
+        raise ArgumentError(
+            f"chunk_shape {tuple(chunk_shape)} makes a grid of {' × '.join(map(str, shape))} chunks over the bounds, "
+            "more than an array of revision 0.9 can number (2**62); use a larger chunk_shape (a store that is there "
+            "must be written anew for that)"
+        )
 
 
 def _ome_block(root: RootMetadata) -> Document:
