@@ -60,6 +60,9 @@ class Revision(Protocol):
     ) -> Iterator[Iterator[tuple[str, BlobParts]]]:
         """Yield the objects of a level's arrays in batches; each batch must be written before the next."""
 
+    def stored_options(self, arrays: LevelArrays) -> LevelOptions:
+        """Return options that store more as a level is stored, as far as its arrays say."""
+
     def encode_links(
         self,
         level: str,

@@ -9,6 +9,7 @@ from enum import Enum
 import numpy as np
 
 from zarr_vectors.constants import CROSS_CHUNK_DEDUPLICATED, CROSS_CHUNK_LINKED, OBJECT_ID_ATTRIBUTE
+from zarr_vectors.exceptions import ArgumentError
 from zarr_vectors.model.attributes import AttributeSpec, Column
 from zarr_vectors.model.cells import Cells, Fragments, Manifests, ObjectTable
 from zarr_vectors.model.elements import Elements, Objects
@@ -20,6 +21,8 @@ from zarr_vectors.spatial.locating import Located, locate, put_before
 from zarr_vectors.typing import AnyArray, IntArray
 
 _DENSE_COUNTS = 1 << 20
+_MAX_FRAGMENTS = 1 << 27
+"""Entries of the index of bins, empty ones included: 2 GiB of it."""
 
 
 class FragmentRule(Enum):
@@ -113,6 +116,11 @@ def _bin_counts(located: Located) -> tuple[IntArray, IntArray]:
     keys, occurrences = np.unique(located.keys, return_counts=True)
     keys = keys.astype(np.int64)
     numbers, chunk_row = np.unique(keys // n_bins, return_inverse=True)
+    if len(numbers) * n_bins > _MAX_FRAGMENTS:
+        raise ArgumentError(
+            f"bin_shape: {len(numbers)} chunks of {n_bins} bins each need an index of {len(numbers) * n_bins} entries, "
+            f"more than {_MAX_FRAGMENTS}; use larger bins or smaller chunks"
+        )
     counts = np.zeros((len(numbers), n_bins), np.int64)
     counts[chunk_row.reshape(-1), keys % n_bins] = occurrences
     return numbers, counts

@@ -8,17 +8,18 @@ from typing import Any
 
 import numpy as np
 
-from zarr_vectors.constants import GROUP_NAME_ATTRIBUTE
+from zarr_vectors.constants import GROUP_NAME_ATTRIBUTE, OBJECT_ID_ATTRIBUTE, ORIGINAL_INDEX_ATTRIBUTE
 from zarr_vectors.exceptions import ArgumentError
-from zarr_vectors.formats.columns import decode_column, make_column
+from zarr_vectors.formats.layout import LevelOptions
 from zarr_vectors.model.attributes import AttributeSpec, Column
+from zarr_vectors.model.axes import make_axes
 from zarr_vectors.model.elements import Elements, Groups, Links, Objects
 from zarr_vectors.ordering import offsets_of
 from zarr_vectors.read.objects import read_columns, read_groups, read_object_ids
 from zarr_vectors.read.query import Query
 from zarr_vectors.read.rows import read_rows
 from zarr_vectors.read.store import StoreReader
-from zarr_vectors.types.storing import StoreOptions
+from zarr_vectors.types.storing import StoreOptions, parse_bounds
 from zarr_vectors.typing import FloatArray
 from zarr_vectors.write.options import WriteOptions
 
@@ -40,34 +41,68 @@ def read_elements(store: StoreReader, level: int = 0) -> Elements:
 def append_options(
     store: StoreReader, said: StoreOptions, options: WriteOptions, positions: FloatArray
 ) -> tuple[StoreOptions, WriteOptions]:
-    """Return the options under which a store is written anew with more in it: its own, bounds as asked.
+    """Return the options under which a store is written anew with more in it: its own, bounds grown as asked.
 
     Raises
     ------
     ArgumentError
-        When axes, shapes or revision given differ from those of the store.
+        When shapes, axes, chunking or revision are given and differ from those of the store.
     """
     root = store.root
-    fixed: tuple[tuple[str, Any, Any], ...] = (
-        ("chunk_shape", said.chunk_shape, root.chunk_shape),
-        ("bin_shape", said.bin_shape, root.base_bin_shape),
-    )
-    for argument, given, held in fixed:
-        if given is not None and tuple(np.broadcast_to(given, len(root.axes)).tolist()) != held:
-            raise ArgumentError(f"{argument}: {given} given, but the store has {held}; appending cannot change it")
+    chunked_by = store.level(0).metadata.chunk_attribute_name
+    units = None if said.axis_units is None else make_axes(root.ndim, root.axes, said.axis_units)
     if positions.shape[1] != root.ndim:
         raise ArgumentError(f"positions have {positions.shape[1]} columns, but the store has {root.ndim} axes")
+    fixed: tuple[tuple[str, Any, Any], ...] = (
+        ("chunk_shape", _shape(said.chunk_shape, root.ndim), root.chunk_shape),
+        ("bin_shape", _shape(said.bin_shape, root.ndim), root.base_bin_shape),
+        ("chunk_by_attribute", said.chunk_by_attribute, chunked_by),
+        ("format_version", options.revision.name if options.revision_given else None, store.revision.name),
+        ("axes", None if said.axes is None else make_axes(root.ndim, said.axes, said.axis_units), root.axes),
+        ("axis_units", units, root.axes),
+    )
+    for argument, given, held in fixed:
+        if given is not None and given != held:
+            raise ArgumentError(f"{argument}: {given} given, but the store has {held}; appending cannot change it")
+    bounds = parse_bounds(said.bounds, root.ndim) or root.bounds
     kept = replace(
         said,
         chunk_shape=root.chunk_shape,
         bin_shape=root.base_bin_shape or root.chunk_shape,
-        bounds=said.bounds or root.bounds,
-        axes=said.axes or root.axes,
+        bounds=(
+            tuple(np.minimum(bounds[0], root.bounds[0]).tolist()),
+            tuple(np.maximum(bounds[1], root.bounds[1]).tolist()),
+        ),
+        axes=root.axes,
+        axis_units=None,
         crs=said.crs or root.crs,
-        chunk_by_attribute=store.level(0).metadata.chunk_attribute_name,
+        chunk_by_attribute=chunked_by,
         metadata=said.metadata if said.metadata is not None else store.attributes.get("user_metadata"),
     )
-    return kept, replace(options, revision=store.revision)
+    layout = store.revision.stored_options(store.level(0).arrays)
+    compressor = layout.compressor if options.layout.compressor == "auto" else options.layout.compressor
+    shards = layout.shard_shape if options.layout.shard_shape == "auto" else options.layout.shard_shape
+    return kept, replace(options, revision=store.revision, layout=LevelOptions(compressor, shards))
+
+
+def _shape(given: Any, ndim: int) -> tuple[float, ...] | None:
+    return None if given is None else tuple(float(g) for g in np.broadcast_to(given, ndim))
+
+
+def refuse_fragment_attributes(store: StoreReader, given: Mapping[str, Any] | None) -> None:
+    """Refuse to append where fragments carry attributes that are not all given anew: appending changes fragments.
+
+    Raises
+    ------
+    ArgumentError
+        Naming the attributes.
+    """
+    held = set(store.level(0).arrays.fragment_attributes) - {OBJECT_ID_ATTRIBUTE}
+    if held - set(given or {}):
+        raise ArgumentError(
+            f"mode='a': the store has fragment attributes {sorted(held)}, and appending changes its fragments; pass "
+            "fragment_attributes for all fragments, or write the store anew"
+        )
 
 
 def append_elements(old: Elements, new: Elements) -> Elements:
@@ -86,6 +121,7 @@ def append_elements(old: Elements, new: Elements) -> Elements:
     if (old.objects is None) != (new.objects is None) and old.count:
         held = "has no objects" if old.objects is None else "has objects"
         raise ArgumentError(f"object_ids: the store {held}; appended points must match")
+    new = replace(new, attributes=_numbered("attributes", old.attributes, new.attributes, new.count))
     objects = join_objects(old.objects, new.objects)
     return Elements(
         np.concatenate([old.positions, new.positions.astype(old.positions.dtype, copy=False)]),
@@ -94,6 +130,19 @@ def append_elements(old: Elements, new: Elements) -> Elements:
         join_groups(old.groups, new.groups),
         _join_links(old.links, new.links, old.count),
     )
+
+
+def _numbered(argument: str, old: Mapping[str, Column], new: Mapping[str, Column], count: int) -> Mapping[str, Column]:
+    """Number new rows on from the store's, where it keeps the order of its input."""
+    if ORIGINAL_INDEX_ATTRIBUTE not in old:
+        if ORIGINAL_INDEX_ATTRIBUTE in new and old:
+            raise ArgumentError(
+                f"keep_order: the store was written without it, so its {argument} have no order to keep"
+            )
+        return new
+    first = int(old[ORIGINAL_INDEX_ATTRIBUTE].values.max(initial=-1)) + 1
+    order = Column(np.arange(first, first + count, dtype=np.int64), AttributeSpec(dtype="int64"))
+    return {**new, ORIGINAL_INDEX_ATTRIBUTE: order}
 
 
 def _join_links(old: Links | None, new: Links | None, shift: int) -> Links | None:
@@ -108,7 +157,8 @@ def _join_links(old: Links | None, new: Links | None, shift: int) -> Links | Non
             f"links: the store has {'directed' if old.directed else 'undirected'} ones of {old.width} vertices, given "
             f"{'directed' if new.directed else 'undirected'} ones of {new.width}"
         )
-    attributes = _join_columns("link attributes", old.attributes, new.attributes)
+    numbered = _numbered("link attributes", old.attributes, new.attributes, len(new.rows))
+    attributes = _join_columns("link attributes", old.attributes, numbered)
     return replace(old, rows=np.concatenate([old.rows, moved.rows]), attributes=attributes)
 
 
@@ -128,11 +178,10 @@ def _join(argument: str, name: str, old: Column, new: Column, dictionary: bool) 
         raise ArgumentError(
             f"{argument}: {name!r} has {old.values.shape[1:]} channels in the store, {new.values.shape[1:]} given"
         )
+    if old.spec.categories is not None and new.spec.categories is not None:
+        return _join_categories(argument, name, old, new)
     if old.spec.categories is not None or new.spec.categories is not None:
-        values = np.concatenate([decode_column(old).astype(object), decode_column(new).astype(object)])
-        joined = make_column(argument, name, values, len(values), "row", dictionary=dictionary)
-        described = replace(joined.spec, description=old.spec.description, unit=old.spec.unit)
-        return Column(joined.values, replace(described, channel_names=old.spec.channel_names))
+        raise ArgumentError(f"{argument}: {name!r} is stored as {_kind(old.spec)}, given as {_kind(new.spec)}")
     if old.values.dtype.kind == "U":
         values = np.concatenate([old.values, new.values])
         return Column(values, replace(old.spec, dtype=values.dtype.str))
@@ -140,10 +189,29 @@ def _join(argument: str, name: str, old: Column, new: Column, dictionary: bool) 
         raise ArgumentError(f"{argument}: {name!r} is stored as {_kind(old.spec)}, given as {_kind(new.spec)}")
     if not np.can_cast(new.values.dtype, old.values.dtype, "same_kind"):
         raise ArgumentError(f"{argument}: {name!r} is {old.values.dtype} in the store, {new.values.dtype} given")
-    cast = new.values.astype(old.values.dtype)
+    with np.errstate(over="ignore"):
+        cast = new.values.astype(old.values.dtype)
+    if old.values.dtype.kind == "f" and bool((np.isinf(cast) & np.isfinite(new.values)).any()):
+        raise ArgumentError(f"{argument}: {name!r} has values beyond the {old.values.dtype} of the store")
     if old.values.dtype.kind in "iu" and not np.array_equal(cast, new.values):
         raise ArgumentError(f"{argument}: {name!r} has values beyond the {old.values.dtype} of the store")
     return Column(np.concatenate([old.values, cast]), old.spec)
+
+
+def _join_categories(argument: str, name: str, old: Column, new: Column) -> Column:
+    """Join codes; categories that the store does not know are put behind its own."""
+    table = list(old.spec.categories or ())
+    known = {category: code for code, category in enumerate(table)}
+    added = [category for category in new.spec.categories or () if category not in known]
+    if added and old.spec.ordered:
+        raise ArgumentError(f"{argument}: {name!r} has ordered categories {table}; {added[0]!r} is none of them")
+    known |= {category: len(table) + place for place, category in enumerate(added)}
+    codes = np.array([known[category] for category in new.spec.categories or ()] + [-1], np.int64)
+    joined = np.concatenate([old.values.astype(np.int64), codes[new.values]])
+    size = next(t for t in (np.int8, np.int16, np.int32, np.int64) if len(known) <= np.iinfo(t).max)
+    missing = -1 if old.spec.fill is None else old.spec.fill
+    values = np.where(joined < 0, missing, joined).astype(size)
+    return Column(values, replace(old.spec, dtype=values.dtype.name, categories=(*table, *added), fill=missing))
 
 
 def _kind(spec: AttributeSpec) -> str:

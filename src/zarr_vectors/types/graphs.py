@@ -26,7 +26,7 @@ from zarr_vectors.read.store import StoreReader
 from zarr_vectors.spatial.boxes import Box
 from zarr_vectors.spatial.branches import along_branches
 from zarr_vectors.spatial.partition import FragmentRule, partition
-from zarr_vectors.types.appending import append_elements, append_options
+from zarr_vectors.types.appending import append_elements, append_options, refuse_fragment_attributes
 from zarr_vectors.types.attribute_chunks import chunk_by
 from zarr_vectors.types.choosing import chosen_objects
 from zarr_vectors.types.edges import as_child_parent, join_graphs, require_forest, settle_self_loops
@@ -198,15 +198,15 @@ def write_graph(
     assert objects is not None
     table = make_groups(groups, group_attributes, objects.ids, attribute_specs)
     links = _make_links(Links(joined.edges, described, bool(is_directed), store), count, chosen, is_tree, self_loops)
-    destination = Destination.open(path, options, backend, backend_kwargs)
-    stored, moved = cast_positions("positions", joined.positions, stored_dtype(dtype, destination.vertex_dtype))
-    block = {"is_tree": True} if is_tree or chosen == SKELETON else {}
-    dropped = len(joined.edges) - len(links.rows)
-    job = _Job(options, said, chosen, block, moved, numbered=object_ids is None, dropped=dropped)
-    elements = Elements(stored, columns, objects, table, links)
-    if options.mode == "a" and destination.store is not None and not destination.shell:
-        elements, job = _appended(destination.store, elements, job)
-    return _write(destination, elements, job)
+    with Destination.open(path, options, backend, backend_kwargs) as destination:
+        stored, moved = cast_positions("positions", joined.positions, stored_dtype(dtype, destination.vertex_dtype))
+        block = {"is_tree": True} if is_tree or chosen == SKELETON else {}
+        dropped = len(joined.edges) - len(links.rows)
+        job = _Job(options, said, chosen, block, moved, numbered=object_ids is None, dropped=dropped)
+        elements = Elements(stored, columns, objects, table, links)
+        if destination.appending and destination.store is not None:
+            elements, job = _appended(destination.store, elements, job)
+        return _write(destination, elements, job)
 
 
 def _geometry_type(given: str | None) -> str:
@@ -243,13 +243,15 @@ def _appended(store: StoreReader, elements: Elements, job: _Job) -> tuple[Elemen
         elements = renumbered_objects(elements, int(old.objects.ids[-1]) + 1)
     held = store.root.extra.get(GRAPH_KEY)
     tree = isinstance(held, dict) and bool(held.get("is_tree")) and bool(job.block.get("is_tree"))
+    refuse_fragment_attributes(store, None)
     joined = append_elements(old, elements)
+    said = replace(said, kept_rows=old.count)
     return joined, replace(job, said=said, options=options, block={"is_tree": True} if tree else {})
 
 
 def _write(destination: Destination, elements: Elements, job: _Job) -> GraphSummary:
     """Write a store of one level from checked elements."""
-    shell = destination.store.root if destination.shell and destination.store is not None else None
+    shell = destination.kept_root
     space = plan_space(job.said, elements.positions, shell)
     warn_of_rounding(job.moved, space.grid.bin_shape or space.grid.chunk_shape, elements.positions.dtype)
     space, outside = settle_bounds(space, elements.positions, job.options.out_of_bounds, "positions")
@@ -274,8 +276,8 @@ def _write(destination: Destination, elements: Elements, job: _Job) -> GraphSumm
         shell=shell,
         name=destination.storage.name,
     )
-    if job.block:
-        root = replace(root, extra={**root.extra, GRAPH_KEY: job.block})
+    others = {key: value for key, value in root.extra.items() if key != GRAPH_KEY}
+    root = replace(root, extra={**others, GRAPH_KEY: job.block} if job.block else others)
     keys = {} if by_attribute is None else by_attribute.level_keys(space.axes)
     store_elements(destination, root, cells, level_zero(space, cells, **keys), job.options, job.said.metadata)
     chunks = cells.links[0].chunks

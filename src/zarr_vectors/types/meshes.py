@@ -25,7 +25,7 @@ from zarr_vectors.read.query import Query, parse_chunks, parse_names
 from zarr_vectors.read.vertices import holds_faces
 from zarr_vectors.spatial.boxes import Box
 from zarr_vectors.spatial.partition import FragmentRule, partition
-from zarr_vectors.types.appending import append_elements, append_options
+from zarr_vectors.types.appending import append_elements, append_options, refuse_fragment_attributes
 from zarr_vectors.types.choosing import chosen_objects
 from zarr_vectors.types.draco_chunks import check_draco, encode_chunks
 from zarr_vectors.types.faces import join_meshes, require_closed, require_winding, settle_degenerate, settle_shape
@@ -286,22 +286,22 @@ def write_mesh(
         block["closed_surface"] = bool(closed_surface)
     if closed_surface:
         require_closed(links.rows, block["face_shape"])
-    destination = Destination.open(path, options, backend, backend_kwargs)
-    stored, moved = cast_positions("vertices", joined.vertices, stored_dtype(dtype, destination.vertex_dtype))
-    job = _Job(
-        options,
-        said,
-        block,
-        moved,
-        numbered=object_ids is None,
-        dropped=len(joined.faces) - len(links.rows),
-    )
-    elements = Elements(stored, columns, objects, table, links)
-    if use_draco:
-        job = replace(job, draco=check_draco(elements, draco_quantization), bits=draco_quantization)
-    if options.mode == "a" and destination.store is not None and not destination.shell:
-        elements, job = _appended(destination, elements, job)
-    return _write(destination, elements, job)
+    with Destination.open(path, options, backend, backend_kwargs) as destination:
+        stored, moved = cast_positions("vertices", joined.vertices, stored_dtype(dtype, destination.vertex_dtype))
+        job = _Job(
+            options,
+            said,
+            block,
+            moved,
+            numbered=object_ids is None,
+            dropped=len(joined.faces) - len(links.rows),
+        )
+        elements = Elements(stored, columns, objects, table, links)
+        if use_draco:
+            job = replace(job, draco=check_draco(elements, draco_quantization), bits=draco_quantization)
+        if destination.appending:
+            elements, job = _appended(destination, elements, job)
+        return _write(destination, elements, job)
 
 
 def _make_links(faces: IntArray, columns: dict[str, Column], degenerate_faces: str, store: str) -> Links:
@@ -337,12 +337,14 @@ def _appended(destination: Destination, elements: Elements, job: _Job) -> tuple[
     block = {**job.block}
     if not (held.get("closed_surface") and block.get("closed_surface")):
         block.pop("closed_surface", None)
+    refuse_fragment_attributes(store, None)
+    said = replace(said, kept_rows=old.count)
     return append_elements(old, elements), replace(job, said=said, options=options, block=block)
 
 
 def _write(destination: Destination, elements: Elements, job: _Job) -> MeshSummary:
     """Write a store of one level from checked elements."""
-    shell = destination.store.root if destination.shell and destination.store is not None else None
+    shell = destination.kept_root
     space = plan_space(job.said, elements.positions, shell)
     warn_of_rounding(job.moved, space.grid.bin_shape or space.grid.chunk_shape, elements.positions.dtype)
     space, outside = settle_bounds(space, elements.positions, job.options.out_of_bounds, "vertices")

@@ -31,7 +31,7 @@ from zarr_vectors.read.store import StoreReader
 from zarr_vectors.spatial.boxes import Box
 from zarr_vectors.spatial.partition import FragmentRule, partition
 from zarr_vectors.spatial.sharing import share_fragments
-from zarr_vectors.types.appending import append_elements, append_options
+from zarr_vectors.types.appending import append_elements, append_options, refuse_fragment_attributes
 from zarr_vectors.types.attribute_chunks import chunk_by
 from zarr_vectors.types.path_inputs import path_columns, path_objects
 from zarr_vectors.types.positions import cast_positions, stored_dtype, warn_of_rounding
@@ -150,30 +150,32 @@ def write_paths(
     check_space(said, positions.shape[1])
     _check_choices(arguments)
     columns = path_columns(arguments.attributes, offsets, arguments.attribute_specs)
-    destination = Destination.open(path, options, backend, backend_kwargs)
-    wanted = stored_dtype(arguments.dtype, destination.vertex_dtype)
-    stored, moved = cast_positions("positions", positions, wanted)
-    appending = options.mode == "a" and destination.store is not None and not destination.shell
-    old = None
-    if appending:
-        assert destination.store is not None
-        _require_kind(destination.store, arguments)
-        old = read_path_elements(destination.store)
-    objects = _new_objects(arguments, offsets, old)
-    known = objects.ids if old is None or old.objects is None else np.union1d(old.objects.ids, objects.ids)
-    groups = make_groups(arguments.groups, arguments.group_attributes, known, arguments.attribute_specs)
-    elements = Elements(stored, columns, objects, groups)
-    del stored, columns
-    root_attributes = arguments.root_attributes
-    if old is not None and destination.store is not None:
-        elements = append_elements(old, elements)
-        said, options = append_options(destination.store, said, options, positions)
-        root_attributes = {**destination.store.attributes, **root_attributes}
-        shared = arguments.share_fragments or destination.store.level(0).metadata.shared_fragments
-        arguments = replace(arguments, share_fragments=shared)
-    arguments = replace(arguments, root_attributes=root_attributes)
-    honoured = None if destination.store is None or not (appending or destination.shell) else destination.store.root
-    return _write(destination, elements, arguments, _conventions(honoured, arguments), said, options, moved)
+    with Destination.open(path, options, backend, backend_kwargs) as destination:
+        wanted = stored_dtype(arguments.dtype, destination.vertex_dtype)
+        stored, moved = cast_positions("positions", positions, wanted)
+        appending = destination.appending
+        old = None
+        if appending:
+            assert destination.store is not None
+            _require_kind(destination.store, arguments)
+            old = read_path_elements(destination.store)
+        objects = _new_objects(arguments, offsets, old)
+        known = objects.ids if old is None or old.objects is None else np.union1d(old.objects.ids, objects.ids)
+        groups = make_groups(arguments.groups, arguments.group_attributes, known, arguments.attribute_specs)
+        elements = Elements(stored, columns, objects, groups)
+        del stored, columns
+        root_attributes = arguments.root_attributes
+        if old is not None and destination.store is not None:
+            refuse_fragment_attributes(destination.store, arguments.fragment_attributes)
+            elements = append_elements(old, elements)
+            said, options = append_options(destination.store, said, options, positions)
+            said = replace(said, kept_rows=old.count)
+            root_attributes = {**destination.store.attributes, **root_attributes}
+            shared = arguments.share_fragments or destination.store.level(0).metadata.shared_fragments
+            arguments = replace(arguments, share_fragments=shared)
+        arguments = replace(arguments, root_attributes=root_attributes)
+        honoured = destination.kept_root
+        return _write(destination, elements, arguments, _conventions(honoured, arguments), said, options, moved)
 
 
 def _check_choices(arguments: PathArguments) -> None:
@@ -240,7 +242,7 @@ def _write(
     moved: float,
 ) -> PathsSummary:
     """Write a store of one level from checked elements."""
-    shell = destination.store.root if destination.shell and destination.store is not None else None
+    shell = destination.kept_root
     identity = chosen.object_index == OBJECTS_IDENTITY
     if identity and said.chunk_shape is None and said.bin_shape is None and shell is None:
         said = replace(said, chunk_shape=single_chunk_shape(elements.positions, said.bounds))

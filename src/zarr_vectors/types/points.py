@@ -26,7 +26,12 @@ from zarr_vectors.read.query import Query, parse_chunks, parse_names
 from zarr_vectors.read.rows import read_rows
 from zarr_vectors.spatial.boxes import Box
 from zarr_vectors.spatial.partition import FragmentRule, partition
-from zarr_vectors.types.appending import append_elements, append_options, read_elements
+from zarr_vectors.types.appending import (
+    append_elements,
+    append_options,
+    read_elements,
+    refuse_fragment_attributes,
+)
 from zarr_vectors.types.attribute_chunks import chunk_by
 from zarr_vectors.types.positions import as_positions, cast_positions, stored_dtype, warn_of_rounding
 from zarr_vectors.types.results import Result
@@ -275,12 +280,12 @@ def write_points(
     table = make_groups(groups, group_attributes, None if objects is None else objects.ids, attribute_specs)
     if keep_order:
         columns = _with_order(columns, len(given))
-    destination = Destination.open(path, options, backend, backend_kwargs)
-    stored, moved = cast_positions("positions", given, stored_dtype(dtype, destination.vertex_dtype))
-    elements = Elements(stored, columns, objects, table)
-    if options.mode == "a" and destination.store is not None and not destination.shell:
-        return _append(destination, elements, said, options, fragment_attributes, attribute_specs)
-    return _write_new(destination, elements, said, options, moved, fragment_attributes, attribute_specs)
+    with Destination.open(path, options, backend, backend_kwargs) as destination:
+        stored, moved = cast_positions("positions", given, stored_dtype(dtype, destination.vertex_dtype))
+        elements = Elements(stored, columns, objects, table)
+        if destination.appending:
+            return _append(destination, elements, said, options, moved, fragment_attributes, attribute_specs)
+        return _write_new(destination, elements, said, options, moved, fragment_attributes, attribute_specs)
 
 
 def _with_order(columns: dict[str, Column], count: int) -> dict[str, Column]:
@@ -300,7 +305,7 @@ def _write_new(
     specs: Specs,
 ) -> PointsSummary:
     """Write a store of one level from checked elements."""
-    shell = destination.store.root if destination.shell and destination.store is not None else None
+    shell = destination.kept_root
     space = plan_space(said, elements.positions, shell)
     warn_of_rounding(moved, space.grid.bin_shape or space.grid.chunk_shape, elements.positions.dtype)
     space, outside = settle_bounds(space, elements.positions, options.out_of_bounds, "positions")
@@ -359,6 +364,7 @@ def _append(
     elements: Elements,
     said: StoreOptions,
     options: WriteOptions,
+    moved: float,
     fragment_attributes: Attributes,
     specs: Specs,
 ) -> PointsSummary:
@@ -370,8 +376,11 @@ def _append(
             f"mode='a': {store.storage.url} holds {', '.join(store.root.geometry_types)}, not {GEOMETRY_TYPE}"
         )
     kept, options = append_options(store, said, options, elements.positions)
-    joined = append_elements(read_elements(store), elements)
-    return _write_new(destination, joined, kept, options, 0.0, fragment_attributes, specs)
+    refuse_fragment_attributes(store, fragment_attributes)
+    old = read_elements(store)
+    joined = append_elements(old, elements)
+    kept = replace(kept, kept_rows=old.count)
+    return _write_new(destination, joined, kept, options, moved, fragment_attributes, specs)
 
 
 def read_points(
@@ -434,6 +443,8 @@ def read_points(
     """
     store = open_reader(path, backend, **backend_kwargs)
     reader = store.level(level)
+    if restore_order and level > 0:
+        raise ArgumentError(f"restore_order: only level 0 has the order of the input, not level {level}")
     names = parse_names("attributes", attributes)
     wanted = None if object_ids is None else np.unique(as_object_ids(object_ids))
     if group_ids is not None:

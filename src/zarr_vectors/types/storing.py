@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -17,9 +18,12 @@ from zarr_vectors.model.cells import Cells
 from zarr_vectors.model.elements import bounding_box
 from zarr_vectors.model.grid import Grid, as_shape
 from zarr_vectors.model.metadata import Bounds, LevelEntry, LevelMetadata, RootMetadata
+from zarr_vectors.multiresolution.coarsen import build_pyramid
 from zarr_vectors.read.store import StoreReader
 from zarr_vectors.spatial.chunking import choose_bin_shape, choose_chunk_shape
+from zarr_vectors.storage.lock import lock
 from zarr_vectors.storage.port import Storage
+from zarr_vectors.storage.replace import recover
 from zarr_vectors.storage.resolve import resolve_storage
 from zarr_vectors.typing import Document, FloatArray, IntArray
 from zarr_vectors.write.options import WriteOptions
@@ -38,18 +42,32 @@ class Destination:
         The store that is there.
     shell : bool
         Whether that store is a warm shell without vertices, whose bounds, axes and conventions hold.
+    appending : bool
+        Whether vertices are added to that store.
     """
 
     storage: Storage
     store: StoreReader | None
     shell: bool
 
+    appending: bool = False
+
+    @property
+    def kept(self) -> StoreReader | None:
+        """The store whose metadata goes on: a shell, or what is appended to."""
+        return self.store if self.shell or self.appending else None
+
+    @property
+    def kept_root(self) -> RootMetadata | None:
+        """Root metadata of :attr:`kept`."""
+        return None if self.kept is None else self.kept.root
+
     @property
     def vertex_dtype(self) -> np.dtype[Any] | None:
-        """Data type of the positions that a shell was made for; None where there is no shell."""
-        if self.store is None or not self.shell:
+        """Data type of the positions of :attr:`kept`; None where nothing is kept."""
+        if self.kept is None:
             return None
-        return self.store.level(0).arrays.vertices.spec.numpy_dtype.newbyteorder("=")
+        return self.kept.level(0).arrays.vertices.spec.numpy_dtype.newbyteorder("=")
 
     def revision(self, options: WriteOptions) -> Revision:
         """Return the revision to write: as asked, else that of the shell, else the default."""
@@ -58,22 +76,64 @@ class Destination:
         return options.revision
 
     @classmethod
-    def open(cls, path: Any, options: WriteOptions, backend: str | None, backend_kwargs: dict[str, Any]) -> Destination:
-        """Look at the place that a user named.
+    @contextmanager
+    def open(
+        cls, path: Any, options: WriteOptions, backend: str | None, backend_kwargs: dict[str, Any]
+    ) -> Iterator[Destination]:
+        """Look at the place that a user named, and hold the lock of the store that is there until the block ends.
+
+        A store that was appended to gets its coarse levels built anew when the block ends.
 
         Raises
         ------
         StoreExistsError
             When something is there and the mode is ``"w-"``.
+        StoreLockedError
+            When another writer holds the store.
         StoreError
             When something other than a Zarr Vectors store is there.
         """
         storage = resolve_storage(path, mode=options.mode, backend=backend, **backend_kwargs)  # type: ignore[arg-type]
         store = existing_store(storage)
-        shell = store is not None and is_shell(store)
-        if options.mode == "w-" and not shell:
+        if options.mode == "w-" and not (store is not None and is_shell(store)):
             refuse_existing(storage)
-        return cls(storage, store, shell)
+        if store is None:
+            yield cls(storage, None, False)
+            return
+        with lock(storage):
+            recover(storage)
+            store = StoreReader.open(storage)
+            shell = is_shell(store)
+            appending = options.mode == "a" and not shell
+            pyramid = pyramid_of(store) if appending else None
+            yield cls(storage, store, shell, appending)
+        if pyramid is not None:
+            build_pyramid(storage, **pyramid)
+
+
+def pyramid_of(store: StoreReader) -> dict[str, Any] | None:
+    """Return the arguments of ``build_pyramid`` that make the coarse levels of a store again; None without any."""
+    numbers = [number for number in store.level_numbers() if number > 0]
+    if not numbers:
+        return None
+    levels = [store.level(number) for number in numbers]
+    factors: list[Any] = []
+    modes: dict[str, str] = {}
+    for level in levels:
+        entry = store.root.entry(level.metadata.level)
+        ratio = level.metadata.bin_ratio or (entry.bin_ratio if entry else (1.0,) * store.root.ndim)
+        factors.append((ratio, 1 / level.metadata.object_sparsity))
+        recorded = level.metadata.extra.get("aggregation")
+        modes |= recorded if isinstance(recorded, dict) else {}
+    return {
+        "factors": factors,
+        "agg_mode": modes or None,
+        "chunk_scale_factors": [tuple(level.chunk_scale.tolist()) for level in levels],
+        "sparsity_seed": 0,
+        "cross_level_storage": store.root.cross_level_storage,
+        "cross_level_depth": store.root.cross_level_depth or 1,
+        "overwrite": True,
+    }
 
 
 def is_shell(store: StoreReader) -> bool:
@@ -103,6 +163,8 @@ class StoreOptions:
         The user's own metadata, kept under ``user_metadata``.
     chunk_by_attribute : str, optional
         Vertex attribute whose values become the first component of chunk keys.
+    kept_rows : int
+        Leading vertices that were in the store before and stay whatever the bounds are.
     """
 
     chunk_shape: Any = None
@@ -114,6 +176,7 @@ class StoreOptions:
     crs: Mapping[str, Any] | None = None
     metadata: Mapping[str, Any] | None = None
     chunk_by_attribute: str | None = None
+    kept_rows: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,12 +193,15 @@ class Space:
         Chunk and bin shapes of level 0.
     crs : dict, optional
         Coordinate reference system.
+    kept_rows : int
+        Leading vertices that stay whatever the bounds are.
     """
 
     axes: tuple[NgffAxis, ...]
     bounds: Bounds
     grid: Grid
     crs: Document | None
+    kept_rows: int = 0
 
 
 def check_space(options: StoreOptions, ndim: int) -> None:
@@ -179,7 +245,8 @@ def plan_space(options: StoreOptions, positions: FloatArray, shell: RootMetadata
         bin_shape = choose_bin_shape(chunk_shape)
     grid = Grid(chunk_shape, bin_shape)
     grid.require_nesting()
-    return Space(axes, bounds, grid, _crs(options) or (shell.crs if shell is not None else None))
+    crs = _crs(options) or (shell.crs if shell is not None else None)
+    return Space(axes, bounds, grid, crs, options.kept_rows)
 
 
 def parse_bounds(bounds: Any, ndim: int) -> Bounds | None:
@@ -241,14 +308,15 @@ def settle_bounds(space: Space, positions: FloatArray, policy: str, what: str) -
     OutOfBoundsError
         Under ``"raise"``; names how many rows are outside and the first.
     """
-    outside = outside_rows(positions, space.bounds) if len(positions) else np.zeros(0, np.int64)
+    new = positions[space.kept_rows :]
+    outside = outside_rows(new, space.bounds) if len(new) else np.zeros(0, np.int64)
     if len(outside) == 0 or policy == "ignore":
-        return space, outside
+        return space, outside + space.kept_rows
     if policy == "raise":
         row = int(outside[0])
         raise OutOfBoundsError(
-            f"{what}: {len(outside)} of {len(positions)} lie outside the bounds {space.bounds}; row {row} is "
-            f"{positions[row].tolist()}. Pass out_of_bounds='expand' to grow the bounds or 'ignore' to leave them out"
+            f"{what}: {len(outside)} of {len(new)} lie outside the bounds {space.bounds}; row {row} is "
+            f"{new[row].tolist()}. Pass out_of_bounds='expand' to grow the bounds or 'ignore' to leave them out"
         )
     low, high = bounding_box(positions)
     grown = (
@@ -270,7 +338,15 @@ def new_root(
     cross_chunk_strategy: str = CROSS_CHUNK_LINKED,
     object_index_convention: str = OBJECTS_STANDARD,
 ) -> RootMetadata:
-    """Return the root metadata of a store with level 0 only."""
+    """Return the root metadata of a store with level 0 only; that of a shell or of what is appended to goes on.
+
+    Raises
+    ------
+    ArgumentError
+        When a shell was made for another kind of geometry or another convention.
+    """
+    if shell is not None:
+        _require_conventions(shell, geometry_type, links_convention)
     base = (
         {
             "reduction_factor": shell.reduction_factor,
@@ -299,6 +375,17 @@ def new_root(
         levels=(LevelEntry(0, ones, space.grid.bin_shape or space.grid.chunk_shape),),
         **base,  # type: ignore[arg-type]
     )
+
+
+def _require_conventions(kept: RootMetadata, geometry_type: str, links_convention: str) -> None:
+    """Refuse geometry that a store was not made for."""
+    if kept.geometry_types and geometry_type not in kept.geometry_types:
+        raise ArgumentError(f"the store was made for {', '.join(kept.geometry_types)}, not for {geometry_type}")
+    if kept.geometry_types and kept.links_convention not in (None, links_convention):
+        raise ArgumentError(
+            f"the store was made with links_convention {kept.links_convention!r}; {geometry_type} needs "
+            f"{links_convention!r}"
+        )
 
 
 def described_specs(cells: Cells) -> dict[tuple[str, str], AttributeSpec]:
@@ -335,12 +422,11 @@ def store_elements(
 ) -> None:
     """Write a store of one level; ``root_attributes`` stand beside the format's own."""
     attributes: Document = {}
-    if destination.shell and destination.store is not None:
-        attributes = {k: v for k, v in destination.store.attributes.items() if k != SHELL_KEY}
+    if destination.kept is not None:
+        attributes = {k: v for k, v in destination.kept.attributes.items() if k != SHELL_KEY}
     attributes |= dict(root_attributes or {})
     if metadata is not None:
         attributes["user_metadata"] = dict(metadata)
-    kept = destination.store if destination.shell or options.mode == "a" else None
     write_store(
         destination.storage,
         destination.revision(options),
@@ -348,5 +434,5 @@ def store_elements(
         [(level, cells)],
         options,
         attributes=attributes,
-        beside=kept,
+        beside=destination.kept,
     )

@@ -103,6 +103,10 @@ class Revision07:
             )
         return LevelEncoding(level, options, metadata.shared_fragments).encode(cells)
 
+    def stored_options(self, arrays: LevelArrays) -> LevelOptions:
+        """Return the default options: whether a tiny array is compressed stands in its own metadata."""
+        return LevelOptions()
+
     def encode_links(
         self,
         level: str,

@@ -81,6 +81,7 @@ class GridArray:
         if codecs[0]["name"] != "vlen-bytes":
             raise UnsupportedFeatureError(f"{self.path}: expected codec vlen-bytes, found {codecs[0]['name']!r}")
         self.pipeline = Pipeline.from_documents(codecs[1:])
+        self.codecs: list[Document] = list(codecs[1:])
         self.compressed = len(codecs) > 1
         separator = document.get("chunk_key_encoding", {}).get("configuration", {}).get("separator", "/")
         encoding = document.get("chunk_key_encoding", {}).get("name", "default")
@@ -101,6 +102,7 @@ class GridArray:
         if names not in (["bytes", "crc32c"], ["bytes"]):
             raise UnsupportedFeatureError(f"{self.path}: shard index codecs {names} are not supported")
         self._checksum = names == ["bytes", "crc32c"]
+        self._one_shard = all(s <= o for s, o in zip(self.shape, outer, strict=True))
         self._shards = tuple(-(-s // o) for s, o in zip(self.shape, outer, strict=True))
         return list(configuration["codecs"])
 
@@ -147,7 +149,10 @@ class GridArray:
         """Return the shard indexes that are needed and not yet known."""
         if self.shard_shape is None or len(chunks) == 0:
             return []
-        shard_numbers, _ = self._in_shards(chunks)
+        if self._one_shard:
+            shard_numbers = np.zeros(1, np.int64)
+        else:
+            shard_numbers, _ = self._in_shards(chunks)
         length = shard_index_length(math.prod(self.shard_shape), self._checksum)
         missing = [n for n in np.unique(shard_numbers).tolist() if n not in self._indexes]
         return [Range(self._shard_address(n), -length, None) for n in missing]
@@ -232,6 +237,11 @@ class GridArray:
 
     def _located(self, chunks: IntArray) -> tuple[list[int], list[int], list[str]]:
         numbers, places = self._in_shards(chunks)
+        if self._one_shard and len(chunks):
+            entries = self._indexes[0][places]
+            entries[entries[:, 0] == EMPTY_CELL] = 0
+            starts, lengths = entries.astype(np.int64).T
+            return starts.tolist(), (starts + lengths).tolist(), [self._shard_address(0)] * len(chunks)
         ranges = np.zeros((len(chunks), 2), np.int64)
         for number in np.unique(numbers).tolist():
             rows = numbers == number

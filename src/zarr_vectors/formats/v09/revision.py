@@ -100,6 +100,14 @@ class Revision09:
         scales = _scales(root, metadata.level, cells.links)
         return LevelEncoding(level, extent, options, scales, metadata.shared_fragments).encode(cells)
 
+    def stored_options(self, arrays: LevelArrays) -> LevelOptions:
+        """Return options with the level's choice of shards, and none or the default compression, or zstd."""
+        vertices = arrays.vertices
+        assert isinstance(vertices, GridArray)
+        names = [codec["name"] for codec in vertices.codecs]
+        compressor = None if not names else vertices.codecs if names == ["zstd"] else "auto"
+        return LevelOptions(compressor, None if vertices.shard_shape is None else "auto")
+
     def encode_links(
         self,
         level: str,
