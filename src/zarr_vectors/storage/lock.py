@@ -1,15 +1,14 @@
 """Locks that keep writers of one store, or of one partition of it, from each other.
 
 A lock is an object below ``.zv-lock/`` that is created only if it is absent, and that names who holds it and
-until when. Readers, and writers of other programs, ignore it.
+until when; one whose holder was a process of this computer that runs no more is over at once. Readers, and writers
+of other programs, ignore it.
 """
 
 from __future__ import annotations
 
 import getpass
 import json
-import os
-import socket
 import time
 import uuid
 from collections.abc import Iterator
@@ -20,6 +19,7 @@ from urllib.parse import quote
 from zarr_vectors.exceptions import ArgumentError, MetadataError, StoreLockedError
 from zarr_vectors.storage.documents import parse_document
 from zarr_vectors.storage.port import INTERNAL_PREFIX, Storage, get_one, get_whole, put_one
+from zarr_vectors.storage.processes import describe_process, is_dead
 from zarr_vectors.typing import Document
 
 LOCK_FOLDER = f"{INTERNAL_PREFIX}lock"
@@ -44,7 +44,7 @@ class Lock:
     address : str
         Where the lock is.
     document : dict
-        ``owner``, ``host``, ``pid``, ``token`` (this holder's alone), ``expires`` (seconds since 1970).
+        ``owner``, ``host``, ``pid``, ``pid_space``, ``token`` (this holder's alone), ``expires`` (seconds since 1970).
     ttl : float
         Seconds for which taking or renewing it holds.
     """
@@ -120,8 +120,7 @@ def acquire(
     name = _STORE if partition is None else _PARTITION + quote(partition, safe="")
     document = {
         "owner": owner or _user(),
-        "host": socket.gethostname(),
-        "pid": os.getpid(),
+        **describe_process(),
         "token": uuid.uuid4().hex,
         "expires": time.time() + ttl,
     }
@@ -149,7 +148,7 @@ def break_lock(storage: Storage) -> list[Document]:
 
 
 def _take(held: Lock) -> None:
-    """Create the lock, or take over an expired one; only one of those who try at once succeeds."""
+    """Create the lock, or take over one that is over; only one of those who try at once succeeds."""
     storage, address = held.storage, held.address
     if storage.put_if_absent(address, _encoded(held.document)):
         return
@@ -158,16 +157,16 @@ def _take(held: Lock) -> None:
         if storage.put_if_absent(address, _encoded(held.document)):
             return
         found = _read(storage, address) or {}
-    if not _has_expired(found) or not _take_over(held, found):
+    if not _is_over(found) or not _take_over(held, found):
         raise _locked(held, found)
 
 
 def _take_over(held: Lock, expired: Document) -> bool:
-    """Put our lock in the place of an expired one, under a claim to that very lock."""
+    """Put our lock in the place of one that is over, under a claim to that very lock."""
     storage = held.storage
     claim = f"{held.address}.{expired.get('token', 'unknown')}.claim"
     if not storage.put_if_absent(claim, _encoded({**held.document, "expires": time.time() + _CLAIM_SECONDS})):
-        if not _has_expired(_read(storage, claim) or {"expires": 0}):
+        if not _is_over(_read(storage, claim) or {"expires": 0}):
             return False
         storage.delete_many([claim])
         return False
@@ -193,7 +192,7 @@ def _refuse_conflicts(held: Lock, *, is_partition: bool) -> None:
         others = [one for one in others if one.endswith(".json")]
     for address, blob in zip(others, get_whole(storage, others) if others else [], strict=True):
         found = _parsed(blob, address)
-        if found is not None and not _has_expired(found):
+        if found is not None and not _is_over(found):
             raise _locked(held, found)
 
 
@@ -206,8 +205,9 @@ def _locked(held: Lock, found: Document) -> StoreLockedError:
     )
 
 
-def _has_expired(document: Document) -> bool:
-    return bool(document.get("expires", 0) <= time.time())
+def _is_over(document: Document) -> bool:
+    """Say whether a lock or claim holds no longer: it has expired, or its holder on this computer is dead."""
+    return bool(document.get("expires", 0) <= time.time()) or is_dead(document)
 
 
 def _encoded(document: Document) -> bytes:

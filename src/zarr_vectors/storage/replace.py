@@ -25,6 +25,7 @@ from zarr_vectors.storage.journal import recover as recover_journals
 from zarr_vectors.storage.local import LocalStorage
 from zarr_vectors.storage.lock import LOCK_FOLDER
 from zarr_vectors.storage.port import INTERNAL_PREFIX, Storage, get_whole, list_folder, put_one
+from zarr_vectors.storage.processes import runs
 
 UNFINISHED_NOTE = f"{INTERNAL_PREFIX}unfinished.json"
 """Object of the root that says that what is beside it is incomplete."""
@@ -246,20 +247,8 @@ def remove_abandoned(storage: LocalStorage) -> None:
     """Remove staging folders beside a store whose writers on this computer do not run any more."""
     for path in _siblings(storage, _NEW):
         owner = re.search(re.escape(_NEW) + r"([0-9a-f]{8})-(\d+)-", path.name)
-        if owner and _signature().startswith(owner[1]) and not _runs(int(owner[2])):
+        if owner and _signature().startswith(owner[1]) and not runs(int(owner[2])):
             shutil.rmtree(path, ignore_errors=True)
-
-
-def _runs(process: int) -> bool:
-    if os.name == "nt":
-        return True
-    try:
-        os.kill(process, 0)
-    except (ProcessLookupError, OverflowError):
-        return False
-    except PermissionError:
-        pass
-    return True
 
 
 def restore_old(storage: LocalStorage) -> None:
