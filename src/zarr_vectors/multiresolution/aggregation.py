@@ -7,13 +7,13 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from zarr_vectors.constants import ORIGINAL_INDEX_ATTRIBUTE
 from zarr_vectors.exceptions import ArgumentError
 from zarr_vectors.model.attributes import AttributeSpec, Column
 from zarr_vectors.ordering import stable_order
 from zarr_vectors.typing import AnyArray, IntArray
 
 _DENSE_HISTOGRAM = 1 << 24
+_LARGEST = np.nextafter(2.0**64, 0)
 COUNT_DTYPE = np.dtype(np.uint32)
 
 
@@ -41,8 +41,6 @@ def chosen_mode(name: str, spec: AttributeSpec, everywhere: str | None, named: M
         return "mode"
     if everywhere is not None:
         return everywhere
-    if name == ORIGINAL_INDEX_ATTRIBUTE:
-        return "min"
     return "mean" if np.dtype(spec.dtype).kind == "f" else "mode"
 
 
@@ -113,20 +111,29 @@ def merge_positions(positions: AnyArray, merging: Merging) -> AnyArray:
     return merged
 
 
-def merge_column(column: Column, merging: Merging, mode: str) -> Column:
+def merge_column(name: str, column: Column, merging: Merging, mode: str) -> Column:
     """Aggregate one attribute, channel by channel.
 
     Parameters
     ----------
+    name : str
+        What it is called, for messages.
     column : Column
         One row per vertex, in the order of the runs.
     merging : Merging
         Which rows merge.
     mode : str
         ``mean``, ``sum``, ``min``, ``max``, ``mode`` (ties: the smallest value) or ``count``.
+
+    Raises
+    ------
+    ArgumentError
+        When a sum of whole numbers does not fit in 64 bits.
     """
     spec = aggregated_spec(column.spec, mode)
     values = column.values
+    if mode == "sum" and values.dtype.kind in "biu":
+        _refuse_overflow(name, values, merging)
     if values.ndim == 1:
         return Column(_merged(values, merging, mode, np.dtype(spec.dtype)), spec)
     merged = np.empty((merging.n, values.shape[1]), spec.dtype)
@@ -154,10 +161,36 @@ def _mean(values: AnyArray, merging: Merging, dtype: np.dtype[np.generic]) -> An
     # Whole numbers: measured from the smallest, so that dates in nanoseconds keep every digit.
     if len(values) == 0:
         return values
-    least = values.min()
-    offset = values - least if values.dtype.kind == "u" else values.astype(np.int64) - int(least)
-    mean = np.rint(merging.total(offset) / merging.sizes).astype(np.int64) + int(least)
-    return mean.astype(dtype)
+    # Both steps count modulo 2**64, so that any range of 64-bit numbers is measured right.
+    least = np.uint64(int(values.min()) % 2**64)
+    offset = values.astype(np.uint64) - least
+    most = offset.max()
+    if int(most) * int(merging.sizes.max()) >= 2**63:
+        offset = offset.astype(np.float64)
+    mean = np.minimum(np.rint(merging.total(offset) / merging.sizes), _LARGEST).astype(np.uint64)
+    return np.asarray((np.minimum(mean, most) + least).astype(dtype))
+
+
+def _refuse_overflow(name: str, values: AnyArray, merging: Merging) -> None:
+    """Refuse sums that do not fit in 64 bits, which are found from the sums of both halves of the numbers."""
+    if values.size == 0:
+        return
+    low, high = int(values.min()), int(values.max())
+    unsigned = values.dtype.kind == "u"
+    least, most = (0, 2**64 - 1) if unsigned else (-(2**63), 2**63 - 1)
+    largest = int(merging.sizes.max())
+    if least <= low * largest and high * largest <= most:
+        return
+    for channel in values.reshape(len(values), -1).T:
+        upper = merging.total(channel >> 32)
+        lower = merging.total(channel & 0xFFFFFFFF)
+        upper = upper + (lower >> 32)
+        wrong = (upper < least >> 32) | (upper > most >> 32)
+        if wrong.any():
+            raise ArgumentError(
+                f"agg_mode: the sum of {name!r} over {int(merging.sizes[wrong.argmax()])} vertices or links that merge "
+                f"does not fit in {'uint64' if unsigned else 'int64'}; choose 'mean', or store it as float64"
+            )
 
 
 def most_frequent(values: AnyArray, merging: Merging) -> AnyArray:

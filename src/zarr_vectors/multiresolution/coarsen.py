@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from zarr_vectors.constants import CAP_MULTISCALE_LINKS, CAP_PRESERVED_OBJECT_IDS, LINKS
+from zarr_vectors.constants import CAP_MULTISCALE_LINKS, CAP_PRESERVED_OBJECT_IDS, LINKS, ORIGINAL_INDEX_ATTRIBUTE
 from zarr_vectors.exceptions import ArgumentError, StoreExistsError
 from zarr_vectors.formats.documents import merge_capabilities
 from zarr_vectors.formats.layout import LevelOptions
@@ -238,13 +238,21 @@ def coarsen_level(
 
 
 def _aggregation(store: StoreReader, agg_mode: Any) -> tuple[dict[str, str], dict[str, str], list[str]]:
-    """Return the modes of vertex attributes and of link attributes, and the new attributes that count."""
+    """Return the modes of vertex attributes and of link attributes, and the new attributes that count.
+
+    The order of the input means nothing for metavertices: it has no mode, and coarse levels do without it.
+    """
     arrays = store.level(0).arrays
     specs = {name: array.spec for name, array in arrays.vertex_attributes.items()}
     of_links = link_specs(arrays)
     everywhere, named = parse_aggregation(agg_mode, [*specs, *of_links])
     modes, link_modes = (
-        {name: chosen_mode(name, spec, everywhere, named) for name, spec in some.items()} for some in (specs, of_links)
+        {
+            name: chosen_mode(name, spec, everywhere, named)
+            for name, spec in some.items()
+            if name != ORIGINAL_INDEX_ATTRIBUTE or name in named
+        }
+        for some in (specs, of_links)
     )
     return modes, link_modes, [name for name in named if name not in specs and name not in of_links]
 

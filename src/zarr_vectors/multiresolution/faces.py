@@ -106,8 +106,9 @@ def contract_faces(
     merged_of = np.repeat(np.arange(len(starts)), counts)[chosen]
     source = shapes.rows[order]
     columns = {
-        name: merge_column(column.take(source), merging, modes[name]).take(merged_of)
+        name: merge_column(name, column.take(source), merging, modes[name]).take(merged_of)
         for name, column in attributes.items()
+        if name in modes
     }
     return shapes.faces[order[chosen]], columns
 

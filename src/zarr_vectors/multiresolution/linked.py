@@ -103,7 +103,9 @@ def contract_edges(
     source, first = alive[sort], sort[starts]
     order = np.argsort(first, kind="stable")
     columns = {
-        name: merge_column(column.take(source), merging, modes[name]).take(order) for name, column in attributes.items()
+        name: merge_column(name, column.take(source), merging, modes[name]).take(order)
+        for name, column in attributes.items()
+        if name in modes
     }
     if MULTIPLICITY not in columns:
         sizes = merging.sizes.astype(COUNT_DTYPE)[order]

@@ -109,7 +109,8 @@ def _add_metavertices(paths: Paths, runs: _Runs, recipe: Recipe, coarse: Coarse)
     positions[runs.tails] = paths.positions[(runs.starts + runs.counts - 1)[runs.tails]]
     coarse.positions.append(positions)
     for name, column in paths.attributes.items():
-        coarse.attributes[name] = [merge_column(column.take(rows), merging, recipe.modes[name])]
+        if name in recipe.modes:
+            coarse.attributes[name] = [merge_column(name, column.take(rows), merging, recipe.modes[name])]
     for name in recipe.counted:
         sizes = Column(runs.counts.astype(COUNT_DTYPE), AttributeSpec(dtype=COUNT_DTYPE.name))
         coarse.attributes[name] = [sizes]

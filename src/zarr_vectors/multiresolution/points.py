@@ -289,8 +289,10 @@ def _add_metavertices(
     positions = cells.positions if order is None else take_rows(cells.positions, order)
     coarse.positions.append(merge_positions(positions, merging))
     for name, column in cells.attributes.items():
+        if name not in recipe.modes:
+            continue
         ordered = column if order is None else Column(take_rows(column.values, order), column.spec)
-        merged = merge_column(ordered, merging, recipe.modes[name])
+        merged = merge_column(name, ordered, merging, recipe.modes[name])
         coarse.attributes.setdefault(name, []).append(merged)
     for name in recipe.counted:
         sizes = Column(merging.sizes.astype(COUNT_DTYPE), AttributeSpec(dtype=COUNT_DTYPE.name))

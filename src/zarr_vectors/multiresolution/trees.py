@@ -131,7 +131,8 @@ def _add_level(trees: _Trees, rows: IntArray, merging: Merging, mine: IntArray, 
     elements, stored = trees.elements, trees.order[rows]
     coarse.positions.append(merge_positions(elements.positions[stored], merging))
     for name, column in elements.attributes.items():
-        coarse.attributes[name] = [merge_column(column.take(stored), merging, recipe.modes[name])]
+        if name in recipe.modes:
+            coarse.attributes[name] = [merge_column(name, column.take(stored), merging, recipe.modes[name])]
     for name in recipe.counted:
         sizes = Column(merging.sizes.astype(COUNT_DTYPE), AttributeSpec(dtype=COUNT_DTYPE.name))
         coarse.attributes[name] = [sizes]
@@ -158,7 +159,11 @@ def _merge_edges(
     starts = offsets_of(counts)[:-1]
     rows = np.repeat(merging.starts[child] - starts, counts) + np.arange(int(counts.sum()))
     joined = Merging(starts, counts, np.arange(len(child)), len(child))
-    return {name: merge_column(column.take(edges[rows]), joined, modes[name]) for name, column in attributes.items()}
+    return {
+        name: merge_column(name, column.take(edges[rows]), joined, modes[name])
+        for name, column in attributes.items()
+        if name in modes
+    }
 
 
 def _parents_of(trees: _Trees, mine: IntArray, finer: IntArray | None) -> IntArray:
