@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from math import factorial
 from typing import Final
 
@@ -77,6 +78,13 @@ def permutations_from_codes(codes: IntArray, width: int) -> IntArray:
             f"link {bad[0]} has permutation code {values[bad[0]]}; "
             f"with {width} endpoints codes are 0 to {factorial(width) - 1}"
         )
+    return np.take(_all_permutations(width), values, axis=0)
+
+
+@cache
+def _all_permutations(width: int) -> IntArray:
+    """Give every permutation, in the order of their codes."""
+    values = np.arange(factorial(width))
     permutations = np.zeros((len(values), width), np.int64)
     for place in range(width):
         permutations[:, place] = values // factorial(width - 1 - place) % (width - place)

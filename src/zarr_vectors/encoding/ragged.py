@@ -215,3 +215,36 @@ def decode_ragged(data: Bytes) -> memoryview:
             f"of {body.nbytes} bytes"
         )
     return body
+
+
+def join_ragged(payloads: Sequence[Bytes]) -> tuple[Bytes, IntArray]:
+    """Give the rows of many ragged link blobs, one blob after another.
+
+    Parameters
+    ----------
+    payloads : sequence of bytes-like
+        Payloads of link cells; those of no bytes hold no rows.
+
+    Returns
+    -------
+    rows : bytes-like
+        The rows of all blobs.
+    sizes : (n,) int64
+        How many bytes are those of each blob.
+
+    Raises
+    ------
+    ArrayError
+        A blob is damaged.
+    """
+    sizes = np.fromiter(map(len, payloads), np.int64, len(payloads))
+    filled = sizes[sizes > 0]
+    if len(filled) and bool((filled % _NUMBER.itemsize == 0).all()) and int(filled.min()) >= 2 * _NUMBER.itemsize:
+        words = np.frombuffer(b"".join(cast("Sequence[bytes]", payloads)), _NUMBER)
+        heads = (np.cumsum(filled) - filled) // _NUMBER.itemsize
+        if bool((words[heads] == 1).all()) and not words[heads + 1].any():
+            rows = np.ones(len(words), bool)  # every blob is one group, as all known writers make them
+            rows[heads] = rows[heads + 1] = False
+            return words[rows].view(np.uint8), np.maximum(sizes - 2 * _NUMBER.itemsize, 0)
+    bodies = [decode_ragged(payload) if size else b"" for payload, size in zip(payloads, sizes.tolist(), strict=True)]
+    return b"".join(bodies), np.fromiter(map(len, bodies), np.int64, len(bodies))

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+import numpy as np
+
 from zarr_vectors.model.attributes import Column
 from zarr_vectors.typing import IntArray
 
@@ -80,3 +82,28 @@ class LinkCells:
     rows: IntArray
     codes: IntArray | None
     records: IntArray
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LinkCellList:
+    """Cells of a family of links, array after array, those of each array in key-string order.
+
+    Parameters
+    ----------
+    arrays : (n,) int64
+        Which array of the family each cell is of, ascending.
+    corners : (n, L, S) int64
+        Chunks of the endpoints; the first is the source, which the cell is filed under.
+    """
+
+    arrays: IntArray
+    corners: IntArray
+
+    def select(self, rows: IntArray) -> LinkCellList:
+        """Return some of the cells."""
+        return LinkCellList(self.arrays[rows], self.corners[rows])
+
+    def of(self, array: int) -> IntArray:
+        """Return the source chunks ``(n, S)`` of the cells of one array."""
+        first, end = np.searchsorted(self.arrays, [array, array + 1]).tolist()
+        return self.corners[first:end, 0]

@@ -18,6 +18,9 @@ from zarr_vectors.parallel import split_evenly, thread_map, worker_count
 from zarr_vectors.storage.port import Blob, Range, Storage
 from zarr_vectors.typing import AnyArray, Bytes, IntArray
 
+_THREADED_BYTES = 1 << 18
+"""Stored bytes below which handing cells to threads takes longer than decoding them."""
+
 
 @dataclass(frozen=True, slots=True)
 class FetchedCells:
@@ -108,9 +111,25 @@ def get_some(storage: Storage, requests: Sequence[Range | None]) -> list[Bytes |
     return [None if request is None else next(blobs) for request in requests]
 
 
+def decode_payloads(parts: Sequence[FetchedCells]) -> list[Bytes]:
+    """Decode the payloads of cells of one array or several, one after another; many of them on threads."""
+    places = [(cells, row) for cells in parts for row in range(len(cells.chunks))]
+
+    def decode(part: slice) -> list[Bytes]:
+        return [cells.payload(row) for cells, row in places[part]]
+
+    return [payload for some in thread_map(decode, _split(len(places), parts)) for payload in some]
+
+
+def _split(count: int, parts: Sequence[FetchedCells]) -> list[slice]:
+    """Return the slices of cells that threads take; one where there is little to decode."""
+    stored = sum(len(blob) for cells in parts for blob in cells.blobs if blob is not None)
+    return split_evenly(count, 4 * worker_count() if stored >= _THREADED_BYTES else 1)
+
+
 def decode_fragments(cells: FetchedCells) -> Fragments:
     """Decode the fragment indexes of some chunks."""
-    payloads = [cells.payload(row) for row in range(len(cells.chunks))]
+    payloads = decode_payloads([cells])
     try:
         return parse_fragments(payloads)
     except ArrayError:
@@ -160,7 +179,7 @@ def decode_rows(cells: FetchedCells, row_counts: IntArray | None = None) -> tupl
                 raise _wrong_size(cells, row, len(payload), starts[row + 1] - starts[row])
             buffer[starts[row] : starts[row + 1]] = payload
 
-    thread_map(copy, split_evenly(len(cells.chunks), 4 * worker_count()))
+    thread_map(copy, _split(len(cells.chunks), [cells]))
     values: AnyArray = buffer.view(dtype)
     if spec.channels is not None:
         values = values.reshape(-1, spec.channels)
@@ -187,9 +206,7 @@ def _check_sizes(cells: FetchedCells, sizes: IntArray, stride: int, expected: In
         raise _wrong_size(cells, row, memoryview(payload).nbytes, wanted, multiple=expected is None)
 
 
-def _wrong_size(
-    cells: FetchedCells, row: int, found: int, wanted: int, *, multiple: bool = False
-) -> ArrayError:
+def _wrong_size(cells: FetchedCells, row: int, found: int, wanted: int, *, multiple: bool = False) -> ArrayError:
     key = ".".join(map(str, cells.chunks[row].tolist()))
     needed = f"a multiple of {wanted}" if multiple else str(wanted)
     return ArrayError(f"{cells.array.path}: chunk {key} holds {found} bytes, expected {needed}")

@@ -12,6 +12,7 @@ from zarr_vectors.formats.documents import parse_level
 from zarr_vectors.formats.layout import CellArray, LevelArrays
 from zarr_vectors.formats.revision import Revision
 from zarr_vectors.model.grid import Grid
+from zarr_vectors.model.links import LinkCellList
 from zarr_vectors.model.metadata import LevelMetadata, RootMetadata
 from zarr_vectors.read.nodes import find_nodes
 from zarr_vectors.spatial.lookup import ChunkLookup
@@ -47,6 +48,8 @@ class LevelReader:
         Finds the row of a chunk in ``chunks``.
     object_ids : (O,) int64, optional
         Object ids by manifest row, once they have been read.
+    link_cells : dict of int to LinkCellList
+        By level difference the cells of the level's links, once they have been listed.
     """
 
     storage: Storage
@@ -57,6 +60,7 @@ class LevelReader:
     chunks: IntArray
     lookup: ChunkLookup = field(repr=False)
     object_ids: IntArray | None = field(default=None, repr=False)
+    link_cells: dict[int, LinkCellList] = field(default_factory=dict, repr=False)
 
     @property
     def grid(self) -> Grid:

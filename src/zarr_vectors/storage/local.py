@@ -94,15 +94,17 @@ class LocalStorage:
         StoreError
             The operating system refuses to read.
         """
+        grouped = by_address(requests)
+        for address in grouped:
+            check_address(address)
         for request in requests:
-            check_address(request.address)
             check_range(request)
         results: list[Blob | None] = [None] * len(requests)
 
         def read(item: tuple[str, list[int]]) -> int:
             return self._read_file(item[0], item[1], requests, results)
 
-        each_parallel(read, iter(by_address(requests).items()))
+        each_parallel(read, iter(grouped.items()))
         return results
 
     def _read_file(
