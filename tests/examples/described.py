@@ -65,6 +65,8 @@ class Described:
             found.add("link_fragments")
         if self.crossing and revision == "0.7":
             found.add("cross_chunk_links/0")
+        if level:
+            found.discard("vertex_attributes/original_index")  # the order of the input is that of level 0
         return found
 
 

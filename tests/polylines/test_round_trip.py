@@ -207,7 +207,7 @@ def test_appending_keeps_what_was_there(tmp_path: Path, revision: str, crossings
     store = open_reader(path)
     assert (store.root.geometry_types, store.root.cross_chunk_strategy) == (("streamline",), crossings)
     assert result.streamline_metadata == {"step": 1}
-    assert store.level_numbers() == [0]
+    assert store.level_numbers() == [0, 1]
     write_polylines(path, [np.ones((2, 3))], mode="a", object_attributes={"n": [2]}, streamline_metadata={"step": 2})
     assert read_polylines(path).streamline_metadata == {"step": 2}
 
