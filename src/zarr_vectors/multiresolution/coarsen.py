@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from zarr_vectors.constants import CAP_MULTISCALE_LINKS, CAP_PRESERVED_OBJECT_IDS, LINKS, ORIGINAL_INDEX_ATTRIBUTE
+from zarr_vectors.constants import CAP_MULTISCALE_LINKS, CAP_PRESERVED_OBJECT_IDS, ORIGINAL_INDEX_ATTRIBUTE
 from zarr_vectors.exceptions import ArgumentError, StoreExistsError
 from zarr_vectors.formats.documents import merge_capabilities
 from zarr_vectors.formats.layout import LevelOptions
@@ -23,7 +23,9 @@ from zarr_vectors.multiresolution.plan import (
     parse_cross_level,
     plan_levels,
 )
+from zarr_vectors.multiresolution.removal import remove_levels
 from zarr_vectors.read.elements import link_specs
+from zarr_vectors.read.level import LevelReader
 from zarr_vectors.read.store import StoreReader
 from zarr_vectors.storage.journal import Transaction
 from zarr_vectors.storage.port import Storage
@@ -31,6 +33,8 @@ from zarr_vectors.write.changing import open_for_change
 from zarr_vectors.write.level import write_level, write_links
 from zarr_vectors.write.options import Progress, WriteOptions
 from zarr_vectors.write.store import write_root
+
+_TOLERANCE = 1e-9
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,9 +162,9 @@ def build_pyramid(
         modes, link_modes, counted = _aggregation(store, agg_mode)
         built = build_levels(store, plans, modes, link_modes, counted, cross, sparsity_strategy, sparsity_seed)
         with Transaction(storage) as transaction:
-            _remove_levels(transaction, store, existing)
-            root = _with_levels(store.root, plans, cross, built)
-            _write_levels(transaction, store, root, plans, built, layout, options.progress)
+            staying = remove_levels(transaction, store, existing)
+            root = _with_levels(store, existing, staying, plans, cross, built)
+            _write_levels(transaction, store, root, staying, plans, built, layout, options.progress)
         return PyramidSummary(tuple(_summary(plan, cells) for plan, cells in zip(plans, built.cells, strict=True)))
 
 
@@ -193,7 +197,8 @@ def coarsen_level(
         Level to which ``coarsen_factor`` and ``sparsity_factor`` are relative, and the parent of the new one. The
         values themselves are aggregated from level 0, so that no error adds up.
     target_level : int
-        Level to make; above the source.
+        Level to make; above the source. When it replaces one, links between that and other levels go with it; those
+        from level 0 to a new level 1 are made anew, all others by :func:`build_pyramid`.
     coarsen_factor : number or one per axis
         Bin shape over that of the source level.
     sparsity_factor : float
@@ -227,14 +232,42 @@ def coarsen_level(
         thinning = sparsity_factor / source.object_sparsity
         scales = None if chunk_scale_factor is None else [chunk_scale_factor]
         plans = plan_levels(store.root, [(fold, thinning)], scales, first=target_level)
+        _refuse_disorder(store, plans[0])
         cross = parse_cross_level(store.root, cross_level_storage, 1)
         modes, link_modes, counted = _aggregation(store, agg_mode)
         built = build_levels(store, plans, modes, link_modes, counted, cross, sparsity_strategy, sparsity_seed)
         with Transaction(storage) as transaction:
-            _remove_levels(transaction, store, [level for level in levels if level == target_level])
-            root = _with_levels(store.root, plans, cross, built)
-            _write_levels(transaction, store, root, plans, built, layout, options.progress, parent=source_level)
+            replaced = [level for level in levels if level == target_level]
+            staying = remove_levels(transaction, store, replaced)
+            root = _with_levels(store, replaced, staying, plans, cross, built)
+            _write_levels(
+                transaction, store, root, staying, plans, built, layout, options.progress, parent=source_level
+            )
         return _summary(plans[0], built.cells[0])
+
+
+def _refuse_disorder(store: StoreReader, plan: LevelPlan) -> None:
+    """Refuse a level that is coarser or thinner than one of a higher number, or the other way round."""
+    for number in store.level_numbers():
+        entry, metadata = store.root.entry(number), store.level(number).metadata
+        ratio = (entry.bin_ratio if entry else metadata.bin_ratio) or (1.0,) * store.root.ndim
+        sparsity = entry.object_sparsity if entry else metadata.object_sparsity
+        sign = np.sign(plan.level - number)
+        if any(sign * (mine - theirs) < 0 for mine, theirs in zip(plan.fold, ratio, strict=True)):
+            what, given, found = "bin ratio", _listed(plan.fold), _listed(ratio)
+        elif sign * (sparsity - 1 / plan.object_fold) < -_TOLERANCE:
+            what, given, found = "object sparsity", f"{1 / plan.object_fold:g}", f"{sparsity:g}"
+        else:
+            continue
+        raise ArgumentError(
+            f"{store.storage.url}: level {plan.level} would have {what} {given}, but level {number} has {found}, and a "
+            f"level must be as coarse as those below it and no coarser than those above; choose another "
+            f"coarsen_factor or sparsity_factor, or make all levels anew by build_pyramid(overwrite=True)"
+        )
+
+
+def _listed(numbers: Sequence[float]) -> str:
+    return f"({', '.join(f'{number:g}' for number in numbers)})"
 
 
 def _aggregation(store: StoreReader, agg_mode: Any) -> tuple[dict[str, str], dict[str, str], list[str]]:
@@ -257,44 +290,46 @@ def _aggregation(store: StoreReader, agg_mode: Any) -> tuple[dict[str, str], dic
     return modes, link_modes, [name for name in named if name not in specs and name not in of_links]
 
 
-def _with_levels(root: RootMetadata, plans: Sequence[LevelPlan], cross: CrossLevel, built: Built) -> RootMetadata:
-    """Return the root metadata with the entries of new levels."""
-    capabilities = list(root.format_capabilities)
+def _with_levels(
+    store: StoreReader,
+    removed: Sequence[int],
+    staying: Mapping[int, LevelReader],
+    plans: Sequence[LevelPlan],
+    cross: CrossLevel,
+    built: Built,
+) -> RootMetadata:
+    """Return the root metadata without the entries of levels that were removed, and with those of new ones."""
+    root = store.root
+    across = any(delta for level in staying.values() for delta in level.arrays.links)
+    capabilities = [token for token in root.format_capabilities if token != CAP_MULTISCALE_LINKS]
     if any(cells.objects is not None for cells in built.cells):
         capabilities.append(CAP_PRESERVED_OBJECT_IDS)
-    if built.links:
+    if built.links or across:
         capabilities.append(CAP_MULTISCALE_LINKS)
+    for number in removed:
+        root = root.without_level(number)
     for plan in plans:
         grown = plan.chunk_scale if any(s != 1 for s in plan.chunk_scale) else None
         ratio = tuple(float(f) for f in plan.fold)
         bins = plan.grid.bin_shape or plan.grid.chunk_shape
         root = root.with_level(LevelEntry(plan.level, ratio, bins, 1 / plan.object_fold, grown))
+    stated = (root.cross_level_storage, root.cross_level_depth)
+    if cross.reach or not across:
+        depth = cross.depth if cross.reach else 0
+        stated = (cross.storage, max(depth, root.cross_level_depth) if across else depth)
     return replace(
         root,
         format_capabilities=merge_capabilities(capabilities),
-        cross_level_storage=cross.storage,
-        cross_level_depth=cross.depth if cross.reach else 0,
+        cross_level_storage=stated[0],
+        cross_level_depth=stated[1],
     )
-
-
-def _remove_levels(transaction: Transaction, store: StoreReader, numbers: Sequence[int]) -> None:
-    """Remove levels and every link that leads to them."""
-    gone = set(numbers)
-    for number in numbers:
-        transaction.delete_prefix(str(number))
-    for number in store.level_numbers():
-        if number in gone:
-            continue
-        for delta in store.level(number).arrays.links:
-            if number + delta in gone:
-                transaction.delete_prefix(f"{number}/{LINKS}/{delta:+d}")
-                transaction.delete_prefix(f"{number}/cross_chunk_{LINKS}/{delta:+d}")
 
 
 def _write_levels(
     storage: Storage,
     store: StoreReader,
     root: RootMetadata,
+    staying: Mapping[int, LevelReader],
     plans: Sequence[LevelPlan],
     built: Built,
     layout: LevelOptions,
@@ -311,7 +346,7 @@ def _write_levels(
             progress(done, total)
     for number in sorted({level for level, _ in built.links} - {plan.level for plan in plans}):
         tables = [make() for level, make in built.links if level == number]
-        write_links(storage, store.revision, root, store.level(number), tables, layout)
+        write_links(storage, store.revision, root, staying[number], tables, layout)
     write_root(storage, store.revision, root, store.attributes)
     if progress is not None:
         progress(total, total)
