@@ -48,6 +48,35 @@ def test_columns_are_axes_objects_and_channels(tmp_path: Path) -> None:
     assert frame["good"].dtype == bool
 
 
+@pytest.mark.parametrize("revision", ["0.9", "0.7"])
+@pytest.mark.parametrize(
+    ("values", "categories", "ordered"),
+    [
+        (["b", "a", "b", "b", "a"], ["b", "c", "a"], True),
+        (["b", "a", "b", "b", "a"], ["b", "c", "a"], False),
+        (["b", None, "b", "b", "a"], ["b", "a"], True),
+        (["e", "d", "c", "b", "a"], ["e", "d", "c", "b", "a"], True),
+        ([30, 10, 30, 20, 10], [30, 10, 20], True),
+        ([30, 10, 30, None, 10], [30, 10, 20], False),
+        ([0.5, 0.25, 0.5, 0.5, None], [0.5, 0.25], True),
+        ([True, False, None, True, True], [True, False], False),
+    ],
+)
+def test_categoricals_come_back(
+    tmp_path: Path, revision: str, values: list[Any], categories: list[Any], ordered: bool
+) -> None:
+    given = pandas.Categorical(values, categories, ordered=ordered)
+    positions = np.arange(10.0).reshape(5, 2)
+    path = tmp_path / "store"
+    write_points(path, positions, attributes={"size": given}, keep_order=True, format_version=revision)
+    result = read_points(path, restore_order=True)
+    assert result.categories == {"size": (tuple(categories), ordered)}
+    found = result.to_pandas()["size"]
+    pandas.testing.assert_series_equal(found, pandas.Series(given, name="size"))
+    write_points(path, positions, attributes={"size": found}, format_version=revision)
+    assert read_points(path).categories == result.categories
+
+
 def points(attributes: dict[str, Any], **more: Any) -> PointsResult:
     count = len(next(iter(attributes.values())))
     return PointsResult(np.zeros((count, 5)), attributes, **more)

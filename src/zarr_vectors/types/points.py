@@ -105,6 +105,10 @@ class PointsResult(Result):
         Level that was read.
     channel_names : dict of str to tuple of str
         Channels of the attributes that have several.
+    axis_names : tuple of str
+        One name per column of the positions.
+    categories : dict of str to (tuple, bool)
+        Categories, in their order, of the attributes that have some, and whether that order means something.
     """
 
     _aliases: ClassVar[dict[str, str]] = {"vertex_attributes": "attributes"}
@@ -115,6 +119,7 @@ class PointsResult(Result):
     level: int = 0
     channel_names: dict[str, tuple[str, ...]] = field(default_factory=dict)
     axis_names: tuple[str, ...] = ()
+    categories: dict[str, tuple[tuple[Any, ...], bool]] = field(default_factory=dict)
 
     @property
     def vertex_count(self) -> int:
@@ -123,7 +128,7 @@ class PointsResult(Result):
 
     def keys(self) -> list[str]:
         """Return the names that ``result[...]`` answers to."""
-        return ["positions", "attributes", "vertex_count", "level", "object_ids", "channel_names"]
+        return ["positions", "attributes", "vertex_count", "level", "object_ids", "channel_names", "categories"]
 
     def __len__(self) -> int:
         return len(self.positions)
@@ -478,4 +483,7 @@ def read_points(
         level=level,
         channel_names={n: c.spec.channel_names for n, c in columns.items() if c.spec.channel_names is not None},
         axis_names=tuple(axis.name for axis in store.root.axes),
+        categories={
+            n: (c.spec.categories, c.spec.ordered) for n, c in columns.items() if c.spec.categories is not None
+        },
     )

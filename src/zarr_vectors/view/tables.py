@@ -30,6 +30,10 @@ class PointsLike(Protocol):
         """Names of the channels of attributes that have several."""
 
     @property
+    def categories(self) -> dict[str, tuple[tuple[Any, ...], bool]]:
+        """Categories of the attributes that have some, and whether they are ordered."""
+
+    @property
     def axis_names(self) -> tuple[str, ...]:
         """One name per column of the positions."""
 
@@ -46,7 +50,9 @@ def points_frame(points: PointsLike) -> Any:
     -------
     pandas.DataFrame
         A column per axis under its name, ``object_id`` where there are objects, then the attributes: scalar
-        ones under their name, the channels of others as ``name_channel``. Texts that repeat are categories.
+        ones under their name, the channels of others as ``name_channel``. Ordered categories, and those of
+        numbers, come back as ``pandas.Categorical`` with all categories in their order; texts that repeat are
+        categories too, those that were stored in the order in which they were.
         A column whose name is taken gets ``_2``, ``_3``, … behind it.
 
     Raises
@@ -62,7 +68,7 @@ def points_frame(points: PointsLike) -> Any:
         _add(columns, "object_id", points.object_ids)
     for name, values in points.attributes.items():
         for label, column in _channels(name, values, points.channel_names):
-            _add(columns, label, _categories(pandas, column))
+            _add(columns, label, _categories(pandas, column, points.categories.get(name)))
     return pandas.DataFrame(columns)
 
 
@@ -78,8 +84,14 @@ def _channels(name: str, values: Any, channel_names: Mapping[str, tuple[str, ...
     return [(f"{name}_{channel}", values[:, c]) for c, channel in enumerate(channels)]
 
 
-def _categories(pandas: Any, values: Any) -> Any:
-    """Return texts that repeat as categories, in order of their spelling; everything else as it is."""
+def _categories(pandas: Any, values: Any, stored: tuple[tuple[Any, ...], bool] | None) -> Any:
+    """Return values of stored categories, and texts that repeat, as a categorical; everything else as it is."""
+    if stored is not None:
+        categories, ordered = stored
+        spelled = all(isinstance(category, str) for category in categories) and list(categories) == sorted(categories)
+        if ordered or not spelled or len(categories) < len(values):
+            return pandas.Categorical(values, categories=list(categories), ordered=ordered)
+        return values
     if values.dtype.kind not in "USTO" or pandas.api.types.infer_dtype(values, skipna=True) != "string":
         return values
     made = pandas.Categorical(values)
