@@ -88,3 +88,8 @@ def chunk_by(name: str | None, columns: Mapping[str, Column]) -> tuple[Attribute
         )
     listed = tuple(plain_value(value) for value in distinct)
     return AttributeChunks(name, listed, Leading(codes.reshape(-1), max(1, len(listed)))), rest
+
+
+def leading_of(chunks: AttributeChunks | None) -> Leading | None:
+    """Return the leading components of chunks, or None where chunks are spatial only."""
+    return None if chunks is None else chunks.leading

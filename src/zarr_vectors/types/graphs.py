@@ -27,7 +27,7 @@ from zarr_vectors.spatial.boxes import Box
 from zarr_vectors.spatial.branches import along_branches
 from zarr_vectors.spatial.partition import FragmentRule, partition
 from zarr_vectors.types.appending import append_elements, append_options, refuse_fragment_attributes
-from zarr_vectors.types.attribute_chunks import chunk_by
+from zarr_vectors.types.attribute_chunks import chunk_by, leading_of
 from zarr_vectors.types.choosing import chosen_objects
 from zarr_vectors.types.edges import as_child_parent, join_graphs, require_forest, settle_self_loops
 from zarr_vectors.types.graph_results import GraphResult as GraphResult
@@ -44,7 +44,7 @@ from zarr_vectors.types.storing import (
     settle_bounds,
     store_elements,
 )
-from zarr_vectors.types.tables import Attributes, Specs, make_columns, make_groups, make_objects, only_one
+from zarr_vectors.types.tables import Attributes, Specs, check_specs, make_columns, make_groups, make_objects, only_one
 from zarr_vectors.typing import Document
 from zarr_vectors.write.options import Progress, WriteOptions
 
@@ -189,6 +189,7 @@ def write_graph(
     joined = join_graphs(positions, edges, object_ids, given, of_edges)
     count = len(joined.positions)
     check_space(said, joined.positions.shape[1])
+    check_specs(attribute_specs, joined.attributes, joined.edge_attributes, object_attributes, group_attributes)
     columns = make_columns("attributes", joined.attributes, count, "node", attribute_specs)
     described = make_columns("edge_attributes", joined.edge_attributes, len(joined.edges), "edge", attribute_specs)
     if keep_order:
@@ -265,8 +266,7 @@ def _write(destination: Destination, elements: Elements, job: _Job) -> GraphSumm
     edge_count = len(elements.links.rows)
     by_attribute, columns = chunk_by(job.said.chunk_by_attribute, elements.attributes)
     elements = replace(elements, attributes=columns)
-    leading = None if by_attribute is None else by_attribute.leading
-    cells = partition(elements, space.grid, FragmentRule.OBJECTS, leading=leading)
+    cells = partition(elements, space.grid, FragmentRule.OBJECTS, leading=leading_of(by_attribute))
     del elements
     root = new_root(
         space,

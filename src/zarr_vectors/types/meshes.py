@@ -26,6 +26,7 @@ from zarr_vectors.read.vertices import holds_faces
 from zarr_vectors.spatial.boxes import Box
 from zarr_vectors.spatial.partition import FragmentRule, partition
 from zarr_vectors.types.appending import append_elements, append_options, refuse_fragment_attributes
+from zarr_vectors.types.attribute_chunks import chunk_by, leading_of
 from zarr_vectors.types.choosing import chosen_objects
 from zarr_vectors.types.draco_chunks import check_draco, encode_chunks
 from zarr_vectors.types.faces import join_meshes, require_closed, require_winding, settle_degenerate, settle_shape
@@ -42,7 +43,7 @@ from zarr_vectors.types.storing import (
     settle_bounds,
     store_elements,
 )
-from zarr_vectors.types.tables import Attributes, Specs, make_columns, make_groups, make_objects, only_one
+from zarr_vectors.types.tables import Attributes, Specs, check_specs, make_columns, make_groups, make_objects, only_one
 from zarr_vectors.typing import AnyArray, Document, FloatArray, IntArray
 from zarr_vectors.write.options import Progress, WriteOptions
 
@@ -185,6 +186,7 @@ def write_mesh(
     coordinate_system: str | None = None,
     crs: Mapping[str, Any] | None = None,
     metadata: Mapping[str, Any] | None = None,
+    chunk_by_attribute: str | None = None,
     out_of_bounds: str = "raise",
     compressor: Any = "auto",
     shard_shape: Any = "auto",
@@ -267,12 +269,17 @@ def write_mesh(
         out_of_bounds=out_of_bounds,
         progress=progress,
     )
-    said = StoreOptions(chunk_shape, bin_shape, bounds, axes, axis_units, coordinate_system, crs, metadata)
+    if use_draco and chunk_by_attribute is not None:
+        raise ArgumentError("chunk_by_attribute: not together with use_draco")
+    said = StoreOptions(
+        chunk_shape, bin_shape, bounds, axes, axis_units, coordinate_system, crs, metadata, chunk_by_attribute
+    )
     require_winding(winding_order)
     given = only_one("attributes", attributes, "vertex_attributes", vertex_attributes)
     joined = join_meshes(vertices, faces, object_ids, given, face_attributes)
     check_space(said, joined.vertices.shape[1])
     count = len(joined.vertices)
+    check_specs(attribute_specs, joined.attributes, joined.face_attributes, object_attributes, group_attributes)
     columns = make_columns("attributes", joined.attributes, count, "vertex", attribute_specs)
     of_faces = make_columns("face_attributes", joined.face_attributes, len(joined.faces), "face", attribute_specs)
     if keep_order:
@@ -357,8 +364,9 @@ def _write(destination: Destination, elements: Elements, job: _Job) -> MeshSumma
     face_count = len(elements.links.rows)
     if face_count < given:
         block.pop("closed_surface", None)
-    cells = partition(elements, space.grid, FragmentRule.OBJECTS)
-    del elements
+    by_attribute, columns = chunk_by(job.said.chunk_by_attribute, elements.attributes)
+    elements = replace(elements, attributes=columns)
+    cells = partition(elements, space.grid, FragmentRule.OBJECTS, leading=leading_of(by_attribute))
     chunks = cells.links[0].chunks
     if job.draco is not None:
         cells = encode_chunks(job.draco, cells, job.bits)
@@ -371,7 +379,8 @@ def _write(destination: Destination, elements: Elements, job: _Job) -> MeshSumma
         name=destination.storage.name,
     )
     root = replace(root, extra={**root.extra, MESH_KEY: block})
-    store_elements(destination, root, cells, level_zero(space, cells), job.options, job.said.metadata)
+    keys = {} if by_attribute is None else by_attribute.level_keys(space.axes)
+    store_elements(destination, root, cells, level_zero(space, cells, **keys), job.options, job.said.metadata)
     return MeshSummary(
         vertex_count=cells.count,
         face_count=face_count,

@@ -29,7 +29,7 @@ from zarr_vectors.storage.journal import Transaction
 from zarr_vectors.types.parametric_inputs import Given, collect_types, make_coefficients, parse_objects
 from zarr_vectors.types.parametric_joining import join_tables
 from zarr_vectors.types.results import Result
-from zarr_vectors.types.tables import Attributes, Specs, make_columns, make_groups
+from zarr_vectors.types.tables import Attributes, Specs, check_specs, make_columns, make_groups
 from zarr_vectors.typing import AnyArray, FloatArray, IntArray
 from zarr_vectors.write.changing import open_for_change
 from zarr_vectors.write.options import WriteOptions
@@ -209,6 +209,7 @@ def write_parametric(
     """
     options = WriteOptions.parse(format_version=format_version, compressor=compressor, mode=mode)
     given = parse_objects(objects, names)
+    check_specs(attribute_specs, object_attributes, group_attributes)
     table = _make_table(given, collect_types((), given, types), object_attributes, attribute_specs)
     table = replace(table, groups=make_groups(groups, group_attributes, np.arange(table.count), attribute_specs))
     try:

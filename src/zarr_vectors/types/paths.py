@@ -47,7 +47,7 @@ from zarr_vectors.types.storing import (
     settle_bounds,
     store_elements,
 )
-from zarr_vectors.types.tables import Attributes, Specs, make_fragment_columns, make_groups
+from zarr_vectors.types.tables import Attributes, Specs, check_specs, make_fragment_columns, make_groups
 from zarr_vectors.typing import AnyArray, IntArray
 from zarr_vectors.write.options import WriteOptions
 
@@ -149,6 +149,13 @@ def write_paths(
     """
     check_space(said, positions.shape[1])
     _check_choices(arguments)
+    check_specs(
+        arguments.attribute_specs,
+        arguments.attributes,
+        arguments.object_attributes,
+        arguments.fragment_attributes,
+        arguments.group_attributes,
+    )
     columns = path_columns(arguments.attributes, offsets, arguments.attribute_specs)
     with Destination.open(path, options, backend, backend_kwargs) as destination:
         wanted = stored_dtype(arguments.dtype, destination.vertex_dtype)
@@ -271,7 +278,11 @@ def _write(
     shared = cells is not runs
     if arguments.fragment_attributes:
         made = make_fragment_columns(
-            arguments.fragment_attributes, cells.chunks, cells.fragments.offsets, arguments.attribute_specs
+            arguments.fragment_attributes,
+            cells.chunks,
+            cells.fragments.offsets,
+            arguments.attribute_specs,
+            reserved=cells.fragment_attributes,
         )
         cells = replace(cells, fragment_attributes={**made, **cells.fragment_attributes})
     root = new_root(

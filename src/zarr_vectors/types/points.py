@@ -32,7 +32,7 @@ from zarr_vectors.types.appending import (
     read_elements,
     refuse_fragment_attributes,
 )
-from zarr_vectors.types.attribute_chunks import chunk_by
+from zarr_vectors.types.attribute_chunks import chunk_by, leading_of
 from zarr_vectors.types.positions import as_positions, cast_positions, stored_dtype, warn_of_rounding
 from zarr_vectors.types.results import Result
 from zarr_vectors.types.storing import (
@@ -48,6 +48,7 @@ from zarr_vectors.types.storing import (
 from zarr_vectors.types.tables import (
     Attributes,
     Specs,
+    check_specs,
     make_columns,
     make_fragment_columns,
     make_groups,
@@ -274,13 +275,9 @@ def write_points(
     )
     given = as_positions("positions", positions)
     check_space(said, given.shape[1])
-    columns = make_columns(
-        "attributes",
-        only_one("attributes", attributes, "vertex_attributes", vertex_attributes),
-        len(given),
-        "point",
-        attribute_specs,
-    )
+    per_point = only_one("attributes", attributes, "vertex_attributes", vertex_attributes)
+    check_specs(attribute_specs, per_point, object_attributes, fragment_attributes, group_attributes)
+    columns = make_columns("attributes", per_point, len(given), "point", attribute_specs)
     objects = make_objects(object_ids, len(given), object_attributes, attribute_specs)
     table = make_groups(groups, group_attributes, None if objects is None else objects.ids, attribute_specs)
     if keep_order:
@@ -319,8 +316,7 @@ def _write_new(
     rule = FragmentRule.BINS if elements.objects is None else FragmentRule.OBJECTS
     by_attribute, columns = chunk_by(said.chunk_by_attribute, elements.attributes)
     elements = replace(elements, attributes=columns)
-    leading = None if by_attribute is None else by_attribute.leading
-    cells = partition(elements, space.grid, rule, leading=leading)
+    cells = partition(elements, space.grid, rule, leading=leading_of(by_attribute))
     del elements
     cells = _with_fragment_columns(cells, fragment_attributes, specs)
     root = new_root(
@@ -360,7 +356,9 @@ def _without(elements: Elements, rows: IntArray) -> Elements:
 def _with_fragment_columns(cells: Cells, attributes: Attributes, specs: Specs) -> Cells:
     if not attributes:
         return cells
-    columns = make_fragment_columns(attributes, cells.chunks, cells.fragments.offsets, specs)
+    columns = make_fragment_columns(
+        attributes, cells.chunks, cells.fragments.offsets, specs, reserved=cells.fragment_attributes
+    )
     return replace(cells, fragment_attributes={**columns, **cells.fragment_attributes})
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -212,7 +213,22 @@ def check_space(options: StoreOptions, ndim: int) -> None:
         Grid(chunk_shape, bin_shape).require_nesting()
     parse_bounds(options.bounds, ndim)
     make_axes(ndim, options.axes, options.axis_units)
+    for argument, given in (("metadata", options.metadata), ("crs", options.crs)):
+        _check_json(argument, given)
     _crs(options)
+
+
+def _check_json(argument: str, given: Any) -> None:
+    """Refuse what is no mapping, or cannot be kept as JSON."""
+    if given is not None and not isinstance(given, Mapping):
+        raise ArgumentError(f"{argument}: expected a mapping, got {type(given).__name__}")
+    try:
+        json.dumps(None if given is None else dict(given), allow_nan=False)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise ArgumentError(
+            f"{argument}: cannot be kept as JSON: {error}; use text, finite numbers, booleans, lists and mappings "
+            "(tolist() of arrays)"
+        ) from error
 
 
 def plan_space(options: StoreOptions, positions: FloatArray, shell: RootMetadata | None) -> Space:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -46,6 +46,33 @@ def make_columns(
                 "cannot tell apart"
             )
     return columns
+
+
+def check_specs(specs: Specs, *tables: Attributes) -> None:
+    """Refuse descriptions of attributes that were not given.
+
+    Parameters
+    ----------
+    specs : mapping, optional
+        Descriptions by attribute name.
+    *tables : mapping, optional
+        The attributes of vertices, objects, … that were given.
+
+    Raises
+    ------
+    ArgumentError
+        Naming those that describe nothing, and the attributes there are.
+    """
+    if specs is None:
+        return
+    if not isinstance(specs, Mapping):
+        raise ArgumentError(f"attribute_specs: expected a mapping of names to specs, got {type(specs).__name__}")
+    known = {name for table in tables if isinstance(table, Mapping) for name in table}
+    unknown = [name for name in specs if name not in known | {GROUP_NAME_ATTRIBUTE}]
+    if unknown:
+        raise ArgumentError(
+            f"attribute_specs: {unknown} are not among the attributes given: {sorted(map(str, known)) or 'none'}"
+        )
 
 
 def only_one(first_name: str, first: Any, second_name: str, second: Any) -> Any:
@@ -171,7 +198,12 @@ def _members(key: Any, ids: Any, object_ids: IntArray) -> IntArray:
 
 
 def make_fragment_columns(
-    attributes: Attributes, chunks: IntArray, offsets: IntArray, specs: Specs = None
+    attributes: Attributes,
+    chunks: IntArray,
+    offsets: IntArray,
+    specs: Specs = None,
+    *,
+    reserved: Collection[str] = (),
 ) -> dict[str, Column]:
     """Turn fragment attributes into columns.
 
@@ -184,7 +216,21 @@ def make_fragment_columns(
         Chunks of the level.
     offsets : (C + 1,) int64
         Where each chunk's fragments start.
+    specs : mapping, optional
+        Descriptions by name.
+    reserved : collection of str
+        Names that the fragments of the level have already.
+
+    Raises
+    ------
+    ArgumentError
+        When a name is reserved, or chunks are missing.
+    ShapeError
+        When the number of rows differs.
     """
+    taken = sorted(set(attributes or ()) & set(reserved))
+    if taken:
+        raise ArgumentError(f"fragment_attributes: {taken} are reserved: the format keeps them itself")
     joined: dict[str, Any] = {}
     counts = np.diff(offsets)
     for name, values in (attributes or {}).items():
