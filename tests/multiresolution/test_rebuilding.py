@@ -161,3 +161,15 @@ def test_a_level_coarser_than_the_next_or_finer_than_the_last_is_refused(tmp_pat
     check(path)
     coarsen_level(path, 0, 1, coarsen_factor=4.0, overwrite=True)
     check(path)
+
+
+def test_levels_made_one_by_one_keep_objects_of_the_finer_ones(tmp_path):
+    path = tmp_path / "a"
+    write_cloud(path, "0.9", object_ids=np.arange(800) % 40)
+    for level in (1, 2, 3):
+        coarsen_level(path, level - 1, level, sparsity_factor=2.0, sparsity_seed=level)
+    coarsen_level(path, 1, 2, sparsity_factor=2.0, sparsity_seed=9, overwrite=True)
+    kept = [set(read_points(path, level=level).object_ids) for level in range(4)]
+    assert [len(objects) for objects in kept] == [40, 20, 10, 5]
+    assert kept[3] < kept[2] < kept[1] < kept[0]
+    check(path)

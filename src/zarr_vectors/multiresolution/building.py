@@ -23,7 +23,7 @@ from zarr_vectors.multiresolution.trees import coarsen_trees
 from zarr_vectors.read.cells import read_chunks
 from zarr_vectors.read.level import LevelReader
 from zarr_vectors.read.objects import fragment_owners, read_columns, read_groups
-from zarr_vectors.read.ordered_objects import ordered_object_ids
+from zarr_vectors.read.ordered_objects import ordered_object_ids, read_object_tables
 from zarr_vectors.read.store import StoreReader
 from zarr_vectors.spatial.branches import along_branches
 from zarr_vectors.spatial.partition import FragmentRule, Leading, partition
@@ -73,8 +73,12 @@ def build_levels(
     cross: CrossLevel,
     strategy: str,
     seed: int | None,
+    beside: Sequence[LevelReader] = (),
 ) -> Built:
     """Make the coarse levels of a store.
+
+    Objects that more of the levels ``beside`` hold (coarse ones that stay) are kept first, so that the objects of
+    each level are among those of the finer ones.
 
     Raises
     ------
@@ -91,7 +95,7 @@ def build_levels(
         )
     ids = ordered_object_ids(level)
     attributes = read_columns(level, dict(level.arrays.object_attributes), None)
-    kept = _kept(level, plans, ids, attributes, strategy, seed)
+    kept = _kept(level, plans, ids, attributes, strategy, seed, beside)
     recipe = Recipe(plans, modes, counted, ids, kept, cross.reach, link_modes)
     coarsened = coarsener(level, recipe)
     groups = read_groups(level)
@@ -176,6 +180,7 @@ def _kept(
     attributes: dict[str, Column],
     strategy: str,
     seed: int | None,
+    beside: Sequence[LevelReader],
 ) -> list[BoolArray]:
     """Return which objects each level keeps; a level's are among those of the finer ones."""
     name, attribute = parse_strategy(strategy, attributes)
@@ -192,12 +197,21 @@ def _kept(
     column = attributes[attribute] if attribute is not None else None
     sizes, centroids = _measure(level, len(ids)) if name in ("size", "spatial_coverage") else _unmeasured(len(ids))
     ranking = rank_objects(name, column, sizes, centroids, seed)
+    for other in beside:
+        holds = _held(other, ids)[ranking]
+        ranking = np.concatenate([ranking[holds], ranking[~holds]])
     masks = []
     for plan in plans:
         mask = np.zeros(len(ids), bool)
         mask[ranking[: plan.kept(len(ids))]] = True
         masks.append(mask)
     return masks
+
+
+def _held(level: LevelReader, ids: IntArray) -> BoolArray:
+    """Return which objects have vertices at a level."""
+    tables = read_object_tables(level, None, [])
+    return np.isin(ids, tables.ids[np.diff(tables.manifests.offsets) > 0])
 
 
 def _unmeasured(objects: int) -> tuple[IntArray, FloatArray]:

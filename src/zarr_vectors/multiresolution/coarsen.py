@@ -202,7 +202,7 @@ def coarsen_level(
     coarsen_factor : number or one per axis
         Bin shape over that of the source level.
     sparsity_factor : float
-        Objects of the source level over objects kept, at least 1.
+        Objects of the source level over objects kept, at least 1. Those kept are among the objects of finer levels.
     agg_mode, sparsity_strategy, sparsity_seed, cross_level_storage, overwrite, compressor, shard_shape, progress
         As in :func:`build_pyramid`.
     chunk_scale_factor : int or tuple, optional
@@ -235,7 +235,8 @@ def coarsen_level(
         _refuse_disorder(store, plans[0])
         cross = parse_cross_level(store.root, cross_level_storage, 1)
         modes, link_modes, counted = _aggregation(store, agg_mode)
-        built = build_levels(store, plans, modes, link_modes, counted, cross, sparsity_strategy, sparsity_seed)
+        beside = [store.level(level) for level in levels if level not in (0, target_level)]
+        built = build_levels(store, plans, modes, link_modes, counted, cross, sparsity_strategy, sparsity_seed, beside)
         with Transaction(storage) as transaction:
             replaced = [level for level in levels if level == target_level]
             staying = remove_levels(transaction, store, replaced)
