@@ -30,6 +30,7 @@ _RESERVED = frozenset(
     ]
 )
 _MAX_NAME_BYTES = 200
+_DESCRIBED = ("unit", "description", "channel_names", "extra")
 SpecLike = AttributeSpec | Mapping[str, Any] | None
 
 
@@ -93,6 +94,8 @@ def make_column(
     stored, made = _stored(argument, name, values, dictionary)
     if stored.ndim not in (1, 2):
         raise ShapeError(f"{argument}: {name!r} must have shape (n,) or (n, C), got {stored.shape}")
+    if stored.ndim == 2 and stored.shape[1] == 0:
+        raise ShapeError(f"{argument}: {name!r} has shape {stored.shape}; there must be at least one channel")
     if len(stored) != count:
         raise ShapeError(f"{argument}: {name!r} has {len(stored)} rows, but there must be {count}, one per {per}")
     return Column(stored, _described(argument, name, made, stored, spec))
@@ -139,8 +142,23 @@ def _categorical(values: Any, dictionary: bool) -> tuple[AnyArray, AttributeSpec
     return text, AttributeSpec(dtype=text.dtype.str, encoding="fixed_length_utf32")
 
 
+def _parse_spec(name: str, given: SpecLike) -> AttributeSpec:
+    if given is None or isinstance(given, AttributeSpec):
+        return given or AttributeSpec()
+    if not isinstance(given, Mapping):
+        raise ArgumentError(f"attribute_specs: expected a mapping for {name!r}, got {type(given).__name__}")
+    unknown = [key for key in given if key not in _DESCRIBED]
+    if unknown:
+        raise ArgumentError(
+            f"attribute_specs: {unknown} of {name!r} cannot be set; {', '.join(_DESCRIBED)} can (the data type is that "
+            "of the array)"
+        )
+    names = given.get("channel_names")
+    return AttributeSpec(**{**given, "channel_names": None if names is None else tuple(names)})
+
+
 def _described(argument: str, name: str, made: AttributeSpec, stored: AnyArray, given: SpecLike) -> AttributeSpec:
-    spec = given if isinstance(given, AttributeSpec) else AttributeSpec(**dict(given or {}))
+    spec = _parse_spec(name, given)
     channels = spec.channel_names
     if stored.ndim == 1 and channels is not None:
         raise ShapeError(f"{argument}: {name!r} is scalar, but {len(channels)} channel names were given")

@@ -6,6 +6,7 @@ a journal; where nothing was, it is written in place, with a note that says so u
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -181,6 +182,7 @@ class _Beside:
         remove_abandoned(target)
         self.target = target
         folder = target.root.parent / f".{target.root.name}{_NEW}{_signature()}{uuid.uuid4().hex[:8]}"
+        self._made = [parent for parent in folder.parents if not parent.exists()]
         self.staging = _NamedStorage(folder, fsync=target.fsync, atomic=False, final=target.root)
 
     def commit(self) -> None:
@@ -210,6 +212,9 @@ class _Beside:
 
     def abort(self) -> None:
         self.staging.delete_prefix("")
+        for parent in self._made:
+            with contextlib.suppress(OSError):  # not there, or in use by others
+                parent.rmdir()
 
 
 @dataclass(frozen=True, slots=True)
