@@ -49,7 +49,7 @@ def test_rounding_is_announced_when_appending_too(tmp_path):
 
 
 def test_an_index_beyond_reason_is_refused(tmp_path):
-    with pytest.raises(ArgumentError, match="bin_shape: .* use larger bins"):
+    with pytest.raises(ArgumentError, match=r"bin_shape: .* use larger bins"):
         write_points(tmp_path / "a", cloud(), chunk_shape=1000.0, bin_shape=0.001, dtype="f8")
     assert not (tmp_path / "a").exists()
 

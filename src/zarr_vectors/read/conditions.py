@@ -135,9 +135,8 @@ def _as_items(listed: list[Any]) -> OneOf:
     kind = kinds.pop() if kinds else None
     if kind == NUMBERS and not all(isinstance(item, float) for item in present):
         return OneOf(np.array(present, object), kind, missing)
-    return OneOf(
-        np.array(present, {TEXTS: np.str_, DATETIMES: "M8", NUMBERS: np.float64, None: object}[kind]), kind, missing
-    )
+    dtype: np.dtype[Any] = np.dtype({TEXTS: "U", DATETIMES: "M8", NUMBERS: "f8", None: "O"}[kind])
+    return OneOf(np.array(present, dtype), kind, missing)
 
 
 def _is_missing(item: Any) -> bool:
