@@ -295,14 +295,8 @@ def write_mesh(
         require_closed(links.rows, block["face_shape"])
     with Destination.open(path, options, backend, backend_kwargs) as destination:
         stored, moved = cast_positions("vertices", joined.vertices, stored_dtype(dtype, destination.vertex_dtype))
-        job = _Job(
-            options,
-            said,
-            block,
-            moved,
-            numbered=object_ids is None,
-            dropped=len(joined.faces) - len(links.rows),
-        )
+        dropped = len(joined.faces) - len(links.rows)
+        job = _Job(options, said, block, moved, numbered=object_ids is None, dropped=dropped)
         elements = Elements(stored, columns, objects, table, links)
         if use_draco:
             job = replace(job, draco=check_draco(elements, draco_quantization), bits=draco_quantization)

@@ -277,13 +277,7 @@ def _write(
     cells = share_fragments(runs) if arguments.share_fragments else runs
     shared = cells is not runs
     if arguments.fragment_attributes:
-        made = make_fragment_columns(
-            arguments.fragment_attributes,
-            cells.chunks,
-            cells.fragments.offsets,
-            arguments.attribute_specs,
-            reserved=cells.fragment_attributes,
-        )
+        made = make_fragment_columns(arguments.fragment_attributes, cells, arguments.attribute_specs)
         cells = replace(cells, fragment_attributes={**made, **cells.fragment_attributes})
     root = new_root(
         space,

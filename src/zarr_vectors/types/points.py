@@ -356,9 +356,7 @@ def _without(elements: Elements, rows: IntArray) -> Elements:
 def _with_fragment_columns(cells: Cells, attributes: Attributes, specs: Specs) -> Cells:
     if not attributes:
         return cells
-    columns = make_fragment_columns(
-        attributes, cells.chunks, cells.fragments.offsets, specs, reserved=cells.fragment_attributes
-    )
+    columns = make_fragment_columns(attributes, cells, specs)
     return replace(cells, fragment_attributes={**columns, **cells.fragment_attributes})
 
 

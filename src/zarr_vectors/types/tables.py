@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,7 @@ from zarr_vectors.constants import GROUP_NAME_ATTRIBUTE
 from zarr_vectors.exceptions import ArgumentError, ShapeError
 from zarr_vectors.formats.columns import SpecLike, check_name, make_column
 from zarr_vectors.model.attributes import Column
+from zarr_vectors.model.cells import Cells
 from zarr_vectors.model.elements import Groups, Objects
 from zarr_vectors.ordering import offsets_of
 from zarr_vectors.typing import IntArray
@@ -197,14 +198,7 @@ def _members(key: Any, ids: Any, object_ids: IntArray) -> IntArray:
     return members
 
 
-def make_fragment_columns(
-    attributes: Attributes,
-    chunks: IntArray,
-    offsets: IntArray,
-    specs: Specs = None,
-    *,
-    reserved: Collection[str] = (),
-) -> dict[str, Column]:
+def make_fragment_columns(attributes: Attributes, cells: Cells, specs: Specs = None) -> dict[str, Column]:
     """Turn fragment attributes into columns.
 
     Parameters
@@ -212,10 +206,8 @@ def make_fragment_columns(
     attributes : mapping, optional
         By name, an array with one row per fragment of the level in stored order, or a mapping of chunk
         coordinates to arrays with one row per fragment of that chunk.
-    chunks : (C, S) int64
-        Chunks of the level.
-    offsets : (C + 1,) int64
-        Where each chunk's fragments start.
+    cells : Cells
+        The chunks and fragments of the level; names of attributes that they have are reserved.
     specs : mapping, optional
         Descriptions by name.
     reserved : collection of str
@@ -228,10 +220,11 @@ def make_fragment_columns(
     ShapeError
         When the number of rows differs.
     """
-    taken = sorted(set(attributes or ()) & set(reserved))
+    taken = sorted(set(attributes or ()) & set(cells.fragment_attributes))
     if taken:
         raise ArgumentError(f"fragment_attributes: {taken} are reserved: the format keeps them itself")
     joined: dict[str, Any] = {}
+    offsets = cells.fragments.offsets
     counts = np.diff(offsets)
     for name, values in (attributes or {}).items():
         check_name("fragment_attributes", name)
@@ -239,7 +232,7 @@ def make_fragment_columns(
             joined[name] = values
             continue
         by_chunk = {tuple(int(c) for c in np.atleast_1d(chunk)): np.asarray(v) for chunk, v in values.items()}
-        keys = [tuple(chunk) for chunk in chunks.tolist()]
+        keys = [tuple(chunk) for chunk in cells.chunks.tolist()]
         if set(keys) != set(by_chunk):
             odd = sorted(set(keys) ^ set(by_chunk))[0]
             raise ArgumentError(f"fragment_attributes: {name!r} must have every chunk of the level; look at {odd}")
