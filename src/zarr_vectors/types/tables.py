@@ -210,8 +210,6 @@ def make_fragment_columns(attributes: Attributes, cells: Cells, specs: Specs = N
         The chunks and fragments of the level; names of attributes that they have are reserved.
     specs : mapping, optional
         Descriptions by name.
-    reserved : collection of str
-        Names that the fragments of the level have already.
 
     Raises
     ------
