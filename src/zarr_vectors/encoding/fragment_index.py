@@ -20,7 +20,7 @@ from typing import Final, cast
 
 import numpy as np
 
-from zarr_vectors.encoding.flat import byte_array, offsets_of, positions_in_runs, scatter
+from zarr_vectors.encoding.flat import byte_array, gather, join_flat, offsets_of, positions_in_runs, scatter
 from zarr_vectors.exceptions import ArgumentError, ArrayError, UnsupportedFeatureError
 from zarr_vectors.typing import AnyArray, BoolArray, ByteArray, Bytes, IntArray
 
@@ -195,9 +195,11 @@ def decode_fragment_indexes(payloads: Sequence[Bytes]) -> FragmentIndex:
     UnsupportedFeatureError
         A payload is of another version, or sets flags.
     """
-    alike = _decode_alike(payloads)
-    if alike is not None:
-        return alike
+    decoded = _decode_alike(payloads)
+    if decoded is None:
+        decoded = _decode_ranges(payloads)
+    if decoded is not None:
+        return decoded
     parts = [_Payload.parse(chunk, payload) for chunk, payload in enumerate(payloads)]
     counts = np.fromiter((len(part.is_range) for part in parts), np.int64, len(parts))
     is_range = _joined([part.is_range for part in parts], np.bool_)
@@ -231,6 +233,37 @@ def _decode_alike(payloads: Sequence[Bytes]) -> FragmentIndex | None:
     offsets = np.arange(len(payloads) + 1, dtype=np.int64) * count
     starts, counts = np.ascontiguousarray(table.T)
     index = FragmentIndex(offsets, np.ones(len(starts), np.bool_), starts, counts, np.zeros(0, np.int64))
+    _check_signs(index)
+    return index
+
+
+def _decode_ranges(payloads: Sequence[Bytes]) -> FragmentIndex | None:
+    """Decode sound payloads that hold ranges only, all at once; None for any others."""
+    buffer, offsets = join_flat(payloads)
+    sizes = np.diff(offsets)
+    if len(payloads) < 2 or int(sizes.min()) < _HEADER.itemsize:
+        return None
+    headers = gather(buffer, offsets[:-1], _HEADER)
+    counts = headers["count"].astype(np.int64)
+    bitmap_lengths = (counts + 63) // 64 * 8
+    tables = offsets[:-1] + _HEADER.itemsize + bitmap_lengths
+    sound = (
+        (headers["magic"] == FRAGMENT_INDEX_MAGIC)
+        & (headers["version"] == FRAGMENT_INDEX_VERSION)
+        & (headers["flags"] == 0)
+        & (headers["ranges"] == headers["count"])
+        & (sizes == _HEADER.itemsize + bitmap_lengths + _RANGE.itemsize * counts + 4)
+    )
+    if not sound.all() or gather(buffer, offsets[1:] - 4, np.dtype("<u4")).any():
+        return None
+    within = positions_in_runs(bitmap_lengths)
+    bits = np.clip(np.repeat(counts, bitmap_lengths) - 8 * within, 0, 8)
+    found = buffer[np.repeat(offsets[:-1] + _HEADER.itemsize, bitmap_lengths) + within]
+    if (found != (1 << bits) - 1).any():
+        return None
+    table = gather(buffer, np.repeat(tables, counts) + _RANGE.itemsize * positions_in_runs(counts), _RANGE)
+    starts, lengths = (np.ascontiguousarray(table[name], np.int64) for name in ("start", "count"))
+    index = FragmentIndex(offsets_of(counts), np.ones(len(table), np.bool_), starts, lengths, np.zeros(0, np.int64))
     _check_signs(index)
     return index
 

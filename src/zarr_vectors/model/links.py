@@ -94,16 +94,20 @@ class LinkCellList:
         Which array of the family each cell is of, ascending.
     corners : (n, L, S) int64
         Chunks of the endpoints; the first is the source, which the cell is filed under.
+    rows : (n, L) int64
+        The same as rows of the two levels' lists of chunks, -1 for those that are not listed.
     """
 
     arrays: IntArray
     corners: IntArray
+    rows: IntArray
 
-    def select(self, rows: IntArray) -> LinkCellList:
+    def select(self, kept: IntArray | slice) -> LinkCellList:
         """Return some of the cells."""
-        return LinkCellList(self.arrays[rows], self.corners[rows])
+        return LinkCellList(self.arrays[kept], self.corners[kept], self.rows[kept])
 
-    def of(self, array: int) -> IntArray:
-        """Return the source chunks ``(n, S)`` of the cells of one array."""
-        first, end = np.searchsorted(self.arrays, [array, array + 1]).tolist()
-        return self.corners[first:end, 0]
+    def parts(self) -> list[tuple[int, slice]]:
+        """Return the arrays that have cells here, and where those of each are."""
+        starts = np.flatnonzero(np.diff(self.arrays, prepend=-1)).tolist()
+        numbers = self.arrays[starts].tolist()
+        return [(n, slice(a, b)) for n, a, b in zip(numbers, starts, [*starts, len(self.arrays)][1:], strict=True)]

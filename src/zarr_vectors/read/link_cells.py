@@ -46,7 +46,11 @@ def list_cells(level: LevelReader, other: LevelReader, family: LinkFamily) -> Li
             base = _base(level, other, family, array, chunks)
             corners.append(np.stack([chunks, *(base + np.array(offset) for offset in array.offsets)], axis=1))
             numbers.append(np.full(len(chunks), number, np.int64))
-        level.link_cells[family.delta] = LinkCellList(np.concatenate(numbers), np.concatenate(corners))
+        joined = np.concatenate(corners)
+        rows = np.empty(joined.shape[:2], np.int64)
+        rows[:, 0] = level.lookup.rows(joined[:, 0])
+        rows[:, 1:] = other.lookup.rows(joined[:, 1:].reshape(-1, ndim)).reshape(len(joined), family.width - 1)
+        level.link_cells[family.delta] = LinkCellList(np.concatenate(numbers), joined, rows)
     return level.link_cells[family.delta]
 
 
@@ -71,15 +75,15 @@ class FetchedArray:
         The array.
     cells : FetchedCells
         Its cells.
-    corners : (n, L, S) int64
-        Chunks of their endpoints.
+    listed : LinkCellList
+        Where their endpoints lie.
     attributes : dict of str to FetchedCells
         The same cells of the attributes wanted.
     """
 
     array: LinkArray
     cells: FetchedCells
-    corners: IntArray
+    listed: LinkCellList
     attributes: dict[str, FetchedCells]
 
 
@@ -106,7 +110,7 @@ def decode_records(
         last = number + 1 == len(fetched)
         if last or _kind(fetched[number + 1].array) != _kind(part.array):
             run = fetched[first : number + 1]
-            count = sum(len(each.corners) for each in run)
+            count = sum(len(each.cells.chunks) for each in run)
             records.append(_decode_run(level, other, family, run, payloads[start : start + count]))
             start, first = start + count, number + 1
     return records
@@ -131,7 +135,7 @@ def _decode_run(
     except ArrayError as error:
         raise ArrayError(f"{' or '.join(part.array.cells.path for part in run)}: {error}") from error
     endpoints = np.repeat(_endpoint_rows(level, other, run, counts), counts, axis=0)
-    starts = np.cumsum([0, *(len(part.corners) for part in run)]).tolist()
+    starts = np.cumsum([0, *(len(part.cells.chunks) for part in run)]).tolist()
     attributes = {
         name: np.concatenate(
             [
@@ -172,23 +176,20 @@ def _joined(run: Sequence[FetchedArray], payloads: list[Bytes], ragged: bool) ->
 def _cell_name(run: Sequence[FetchedArray], cell: int) -> str:
     """Return the array and chunk of a cell, for messages."""
     for part in run:
-        if cell < len(part.corners):
+        if cell < len(part.cells.chunks):
             return f"{part.array.cells.path}: chunk {format_keys(part.cells.chunks[cell : cell + 1])[0]}"
-        cell -= len(part.corners)
+        cell -= len(part.cells.chunks)
     raise IndexError(cell)
 
 
 def _endpoint_rows(level: LevelReader, other: LevelReader, run: Sequence[FetchedArray], counts: IntArray) -> IntArray:
-    """Return the endpoints' chunks ``(n, L)`` of cells as rows of the levels' lists; those of empty cells may be -1."""
-    corners = np.concatenate([part.corners for part in run])
-    rows = np.empty(corners.shape[:2], np.int64)
-    rows[:, 0] = level.lookup.rows(corners[:, 0])
-    others = corners[:, 1:].reshape(-1, corners.shape[2])
-    rows[:, 1:] = other.lookup.rows(others).reshape(len(corners), -1)
+    """Return the endpoints' chunks ``(n, L)`` of cells; those of empty cells may be -1."""
+    rows = np.concatenate([part.listed.rows for part in run])
     missing = rows < 0
     missing[:, 1:] &= (counts > 0)[:, None]
     if missing.any():
         cell, end = (int(i[0]) for i in np.nonzero(missing))
+        corners = np.concatenate([part.listed.corners for part in run])
         raise ArrayError(
             f"{_cell_name(run, cell)}: a link names chunk {corners[cell, end].tolist()}, which "
             f"{(other if end else level).name} does not have"

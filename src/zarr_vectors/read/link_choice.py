@@ -51,14 +51,14 @@ def choose_cells(
     family = level.arrays.links.get(0)
     first_is_source = family is not None and family.directed and family.store == "canonical" and family.blob is None
 
-    def all_met(chunks: IntArray) -> BoolArray:
-        return np.asarray(_met(level, needed, chunks).all(axis=1))
+    def all_met(chunks: IntArray, rows: IntArray) -> BoolArray:
+        return np.asarray(_met(needed, rows).all(axis=1))
 
-    def any_met(chunks: IntArray) -> BoolArray:
-        return np.asarray(_met(level, needed, chunks).any(axis=1))
+    def any_met(chunks: IntArray, rows: IntArray) -> BoolArray:
+        return np.asarray(_met(needed, rows).any(axis=1))
 
-    def first_met(chunks: IntArray) -> BoolArray:
-        return np.asarray(_met(level, needed, chunks[:, :1]).all(axis=1))
+    def first_met(chunks: IntArray, rows: IntArray) -> BoolArray:
+        return _met(needed, rows[:, 0])
 
     if centroid:
         return _around(level, query, manifests)
@@ -69,9 +69,9 @@ def choose_cells(
     return all_met
 
 
-def _met(level: LevelReader, needed: BoolArray, chunks: IntArray) -> BoolArray:
-    rows = level.lookup.rows(chunks.reshape(-1, chunks.shape[-1]))
-    return np.asarray(((rows >= 0) & needed[rows]).reshape(chunks.shape[:2])) if len(needed) else rows.astype(bool)
+def _met(needed: BoolArray, rows: IntArray) -> BoolArray:
+    """Return which rows of the list of chunks are needed; -1, which is no chunk, is not."""
+    return np.append(needed, False)[rows]
 
 
 def _around(level: LevelReader, query: Query, manifests: Manifests | None) -> CellChoice:
@@ -82,11 +82,11 @@ def _around(level: LevelReader, query: Query, manifests: Manifests | None) -> Ce
     allowed[meet_chunks(level, replace(query, box=None), manifests)] = True
     ndim = level.grid.ndim
 
-    def choice(chunks: IntArray) -> BoolArray:
+    def choice(chunks: IntArray, rows: IntArray) -> BoolArray:
         spatial = chunks[:, :, chunks.shape[2] - ndim :]
         near = (spatial.min(axis=1) <= np.array(high)).all(axis=1) & (spatial.max(axis=1) >= np.array(low)).all(axis=1)
         if not allowed.all():
-            near &= _met(level, allowed, chunks).all(axis=1)
+            near &= _met(allowed, rows).all(axis=1)
         return np.asarray(near)
 
     return choice
@@ -98,5 +98,6 @@ def chunks_of_links(level: LevelReader, chunk_rows: IntArray, plan: LinkPlan | N
         return chunk_rows[:0]
     if plan.family.blob is not None:
         return np.arange(len(level.chunks))
-    rows = level.lookup.rows(plan.endpoint_chunks())
-    return np.unique(rows[rows >= 0])
+    used = np.zeros(len(level.chunks) + 1, bool)
+    used[plan.cells.rows] = True
+    return np.flatnonzero(used[:-1])

@@ -38,6 +38,8 @@ from zarr_vectors.spatial.boxes import Box
 from zarr_vectors.spatial.branches import implied_links
 from zarr_vectors.typing import AnyArray, BoolArray, FloatArray, IntArray
 
+_NOT_LOADED = -(1 << 62)
+
 
 class LinkRule(Enum):
     """Which links a box returns."""
@@ -207,20 +209,19 @@ def loaded_rows(level: LevelReader, loaded: Loaded, table: LinkTable) -> IntArra
     ArrayError
         When a link names a row that its chunk does not have.
     """
-    place_of = np.full(len(level.chunks), -1, np.int64)
-    place_of[loaded.chunk_rows] = np.arange(len(loaded.chunk_rows))
-    places = place_of[table.chunks] if table.count else table.chunks
-    known = places >= 0
-    counts = np.append(np.diff(loaded.row_offsets), np.iinfo(np.int64).max)
-    wrong = (table.rows < 0) | (table.rows >= counts[places])
+    base, ends = np.full(len(level.chunks), _NOT_LOADED), np.zeros(len(level.chunks), np.int64)
+    base[loaded.chunk_rows], ends[loaded.chunk_rows] = loaded.row_offsets[:-1], loaded.row_offsets[1:]
+    numbers = (base[table.chunks] if table.count else table.chunks) + table.rows
+    wrong = (table.rows < 0) | (numbers >= (ends[table.chunks] if table.count else 0))
     if wrong.any():
         link, end = (int(i[0]) for i in np.nonzero(wrong))
-        chunk = ".".join(map(str, level.chunks[table.chunks[link, end]].tolist()))
+        place = int(table.chunks[link, end])
+        chunk = ".".join(map(str, level.chunks[place].tolist()))
         raise ArrayError(
             f"{level.name}: a link names row {int(table.rows[link, end])} of chunk {chunk}, which has "
-            f"{int(counts[places[link, end]])} vertices"
+            f"{int(ends[place] - max(0, base[place]))} vertices"
         )
-    return np.where(known, loaded.row_offsets[places] + table.rows, -1)
+    return numbers if len(loaded.chunk_rows) == len(level.chunks) else np.maximum(numbers, -1)
 
 
 def _with_implied(found: _Found) -> _Found:

@@ -19,8 +19,9 @@ from zarr_vectors.read.link_cells import FetchedArray, Records, decode_records, 
 from zarr_vectors.read.vertices import decode_vertices, holds_faces, with_blob_faces
 from zarr_vectors.typing import BoolArray, IntArray
 
-CellChoice: TypeAlias = Callable[[IntArray], BoolArray]
-"""From the chunks ``(n, L, S)`` of the endpoints of cells (or of single records) to which of them are wanted."""
+CellChoice: TypeAlias = Callable[[IntArray, IntArray], BoolArray]
+"""From the chunks ``(n, L, S)`` of the endpoints of cells (or of single records), and their rows ``(n, L)`` in the
+levels' lists of chunks, to which of them are wanted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,28 +53,20 @@ class LinkPlan:
     def wanted(self) -> list[tuple[CellArray, IntArray]]:
         """Arrays and the chunks to fetch of each."""
         return [
-            (cells, chunks)
-            for array, chunks in self._of_arrays()
+            (cells, self.cells.corners[mine, 0])
+            for number, mine in self.cells.parts()
+            for array in [self.family.arrays[number]]
             for cells in (array.cells, *(_attribute(array, name) for name in self.names))
         ]
-
-    def _of_arrays(self) -> list[tuple[LinkArray, IntArray]]:
-        chunks = ((array, self.cells.of(number)) for number, array in enumerate(self.family.arrays))
-        return [(array, mine) for array, mine in chunks if len(mine)]
-
-    def endpoint_chunks(self) -> IntArray:
-        """Return the chunks ``(n, S)`` in which endpoints of the cells wanted lie, in no order, repeated."""
-        return self.cells.corners.reshape(-1, self.cells.corners.shape[2])
 
     def decode(self, fetched: Sequence[FetchedCells]) -> LinkTable:
         """Return the links of the cells fetched, and those kept in one blob, which is read here."""
         family, width = self.family, self.family.width
-        supply, start = iter(fetched), 0
+        supply = iter(fetched)
         arrays = []
-        for array, mine in self._of_arrays():
-            corners = self.cells.corners[start : start + len(mine)]
-            arrays.append(FetchedArray(array, next(supply), corners, {name: next(supply) for name in self.names}))
-            start += len(mine)
+        for number, mine in self.cells.parts():
+            cells, named = next(supply), {name: next(supply) for name in self.names}
+            arrays.append(FetchedArray(family.arrays[number], cells, self.cells.select(mine), named))
         parts = decode_records(self.level, self.other, family, arrays)
         if family.blob is not None:
             parts.append(_blob_part(self.level, self.other, family, self.names, self.choice))
@@ -128,7 +121,7 @@ def plan_links(
     wanted = sorted(known) if names is None else list(names)
     cells = list_cells(level, other, family)
     if choice is not None and len(cells.arrays):
-        cells = cells.select(np.flatnonzero(choice(cells.corners)))
+        cells = cells.select(np.flatnonzero(choice(cells.corners, cells.rows)))
     return LinkPlan(level, other, family, wanted, choice, cells)
 
 
@@ -183,11 +176,11 @@ def _blob_part(
     requests = [blob.requests(), *(table.requests(None) for table in tables.values())]
     blobs = level.storage.get_many([request for plan in requests for request in plan])
     coordinates, rows = blob.decode(blobs[: len(requests[0])])
-    kept = slice(None) if choice is None or len(rows) == 0 else choice(coordinates)
-    coordinates, rows = coordinates[kept], rows[kept]
     endpoints = np.empty(rows.shape, np.int64)
     for e in range(family.width):
         endpoints[:, e] = _known(level if e == 0 else other, coordinates[:, e], "cross_chunk_links")
+    kept = slice(None) if choice is None or len(rows) == 0 else choice(coordinates, endpoints)
+    endpoints, rows = endpoints[kept], rows[kept]
     start, attributes = len(requests[0]), {}
     for (name, table), plan in zip(tables.items(), requests[1:], strict=True):
         attributes[name] = table.decode(blobs[start : start + len(plan)], None)[kept]
