@@ -40,9 +40,7 @@ def peer_python() -> Path:
     if not python.exists():
         if IN_CI or named:
             pytest.fail(f"no interpreter at {python}: set ZARR_VECTORS_PEER_PYTHON, or run .ci/run once")
-        pytest.skip(
-            "set ZARR_VECTORS_PEER_PYTHON to a Python that has zarr-vectors 0.9.2 (.ci/run makes one)"
-        )
+        pytest.skip("set ZARR_VECTORS_PEER_PYTHON to a Python that has zarr-vectors 0.9.2 (.ci/run makes one)")
     code = "from importlib.metadata import version; print(version('zarr-vectors'))"
     found = subprocess.run([python, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT.anchor)
     assert found.stdout.strip() == "0.9.2", f"{python} has zarr-vectors {found.stdout.strip()}, not 0.9.2"

@@ -173,8 +173,5 @@ def test_length_rule_does_not_count_docstrings() -> None:
 
 
 def test_docstring_rule_sees_methods_and_passes_overloads() -> None:
-    source = (
-        '"""M."""\nclass A:\n    """A."""\n    def m(self): ...\n    def _n(self): ...\n'
-        "@overload\ndef f(): ...\n"
-    )
+    source = '"""M."""\nclass A:\n    """A."""\n    def m(self): ...\n    def _n(self): ...\n@overload\ndef f(): ...\n'
     assert list(undocumented(parse(source))) == ["A.m (line 4)"]

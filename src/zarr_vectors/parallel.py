@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
-from itertools import islice
+from itertools import islice, pairwise
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -53,4 +53,4 @@ def split_evenly(count: int, parts: int) -> list[slice]:
     """Return at most ``parts`` contiguous slices that cover ``range(count)``."""
     parts = max(1, min(parts, count))
     edges = [count * p // parts for p in range(parts + 1)]
-    return [slice(a, b) for a, b in zip(edges[:-1], edges[1:], strict=True) if b > a]
+    return [slice(a, b) for a, b in pairwise(edges) if b > a]

@@ -112,9 +112,7 @@ def test_categories_of_mixed_types_and_of_dates() -> None:
     assert [each[:10] for each in made.categories] == ["2025-01-01", "2026-01-02"]
 
 
-@pytest.mark.parametrize(
-    ("count", "dtype"), [(1, np.int8), (128, np.int8), (129, np.int16), (32_769, np.int32)]
-)
+@pytest.mark.parametrize(("count", "dtype"), [(1, np.int8), (128, np.int8), (129, np.int16), (32_769, np.int32)])
 def test_codes_take_the_smallest_type(count: int, dtype: type) -> None:
     made = encode_categories(np.char.zfill(np.arange(count).astype(str), 6))
     assert made.codes.dtype == dtype

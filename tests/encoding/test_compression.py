@@ -46,9 +46,7 @@ ACCEPTED: list[Any] = [
     numcodecs.GZip(level=3),
 ]
 PIPELINES = [resolve_compressor(each, itemsize=4) for each in ACCEPTED]
-PIPELINES += [
-    [{"name": f"numcodecs.{name}", "configuration": {}}] for name in ("zlib", "lz4", "bz2", "fletcher32")
-]
+PIPELINES += [[{"name": f"numcodecs.{name}", "configuration": {}}] for name in ("zlib", "lz4", "bz2", "fletcher32")]
 
 
 @pytest.mark.parametrize("documents", PIPELINES, ids=str)

@@ -24,9 +24,7 @@ fragments = st.one_of(
 )
 chunks = st.lists(st.lists(fragments, max_size=12), max_size=6)
 alike = st.integers(0, 70).flatmap(
-    lambda n: st.lists(
-        st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9)), min_size=n, max_size=n), max_size=4
-    )
+    lambda n: st.lists(st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9)), min_size=n, max_size=n), max_size=4)
 )
 
 
@@ -38,9 +36,7 @@ def index_of(cells: list[list[Fragment]]) -> FragmentIndex:
     return FragmentIndex(
         offsets=offsets_of(np.array([len(cell) for cell in cells], np.int64)),
         is_range=np.array([isinstance(each, tuple) for each in flat], np.bool_),
-        starts=np.array(
-            [e[0] if isinstance(e, tuple) else list_starts[i] for i, e in enumerate(flat)], np.int64
-        ),
+        starts=np.array([e[0] if isinstance(e, tuple) else list_starts[i] for i, e in enumerate(flat)], np.int64),
         counts=np.array([e[1] if isinstance(e, tuple) else len(e) for e in flat], np.int64),
         rows=np.array([row for each in lists for row in each], np.int64),
     )

@@ -30,9 +30,7 @@ def test_codes_number_permutations_in_lexicographic_order(width: int) -> None:
     np.testing.assert_array_equal(permutations_from_codes(codes, width), every)
 
 
-@given(
-    st.integers(1, 8).flatmap(lambda width: st.lists(st.permutations(range(width)), min_size=1, max_size=5))
-)
+@given(st.integers(1, 8).flatmap(lambda width: st.lists(st.permutations(range(width)), min_size=1, max_size=5)))
 def test_codes_come_back(rows: list[list[int]]) -> None:
     given_rows = np.array(rows)
     restored = permutations_from_codes(permutation_codes(given_rows), given_rows.shape[1])

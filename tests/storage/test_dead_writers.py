@@ -34,9 +34,7 @@ def die_holding(path: Path, *partition: str) -> None:
 
 @pytest.mark.parametrize("partition", [(), ("0/0",)])
 @pytest.mark.parametrize("wanted", [None, "0/0"])
-def test_a_lock_of_a_dead_process_is_taken_over(
-    tmp_path: Path, partition: tuple[str, ...], wanted: str | None
-) -> None:
+def test_a_lock_of_a_dead_process_is_taken_over(tmp_path: Path, partition: tuple[str, ...], wanted: str | None) -> None:
     die_holding(tmp_path / "s", *partition)
     storage = resolve_storage(tmp_path / "s", mode="w")
     assert len(storage.list_all(LOCK_FOLDER)) == 1

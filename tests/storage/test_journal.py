@@ -49,9 +49,7 @@ def change(storage: Storage) -> None:
     storage.put_many([("0/v/c/1", b"new 1"), ("0/v/c/2", b"new 2"), ("0/v/c/3", b"not wanted after all")])
     storage.delete_many(["0/w/c/0", "absent"])
     storage.delete_prefix("1")
-    storage.put_many(
-        [("2/zarr.json", b"new level"), ("0/v/zarr.json", b"new array"), ("zarr.json", b"new root")]
-    )
+    storage.put_many([("2/zarr.json", b"new level"), ("0/v/zarr.json", b"new array"), ("zarr.json", b"new root")])
     storage.delete_many(["0/v/c/3"])
 
 

@@ -83,9 +83,7 @@ def test_a_missing_bucket_is_named(s3: S3Server) -> None:
         lambda: storage.list_all("a"),
         lambda: storage.list_folders(["a"]),
     ):
-        with pytest.raises(
-            StoreNotFoundError, match=r"'a' in s3://no-such-bucket/x: its bucket .* does not exist"
-        ):
+        with pytest.raises(StoreNotFoundError, match=r"'a' in s3://no-such-bucket/x: its bucket .* does not exist"):
             ask()
 
 
@@ -104,9 +102,7 @@ def test_an_unreachable_server_is_named_with_the_attempts_and_without_credential
         lambda: storage.delete_many(["a/b"]),
         lambda: storage.move_many([("a/b", "c")]),
     ):
-        with pytest.raises(
-            StoreError, match=r"'a/b' in s3://bucket/x \(given up after 2 attempts\)"
-        ) as caught:
+        with pytest.raises(StoreError, match=r"'a/b' in s3://bucket/x \(given up after 2 attempts\)") as caught:
             ask()
         assert not any(secret in repr(caught.value) for secret in ("MYKEY", "MYSECRET", "MYTOKEN"))
         assert caught.value.__cause__ is None

@@ -31,9 +31,7 @@ def test_merged_reads_give_what_single_ones_would(requests: list[Range], gap: in
 
 
 @given(st.lists(bounded, min_size=1, max_size=40), st.integers(0, 50))
-def test_reads_are_apart_by_more_than_the_gap_and_cover_nothing_else(
-    ends: list[tuple[int, int]], gap: int
-) -> None:
+def test_reads_are_apart_by_more_than_the_gap_and_cover_nothing_else(ends: list[tuple[int, int]], gap: int) -> None:
     requests = [Range("a", *pair) for pair in ends]
     reads = merge(requests, list(range(len(requests))), gap)
     edges = [(read.start or 0, read.stop or 0) for read in reads]

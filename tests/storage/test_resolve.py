@@ -153,9 +153,7 @@ def test_other_schemes_go_through_fsspec(tmp_path: Path) -> None:
 
 
 def test_unknown_schemes_are_named() -> None:
-    with pytest.raises(
-        UnsupportedFeatureError, match=r"neither obstore nor fsspec knows the scheme 'gopher'"
-    ):
+    with pytest.raises(UnsupportedFeatureError, match=r"neither obstore nor fsspec knows the scheme 'gopher'"):
         resolve_storage("gopher://user:SECRET@host/x")
     with pytest.raises(UnsupportedFeatureError) as caught:
         resolve_storage("gopher://user:SECRET@host/x")

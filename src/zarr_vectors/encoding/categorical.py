@@ -75,9 +75,7 @@ def encode_categories(values: Any) -> Categories:
     if array.dtype.kind == "T":
         array = array.astype(object)
     if array.dtype.kind != "O":
-        raise ArgumentError(
-            f"strings or a categorical are needed to make categories, not {array.dtype} values"
-        )
+        raise ArgumentError(f"strings or a categorical are needed to make categories, not {array.dtype} values")
     missing = _missing(values, array)
     try:
         text = array[~missing].astype(np.dtypes.StringDType(coerce=False))
@@ -117,9 +115,7 @@ def _from_text(present: AnyArray, missing: BoolArray) -> Categories:
         try:
             distinct = np.strings.decode(distinct, "utf-8")
         except UnicodeDecodeError as error:
-            raise ArgumentError(
-                f"bytes that are not UTF-8 text cannot be stored as categories: {error}"
-            ) from error
+            raise ArgumentError(f"bytes that are not UTF-8 text cannot be stored as categories: {error}") from error
     return Categories(codes, distinct.tolist())
 
 
@@ -131,9 +127,7 @@ def _from_categorical(categorical: Any) -> Categories:
         raise ArgumentError(f"categories of type {categories.dtype} cannot be stored; use strings or numbers")
     listed = categories.tolist()
     if any(not isinstance(category, str | int | float) for category in listed):
-        raise ArgumentError(
-            f"categories must be strings, numbers or booleans to be stored, not {listed[:5]}…"
-        )
+        raise ArgumentError(f"categories must be strings, numbers or booleans to be stored, not {listed[:5]}…")
     codes = np.asarray(categorical.codes).astype(_code_type(len(listed)))
     return Categories(codes, listed, bool(categorical.ordered))
 
@@ -142,9 +136,7 @@ def _code_type(count: int) -> type[np.signedinteger[Any]]:
     return next(each for each in _CODE_TYPES if count - 1 <= np.iinfo(each).max)
 
 
-def decode_categories(
-    codes: AnyArray, categories: Sequence[Any], fill: int | None = MISSING_CODE
-) -> AnyArray:
+def decode_categories(codes: AnyArray, categories: Sequence[Any], fill: int | None = MISSING_CODE) -> AnyArray:
     """Turn codes back into values.
 
     Parameters
@@ -215,14 +207,10 @@ def encode_datetimes(values: Any) -> tuple[IntArray, str]:
     """
     array = np.asarray(values)
     if array.dtype.kind != "M":
-        raise ArgumentError(
-            f"datetimes are needed, not {array.dtype} values; times with a zone go to UTC first"
-        )
+        raise ArgumentError(f"datetimes are needed, not {array.dtype} values; times with a zone go to UTC first")
     unit, step = np.datetime_data(array.dtype)
     if unit not in _DATETIME_UNITS:
-        raise ArgumentError(
-            f"datetimes of unit {unit!r} cannot be stored; use one of {', '.join(_DATETIME_UNITS)}"
-        )
+        raise ArgumentError(f"datetimes of unit {unit!r} cannot be stored; use one of {', '.join(_DATETIME_UNITS)}")
     plain = array if step == 1 else array.astype(f"M8[{unit}]")
     return plain.astype(f"<M8[{unit}]", copy=False).view(np.int64), unit
 

@@ -149,9 +149,7 @@ class BloscCodec:
         size = self.decoded_size(data)
         stored = int.from_bytes(view[12:16], "little")
         if size is None or stored != view.nbytes:
-            raise ArrayError(
-                f"damaged blosc frame: {view.nbytes} bytes are present, its header states {stored}"
-            )
+            raise ArrayError(f"damaged blosc frame: {view.nbytes} bytes are present, its header states {stored}")
         _check_limit("blosc", size, limit)
         if size == 0:
             return b""
@@ -216,18 +214,14 @@ class ChecksumCodec:
         stored = int.from_bytes(byte_view(data)[-CHECKSUM_LENGTH:], "little")
         found = crc32c(body)
         if stored != found:
-            raise ArrayError(
-                f"the checksum of {body.nbytes} bytes is {found:#010x}, but {stored:#010x} is stored"
-            )
+            raise ArrayError(f"the checksum of {body.nbytes} bytes is {found:#010x}, but {stored:#010x} is stored")
         return body
 
     def strip(self, data: Bytes) -> memoryview:
         """Give the bytes without the checksum, unverified."""
         view = byte_view(data)
         if view.nbytes < CHECKSUM_LENGTH:
-            raise ArrayError(
-                f"{view.nbytes} bytes are present where a checksum alone takes {CHECKSUM_LENGTH}"
-            )
+            raise ArrayError(f"{view.nbytes} bytes are present where a checksum alone takes {CHECKSUM_LENGTH}")
         return view[:-CHECKSUM_LENGTH]
 
     def decoded_size(self, data: Bytes) -> int | None:
@@ -268,14 +262,10 @@ class GenericCodec:
 
 def _blosc(cname: str = "zstd", shuffle: str | int = "noshuffle", **settings: int) -> BloscCodec:
     if cname not in BLOSC_COMPRESSORS:
-        raise UnsupportedFeatureError(
-            f"blosc compressor {cname!r} is not known; known are {BLOSC_COMPRESSORS}"
-        )
+        raise UnsupportedFeatureError(f"blosc compressor {cname!r} is not known; known are {BLOSC_COMPRESSORS}")
     number = BLOSC_SHUFFLES.get(shuffle, -1) if isinstance(shuffle, str) else shuffle
     if number not in BLOSC_SHUFFLES.values():
-        raise UnsupportedFeatureError(
-            f"blosc shuffle {shuffle!r} is not known; known are {list(BLOSC_SHUFFLES)}"
-        )
+        raise UnsupportedFeatureError(f"blosc shuffle {shuffle!r} is not known; known are {list(BLOSC_SHUFFLES)}")
     return BloscCodec(cname=cname, shuffle=number, **settings)
 
 
@@ -312,8 +302,6 @@ def codec_from_document(document: Document) -> Codec:
         if name == f"numcodecs.{generic}" and generic in _GENERIC:
             return GenericCodec(generic, {key: value for key, value in settings.items() if key != "id"})
     except (TypeError, ValueError) as error:
-        raise UnsupportedFeatureError(
-            f"codec {name!r} cannot be set up with {settings!r}: {error}"
-        ) from error
+        raise UnsupportedFeatureError(f"codec {name!r} cannot be set up with {settings!r}: {error}") from error
     known = [*_MAKERS, *(f"numcodecs.{each}" for each in _GENERIC)]
     raise UnsupportedFeatureError(f"codec {name!r} is not known here; known are {', '.join(known)}")

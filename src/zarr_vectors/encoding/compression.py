@@ -193,9 +193,7 @@ class Pipeline:
             data = codec.encode(data)
         return data if isinstance(data, bytes) else bytes(data)
 
-    def decode(
-        self, data: Bytes, expected: int | None = None, *, limit: int | None = None
-    ) -> bytes | memoryview:
+    def decode(self, data: Bytes, expected: int | None = None, *, limit: int | None = None) -> bytes | memoryview:
         """Undo :meth:`encode`.
 
         Parameters

@@ -84,9 +84,7 @@ def scatter(buffer: ByteArray, places: IntArray, items: AnyArray) -> None:
         Structured or plain; its bytes are copied as they are.
     """
     if len(places):
-        _windows(buffer, items.dtype.itemsize)[places] = np.ascontiguousarray(items).view(
-            f"V{items.dtype.itemsize}"
-        )
+        _windows(buffer, items.dtype.itemsize)[places] = np.ascontiguousarray(items).view(f"V{items.dtype.itemsize}")
 
 
 def gather(buffer: ByteArray, places: IntArray, dtype: np.dtype[Any]) -> AnyArray:

@@ -27,9 +27,7 @@ from zarr_vectors.typing import AnyArray, BoolArray, ByteArray, Bytes, IntArray
 FRAGMENT_INDEX_MAGIC: Final = 0x5A564647
 FRAGMENT_INDEX_VERSION: Final = 1
 
-_HEADER: Final = np.dtype(
-    [("magic", "<u4"), ("version", "<u2"), ("flags", "<u2"), ("count", "<u4"), ("ranges", "<u4")]
-)
+_HEADER: Final = np.dtype([("magic", "<u4"), ("version", "<u2"), ("flags", "<u2"), ("count", "<u4"), ("ranges", "<u4")])
 _RANGE: Final = np.dtype([("start", "<i8"), ("count", "<i8")])
 _OFFSET_LIMIT: Final = 2**32 - 1
 
@@ -274,8 +272,7 @@ def _joined(arrays: list[AnyArray], dtype: type) -> AnyArray:
 
 def _check_signs(index: FragmentIndex) -> None:
     bad = np.flatnonzero(
-        index.is_range
-        & ((index.starts < 0) | (index.counts < 0) | (index.starts + index.counts < index.starts))
+        index.is_range & ((index.starts < 0) | (index.counts < 0) | (index.starts + index.counts < index.starts))
     )
     if bad.size:
         chunk = int(np.searchsorted(index.offsets, bad[0], "right")) - 1
@@ -304,25 +301,17 @@ class _Payload:
         lists_at = table_at + _RANGE.itemsize * ranges
         rows_at = lists_at + 4 * (count - ranges + 1)
         if rows_at > data.size:
-            raise _damage(
-                chunk, f"its {count} fragments, {ranges} of them ranges, need {rows_at} bytes", data
-            )
-        is_range = np.unpackbits(data[_HEADER.itemsize : table_at], count=count, bitorder="little").view(
-            np.bool_
-        )
+            raise _damage(chunk, f"its {count} fragments, {ranges} of them ranges, need {rows_at} bytes", data)
+        is_range = np.unpackbits(data[_HEADER.itemsize : table_at], count=count, bitorder="little").view(np.bool_)
         if int(is_range.sum()) != ranges:
-            raise _damage(
-                chunk, f"its bitmap marks {is_range.sum()} ranges and its header says {ranges}", data
-            )
+            raise _damage(chunk, f"its bitmap marks {is_range.sum()} ranges and its header says {ranges}", data)
         table = np.frombuffer(data, "<i8", 2 * ranges, table_at)
         list_offsets = np.frombuffer(data, "<u4", count - ranges + 1, lists_at)
         row_count = int(list_offsets[-1])
         if list_offsets[0] or (list_offsets[1:] < list_offsets[:-1]).any():
             raise _damage(chunk, "the offsets of its explicit fragments do not ascend from 0", data)
         if rows_at + 8 * row_count != data.size:
-            raise _damage(
-                chunk, f"with {row_count} listed rows it takes {rows_at + 8 * row_count} bytes", data
-            )
+            raise _damage(chunk, f"with {row_count} listed rows it takes {rows_at + 8 * row_count} bytes", data)
         return cls(is_range, table, list_offsets, np.frombuffer(data, "<i8", row_count, rows_at))
 
 

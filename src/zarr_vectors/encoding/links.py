@@ -155,13 +155,10 @@ def decode_link_rows(data: Bytes, width: int, *, has_perm: bool = False) -> tupl
     raw = byte_array(data)
     if raw.size % (_ROW.itemsize * columns):
         raise ArrayError(
-            f"a link cell is damaged: {raw.size} bytes are not a whole number of rows "
-            f"of {_ROW.itemsize * columns}"
+            f"a link cell is damaged: {raw.size} bytes are not a whole number of rows of {_ROW.itemsize * columns}"
         )
     table = np.frombuffer(raw, _ROW).astype(np.int64, copy=False).reshape(-1, columns)
     if table.size and table.min() < 0:
         bad = np.flatnonzero((table < 0).any(axis=1))[0]
-        raise ArrayError(
-            f"a link cell is damaged: its link {bad} has a negative number, {table[bad].tolist()}"
-        )
+        raise ArrayError(f"a link cell is damaged: its link {bad} has a negative number, {table[bad].tolist()}")
     return (table[:, 1:], table[:, 0]) if has_perm else (table, None)

@@ -106,9 +106,7 @@ def _encode_merged(manifests: Manifests) -> tuple[ByteArray, IntArray]:
     consecutive = breaks[starts + sizes] == breaks[starts]
     modes = np.where(sizes == 1, 0, np.where(consecutive, 1, 2)).astype(np.uint8)
     head = _head(manifests.chunks.shape[1])
-    lengths = head.itemsize + np.choose(
-        modes, [np.full_like(sizes, 8), np.full_like(sizes, 16), 4 + 8 * sizes]
-    )
+    lengths = head.itemsize + np.choose(modes, [np.full_like(sizes, 8), np.full_like(sizes, 16), 4 + 8 * sizes])
     block_counts = np.diff(offsets_of(first)[manifests.offsets])
     block_ends = offsets_of(lengths)
     block_offsets = offsets_of(block_counts)
@@ -178,9 +176,7 @@ def decode_manifests(buffer: ByteArray, offsets: IntArray, sid_ndim: int) -> Man
     _refuse(np.diff(offsets) < _COUNT.itemsize, "it is shorter than its number of blocks")
     counts = gather(buffer, offsets[:-1], _COUNT).astype(np.int64)
     least = _single(sid_ndim).itemsize - 4
-    _refuse(
-        np.diff(offsets) - _COUNT.itemsize < counts * least, "its blocks take more bytes than are present"
-    )
+    _refuse(np.diff(offsets) - _COUNT.itemsize < counts * least, "its blocks take more bytes than are present")
     places = offsets[:-1] + _COUNT.itemsize
     singles = _decode_singles(buffer, places, ends, counts, sid_ndim)
     if singles is not None:
@@ -208,9 +204,7 @@ def _decode_singles(
     if blocks["mode"].any():
         return None
     fragments = blocks["fragment"].astype(np.int64)
-    _refuse(
-        (fragments < 0) | (fragments >= _FRAGMENT_LIMIT), "it names an impossible fragment", _owners(counts)
-    )
+    _refuse((fragments < 0) | (fragments >= _FRAGMENT_LIMIT), "it names an impossible fragment", _owners(counts))
     return Manifests(offsets_of(counts), blocks["chunk"].astype(np.int64), fragments)
 
 
@@ -230,9 +224,7 @@ class _Blocks:
     counts: IntArray
 
 
-def _walk_blocks(
-    buffer: ByteArray, places: IntArray, ends: IntArray, counts: IntArray, head: np.dtype[Any]
-) -> _Blocks:
+def _walk_blocks(buffer: ByteArray, places: IntArray, ends: IntArray, counts: IntArray, head: np.dtype[Any]) -> _Blocks:
     """Find every block: at once for objects whose blocks are all of one fixed size, else the k-th of each."""
     found: list[tuple[IntArray, IntArray]] = []
     rest = np.ones(len(counts), np.bool_)
@@ -302,9 +294,7 @@ def _body_lengths(blocks: _Blocks) -> IntArray:
     return np.where(blocks.modes == 2, _NUMBER.itemsize * blocks.counts, lengths)
 
 
-def _read_blocks(
-    buffer: ByteArray, rows: IntArray, at: IntArray, ends: IntArray, head: np.dtype[Any]
-) -> _Blocks:
+def _read_blocks(buffer: ByteArray, rows: IntArray, at: IntArray, ends: IntArray, head: np.dtype[Any]) -> _Blocks:
     """Read blocks at known places, checking that each ends inside its manifest."""
     limits = ends[rows]
     _refuse(at + head.itemsize > limits, "it ends inside a block", rows)

@@ -85,9 +85,7 @@ def unframe_vlen(data: Bytes) -> tuple[ByteArray, IntArray]:
         raise ArrayError(f"a vlen-bytes chunk is damaged: its header takes 4 bytes, {array.size} are present")
     count = int.from_bytes(array[:4].tobytes(), "little")
     if 4 * count > array.size - 4:
-        raise ArrayError(
-            f"a vlen-bytes chunk is damaged: {count} items need more than the {array.size} bytes present"
-        )
+        raise ArrayError(f"a vlen-bytes chunk is damaged: {count} items need more than the {array.size} bytes present")
     lengths = _equal_lengths(array, count)
     if lengths is None:
         lengths = _walk_lengths(array, count)
@@ -142,8 +140,7 @@ def frame_cell(payload: Bytes) -> bytes:
     view = byte_view(payload)
     if view.nbytes > _ITEM_LIMIT:
         raise ArgumentError(
-            f"the payload of a chunk takes {view.nbytes} bytes and a cell holds {_ITEM_LIMIT}; "
-            "use smaller chunks"
+            f"the payload of a chunk takes {view.nbytes} bytes and a cell holds {_ITEM_LIMIT}; use smaller chunks"
         )
     return b"".join((b"\1\0\0\0", view.nbytes.to_bytes(4, "little"), view))
 
@@ -206,13 +203,10 @@ def decode_ragged(data: Bytes) -> memoryview:
         raise ArrayError(f"a ragged link cell is damaged: {count} groups in {view.nbytes} bytes")
     body = view[_NUMBER.itemsize * (count + 1) :]
     starts = np.frombuffer(view, _NUMBER, count, _NUMBER.itemsize)
-    ordered = (starts[1:] >= starts[:-1]).all() and (
-        count == 0 or (starts[0] == 0 and starts[-1] <= body.nbytes)
-    )
+    ordered = (starts[1:] >= starts[:-1]).all() and (count == 0 or (starts[0] == 0 and starts[-1] <= body.nbytes))
     if not ordered or (count == 0 and body.nbytes):
         raise ArrayError(
-            f"a ragged link cell is damaged: its {count} groups start at {starts[:4].tolist()}… "
-            f"of {body.nbytes} bytes"
+            f"a ragged link cell is damaged: its {count} groups start at {starts[:4].tolist()}… of {body.nbytes} bytes"
         )
     return body
 

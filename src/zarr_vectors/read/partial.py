@@ -16,9 +16,7 @@ from zarr_vectors.spatial.boxes import Box, bin_coverage, bin_ranges, has_bin_fr
 from zarr_vectors.typing import AnyArray, BoolArray, ByteArray, IntArray
 
 
-def read_bins(
-    level: LevelReader, box: Box, chunk_rows: IntArray, arrays: Sequence[CellArray]
-) -> list[AnyArray] | None:
+def read_bins(level: LevelReader, box: Box, chunk_rows: IntArray, arrays: Sequence[CellArray]) -> list[AnyArray] | None:
     """Read the rows inside a box bin by bin.
 
     Parameters
@@ -50,11 +48,7 @@ def read_bins(
         return None
     fetch_indexes(level.storage, [(array, chunks) for array in (fragment_array, *arrays)])
     fragments = decode_fragments(fetch_cells(level.storage, [fragment_array], chunks)[0])
-    totals = (
-        np.add.reduceat(fragments.counts, fragments.offsets[:-1])
-        if fragments.count
-        else np.zeros(0, np.int64)
-    )
+    totals = np.add.reduceat(fragments.counts, fragments.offsets[:-1]) if fragments.count else np.zeros(0, np.int64)
     if not has_bin_fragments(fragments, totals, grid).all():
         return None
     runs = _Runs.of(fragments, coverage.met, coverage.inside)
@@ -96,9 +90,7 @@ class _Runs:
         return self.chunk[heads], self.starts[heads], ends[np.append(heads[1:], len(ends)) - 1]
 
 
-def _read_runs(
-    level: LevelReader, arrays: Sequence[CellArray], chunks: IntArray, runs: _Runs
-) -> list[AnyArray] | None:
+def _read_runs(level: LevelReader, arrays: Sequence[CellArray], chunks: IntArray, runs: _Runs) -> list[AnyArray] | None:
     chunk, first, last = runs.merged()
     plans = []
     for array in arrays:

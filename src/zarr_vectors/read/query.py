@@ -40,9 +40,7 @@ class Query:
     @property
     def everything(self) -> bool:
         """Whether no row is left out."""
-        return (
-            self.box is None and self.object_ids is None and self.chunks is None and not self.attribute_filter
-        )
+        return self.box is None and self.object_ids is None and self.chunks is None and not self.attribute_filter
 
 
 def parse_chunks(chunks: Sequence[Sequence[int]] | None, sid_ndim: int) -> IntArray | None:

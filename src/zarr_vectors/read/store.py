@@ -39,9 +39,7 @@ class StoreReader:
         Format revision of the store.
     """
 
-    def __init__(
-        self, storage: Storage, attributes: Document, root: RootMetadata, revision: Revision
-    ) -> None:
+    def __init__(self, storage: Storage, attributes: Document, root: RootMetadata, revision: Revision) -> None:
         self.storage = storage
         self.attributes = attributes
         self.root = root
@@ -134,9 +132,7 @@ def read_attributes(blob: Blob, where: str, node_type: str) -> Document:
     """Return the attributes of a node, checking its type."""
     document = parse_document(blob, f"{where}/zarr.json")
     if document.get("node_type") != node_type:
-        raise StoreError(
-            f"{where}: expected a Zarr {node_type}, found node type {document.get('node_type')!r}"
-        )
+        raise StoreError(f"{where}: expected a Zarr {node_type}, found node type {document.get('node_type')!r}")
     attributes = document.get("attributes") or {}
     if not isinstance(attributes, dict):
         raise MetadataError(f"{where}: attributes must be a JSON object")

@@ -48,9 +48,7 @@ class StorageStore(Store):
         """Name the place, without credentials."""
         return f"StorageStore({self.storage.url!r})"
 
-    async def get(
-        self, key: str, prototype: BufferPrototype, byte_range: ByteRequest | None = None
-    ) -> Buffer | None:
+    async def get(self, key: str, prototype: BufferPrototype, byte_range: ByteRequest | None = None) -> Buffer | None:
         """Read one range of one key; ``None`` where it is absent."""
         request = _range(key, byte_range)
         return _buffer(await asyncio.to_thread(get_one, self.storage, *request), prototype)

@@ -22,9 +22,7 @@ def run(coroutine: Coroutine[Any, Any, _Result]) -> _Result:
     return sync(coroutine)
 
 
-def run_each(
-    items: Sequence[_Item], work: Callable[[_Item], Awaitable[_Result]], limit: int
-) -> list[_Result]:
+def run_each(items: Sequence[_Item], work: Callable[[_Item], Awaitable[_Result]], limit: int) -> list[_Result]:
     """Run one coroutine an item, at most `limit` at a time.
 
     Parameters

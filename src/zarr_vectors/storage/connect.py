@@ -15,9 +15,7 @@ from zarr_vectors.exceptions import ArgumentError, StoreError
 from zarr_vectors.storage.failures import without_secrets
 from zarr_vectors.storage.object import ObjectStorage
 
-OBJECT_SCHEMES = frozenset(
-    {"s3", "s3a", "gs", "gcs", "az", "adl", "azure", "abfs", "abfss", "http", "https", "memory"}
-)
+OBJECT_SCHEMES = frozenset({"s3", "s3a", "gs", "gcs", "az", "adl", "azure", "abfs", "abfss", "http", "https", "memory"})
 """Schemes that obstore opens."""
 
 _CLIENT_OPTIONS = frozenset(
@@ -108,9 +106,7 @@ def connect(url: str, *, read_only: bool, options: Mapping[str, Any]) -> ObjectS
         store = obstore.store.from_url(_known_to_obstore(url, scheme), **settings, **config)
     except UnknownConfigurationKeyError as error:
         name = re.search(r"key: '([^']*)'", str(error))
-        raise ArgumentError(
-            f"{plain}: the storage option {name[1] if name else '?'!r} is not known"
-        ) from None
+        raise ArgumentError(f"{plain}: the storage option {name[1] if name else '?'!r} is not known") from None
     except (BaseError, TypeError, ValueError) as error:
         reason = without_secrets(str(error).split("\n\n", 1)[0])
         raise StoreError(f"cannot connect to {plain}: {reason}") from None

@@ -206,9 +206,7 @@ def _metadata(document: Document) -> ArrayV3Metadata:
         try:
             metadata = ArrayV3Metadata.from_dict(dict(document))
         except UnknownCodecError as error:
-            raise UnsupportedFeatureError(
-                f"the array uses a codec that is not known here: {error}"
-            ) from error
+            raise UnsupportedFeatureError(f"the array uses a codec that is not known here: {error}") from error
         except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
             raise MetadataError(f"the array's metadata cannot be understood: {error}") from error
     extents = getattr(metadata.chunk_grid, "chunk_shape", None)
@@ -240,9 +238,7 @@ def _keys(metadata: ArrayV3Metadata, wanted: slice | IntArray) -> list[str]:
     if not metadata.shape:
         return [metadata.encode_chunk_key(())]
     extents = metadata.chunk_grid.chunk_shape  # type: ignore[attr-defined]
-    rest = [
-        range(math.ceil(size / extent)) for size, extent in zip(metadata.shape[1:], extents[1:], strict=True)
-    ]
+    rest = [range(math.ceil(size / extent)) for size, extent in zip(metadata.shape[1:], extents[1:], strict=True)]
     if isinstance(wanted, slice):
         leading = range(wanted.start // extents[0], math.ceil(wanted.stop / extents[0]))
         if wanted.start == wanted.stop:

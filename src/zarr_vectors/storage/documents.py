@@ -60,7 +60,5 @@ def parse_document(blob: Blob, address: str) -> Document:
             f"{address!r} is not valid JSON ({error}): the document is damaged or was cut short"
         ) from error
     if not isinstance(document, dict):
-        raise MetadataError(
-            f"{address!r} holds a JSON {type(document).__name__} where an object was expected"
-        )
+        raise MetadataError(f"{address!r} holds a JSON {type(document).__name__} where an object was expected")
     return document

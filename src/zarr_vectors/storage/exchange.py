@@ -37,9 +37,7 @@ def exchange(first: Path, second: Path) -> bool:
         if sys.platform == "darwin":
             failed = library.renamex_np(os.fsencode(first), os.fsencode(second), _RENAME_SWAP)
         else:
-            failed = library.renameat2(
-                _AT_FDCWD, os.fsencode(first), _AT_FDCWD, os.fsencode(second), _RENAME_EXCHANGE
-            )
+            failed = library.renameat2(_AT_FDCWD, os.fsencode(first), _AT_FDCWD, os.fsencode(second), _RENAME_EXCHANGE)
     except (AttributeError, OSError, TypeError):
         return False
     if not failed:

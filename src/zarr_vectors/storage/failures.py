@@ -66,8 +66,7 @@ def explain(error: Exception, verb: str, address: str, url: str) -> StoreError:
     if isinstance(error, PermissionDeniedError | UnauthenticatedError | PermissionError) or _denied(text):
         kind = ReadOnlyStoreError if verb in _WRITES else StoreError
         return kind(
-            f"{what}: permission denied; check the credentials and their rights, "
-            f"or pass anon=True for a public bucket"
+            f"{what}: permission denied; check the credentials and their rights, or pass anon=True for a public bucket"
         )
     if _NO_BUCKET.search(text):
         return _no_bucket(verb, address, url)

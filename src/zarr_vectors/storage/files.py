@@ -43,9 +43,7 @@ def read(handle: int, start: int, count: int) -> Blob:
         return target[: _fill(handle, target, start)].toreadonly()
     firsts = range(0, count, _SLICE)
     with ThreadPoolExecutor(2) as pool:
-        counts = list(
-            pool.map(lambda first: _fill(handle, target[first : first + _SLICE], start + first), firsts)
-        )
+        counts = list(pool.map(lambda first: _fill(handle, target[first : first + _SLICE], start + first), firsts))
     return target[: sum(counts)].toreadonly()
 
 

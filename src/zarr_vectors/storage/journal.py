@@ -200,13 +200,9 @@ class Transaction:
 
     def _check_open(self) -> None:
         if not self._is_open:
-            raise StoreError(
-                f"the change to {self.url} has been committed or aborted already; begin another one"
-            )
+            raise StoreError(f"the change to {self.url} has been committed or aborted already; begin another one")
         if self.storage.read_only:
-            raise ReadOnlyStoreError(
-                f"cannot write to {self.url}: it was opened for reading only; use mode='r+'"
-            )
+            raise ReadOnlyStoreError(f"cannot write to {self.url}: it was opened for reading only; use mode='r+'")
 
 
 def recover(storage: Storage, *, discard_unmarked: bool = True) -> list[str]:

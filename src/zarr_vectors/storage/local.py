@@ -107,9 +107,7 @@ class LocalStorage:
         each_parallel(read, iter(grouped.items()))
         return results
 
-    def _read_file(
-        self, address: str, places: list[int], requests: Sequence[Range], results: list[Blob | None]
-    ) -> int:
+    def _read_file(self, address: str, places: list[int], requests: Sequence[Range], results: list[Blob | None]) -> int:
         """Answer the requests of one file; give the number of bytes read."""
         try:
             handle = os.open(self._path(address), files.READ)

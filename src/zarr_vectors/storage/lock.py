@@ -140,9 +140,7 @@ def break_lock(storage: Storage) -> list[Document]:
     Only sensible when their holders are known to be dead.
     """
     addresses = storage.list_all(LOCK_FOLDER)
-    found = [
-        _parsed(blob, address) for address, blob in zip(addresses, get_whole(storage, addresses), strict=True)
-    ]
+    found = [_parsed(blob, address) for address, blob in zip(addresses, get_whole(storage, addresses), strict=True)]
     storage.delete_many(addresses)
     return [document for document in found if document is not None]
 
@@ -186,9 +184,7 @@ def _refuse_conflicts(held: Lock, *, is_partition: bool) -> None:
     if is_partition:
         others = [f"{LOCK_FOLDER}/{_STORE}.json"]
     else:
-        others = [
-            one for one in storage.list_all(LOCK_FOLDER) if one.startswith(f"{LOCK_FOLDER}/{_PARTITION}")
-        ]
+        others = [one for one in storage.list_all(LOCK_FOLDER) if one.startswith(f"{LOCK_FOLDER}/{_PARTITION}")]
         others = [one for one in others if one.endswith(".json")]
     for address, blob in zip(others, get_whole(storage, others) if others else [], strict=True):
         found = _parsed(blob, address)

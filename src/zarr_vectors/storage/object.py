@@ -122,9 +122,7 @@ class ObjectStorage:
                 raise
             size = obstore.head(self.store, key)["size"]
             first = start if start > 0 else max(0, size + start)
-            return (
-                memoryview(obstore.get_range(self.store, key, start=first, end=size)) if first < size else b""
-            )
+            return memoryview(obstore.get_range(self.store, key, start=first, end=size)) if first < size else b""
 
     def _read_bounded(self, key: str, start: int, stop: int) -> Blob:
         if start < stop:
@@ -213,9 +211,7 @@ class ObjectStorage:
         """Delete objects, up to a thousand a request where the store takes that."""
         self._check_writable()
         keys = [join(self.prefix, check_address(address)) for address in addresses]
-        batches = [
-            keys[first : first + _DELETIONS_A_REQUEST] for first in range(0, len(keys), _DELETIONS_A_REQUEST)
-        ]
+        batches = [keys[first : first + _DELETIONS_A_REQUEST] for first in range(0, len(keys), _DELETIONS_A_REQUEST)]
         self._each(self._delete, batches)
 
     def _delete(self, keys: list[str]) -> None:
@@ -260,9 +256,7 @@ class ObjectStorage:
 
     def _check_writable(self) -> None:
         if self.read_only:
-            raise ReadOnlyStoreError(
-                f"cannot write to {self.url}: it was opened for reading only; use mode='r+'"
-            )
+            raise ReadOnlyStoreError(f"cannot write to {self.url}: it was opened for reading only; use mode='r+'")
 
     def _check_listable(self) -> None:
         if not self.can_list:

@@ -78,9 +78,7 @@ class OverlayStorage:
         results: list[Blob | None] = [None] * len(requests)
         for place, blob in zip(shown, self.inner.get_many(wanted) if wanted else [], strict=True):
             results[place] = blob
-        moved = [
-            place for place in shown if results[place] is None and requests[place].address in self.staged
-        ]
+        moved = [place for place in shown if results[place] is None and requests[place].address in self.staged]
         if moved:
             again = self.inner.get_many([requests[place] for place in moved])
             for place, blob in zip(moved, again, strict=True):

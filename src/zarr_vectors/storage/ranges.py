@@ -78,9 +78,7 @@ def merge(requests: Sequence[Range], places: Sequence[int], gap: int) -> list[Re
         _, start, stop = requests[places[0]]
         first, last = start or 0, stop or 0
         return [Read(address, first, last, [(places[0], 0, last - first)])]
-    bounds = np.array(
-        [(requests[place].start or 0, requests[place].stop) for place in places], dtype=np.int64
-    )
+    bounds = np.array([(requests[place].start or 0, requests[place].stop) for place in places], dtype=np.int64)
     order = np.argsort(bounds[:, 0], kind="stable")
     starts, stops = bounds[order, 0], bounds[order, 1]
     reach = np.maximum.accumulate(stops)
@@ -89,9 +87,7 @@ def merge(requests: Sequence[Range], places: Sequence[int], gap: int) -> list[Re
     lasts = np.concatenate((cuts, [len(places)]))
     origin = np.repeat(starts[firsts], lasts - firsts)
     sorted_places = np.asarray(places)[order]
-    members = list(
-        zip(sorted_places.tolist(), (starts - origin).tolist(), (stops - origin).tolist(), strict=True)
-    )
+    members = list(zip(sorted_places.tolist(), (starts - origin).tolist(), (stops - origin).tolist(), strict=True))
     spans = np.column_stack((firsts, lasts, starts[firsts], reach[lasts - 1])).tolist()
     return [Read(address, start, stop, members[first:last]) for first, last, start, stop in spans]
 

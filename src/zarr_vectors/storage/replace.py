@@ -111,18 +111,14 @@ def begin_replacement(storage: Storage) -> Replacement:
         The storage refuses writes.
     """
     if storage.read_only:
-        raise ReadOnlyStoreError(
-            f"cannot write to {storage.url}: it was opened for reading only; use mode='w'"
-        )
+        raise ReadOnlyStoreError(f"cannot write to {storage.url}: it was opened for reading only; use mode='w'")
     if isinstance(storage, LocalStorage):
         way = _Beside(storage)
         return Replacement(way.staging, way)
     if is_unfinished(storage):
         _InPlace(storage).abort()
     if is_vacant(storage):
-        put_one(
-            storage, UNFINISHED_NOTE, json.dumps({"host": socket.gethostname(), "pid": os.getpid()}).encode()
-        )
+        put_one(storage, UNFINISHED_NOTE, json.dumps({"host": socket.gethostname(), "pid": os.getpid()}).encode())
         return Replacement(storage, _InPlace(storage))
     transaction = Transaction(storage, replaces=True)
     return Replacement(transaction, transaction)
@@ -200,9 +196,7 @@ class _Beside:
                 new = old
             shutil.rmtree(new)
         except OSError as error:
-            raise StoreError(
-                f"cannot put the new store in place at {final}: {error.strerror or error}"
-            ) from error
+            raise StoreError(f"cannot put the new store in place at {final}: {error.strerror or error}") from error
 
     def _keep_locks(self) -> None:
         addresses = self.target.list_all(LOCK_FOLDER)
