@@ -20,6 +20,8 @@ from zarr_vectors.typing import AnyArray, Bytes, IntArray
 
 _THREADED_BYTES = 1 << 18
 """Stored bytes below which handing cells to threads takes longer than decoding them."""
+_THREADED_CELL = 4096
+"""Stored bytes of a cell below which, on average, threads only wait for each other."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +126,8 @@ def decode_payloads(parts: Sequence[FetchedCells]) -> list[Bytes]:
 def _split(count: int, parts: Sequence[FetchedCells]) -> list[slice]:
     """Return the slices of cells that threads take; one where there is little to decode."""
     stored = sum(len(blob) for cells in parts for blob in cells.blobs if blob is not None)
-    return split_evenly(count, 4 * worker_count() if stored >= _THREADED_BYTES else 1)
+    threaded = stored >= max(_THREADED_BYTES, _THREADED_CELL * count)
+    return split_evenly(count, 4 * worker_count() if threaded else 1)
 
 
 def decode_fragments(cells: FetchedCells) -> Fragments:
