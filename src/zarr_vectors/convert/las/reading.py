@@ -177,7 +177,7 @@ def ingest_las(
         target,
         points.positions,
         attributes=kept,
-        attribute_specs={**points.attribute_specs, **(attribute_specs or {})},
+        attribute_specs={**{n: s for n, s in points.attribute_specs.items() if n in kept}, **(attribute_specs or {})},
         axis_units=points.axis_units if axis_units is None else axis_units,
         metadata={**(metadata or {}), METADATA_KEY: points.header},
         **options,
