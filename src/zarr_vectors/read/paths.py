@@ -13,6 +13,7 @@ from zarr_vectors.formats.layout import CellArray
 from zarr_vectors.model.attributes import Column
 from zarr_vectors.model.cells import Manifests
 from zarr_vectors.ordering import offsets_of
+from zarr_vectors.parallel import gather_rows
 from zarr_vectors.read.chunk_values import chunk_values
 from zarr_vectors.read.fetch import decode_fragments, decode_rows, fetch_many
 from zarr_vectors.read.level import LevelReader
@@ -164,10 +165,11 @@ def _assemble(
         rows = np.delete(rows, offsets_of(counts)[:-1][repeated])
         counts = counts - repeated
     offsets = offsets_of(counts)[manifests.offsets]
+    positions, *values = gather_rows([loaded.vertices, *(column.values for column in attributes.values())], rows)
     return Paths(
-        np.take(loaded.vertices, rows, axis=0, mode="clip"),
+        positions,
         offsets,
-        {name: Column(np.take(c.values, rows, axis=0, mode="clip"), c.spec) for name, c in attributes.items()},
+        {name: Column(v, column.spec) for (name, column), v in zip(attributes.items(), values, strict=True)},
         tables.ids,
         tables.attributes,
         rows,

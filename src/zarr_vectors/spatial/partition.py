@@ -15,7 +15,7 @@ from zarr_vectors.model.cells import Cells, Fragments, Manifests, ObjectTable
 from zarr_vectors.model.elements import Elements, Objects
 from zarr_vectors.model.grid import Grid
 from zarr_vectors.ordering import expand_ranges, offsets_of, stable_order
-from zarr_vectors.parallel import thread_map
+from zarr_vectors.parallel import gather_rows
 from zarr_vectors.spatial.linking import crossing_links, place_links
 from zarr_vectors.spatial.locating import Located, locate, put_before
 from zarr_vectors.typing import AnyArray, IntArray
@@ -222,7 +222,7 @@ def _manifests(
 def _gather(elements: Elements, order: IntArray) -> tuple[AnyArray, Mapping[str, Column]]:
     """Take the rows of every column in a new order, several columns at a time."""
     columns = [elements.positions, *(column.values for column in elements.attributes.values())]
-    positions, *values = thread_map(lambda column: take_rows(column, order), columns)
+    positions, *values = gather_rows(columns, order)
     specs = elements.attributes.items()
     return positions, {name: Column(taken, column.spec) for (name, column), taken in zip(specs, values, strict=True)}
 
