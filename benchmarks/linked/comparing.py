@@ -19,9 +19,13 @@ def comparisons(kind: str, *, box: str, whole: float, boxes: float) -> list[Comp
     """
     return [
         Comparison("write", "write, default", "write", f"{kind} write default", f"{kind} write sharded zstd", 2, 8),
-        Comparison("write", "write, zstd", "write", f"{kind} write zstd", f"{kind} write raw", 2, 8),
+        Comparison("write", "write, zstd", "write", f"{kind} write zstd", f"{kind} write sharded zstd", 2, 8),
+        Comparison("write", "write, uncompressed", "", f"{kind} write raw", f"{kind} write raw", faster_than_peer=8),
         Comparison("read", "read all, default", "read", f"{kind} read default", f"{kind} read sharded zstd", 2, whole),
-        Comparison("read", "read all, zstd", "read", f"{kind} read zstd", f"{kind} read raw", 2, whole),
+        Comparison("read", "read all, zstd", "read", f"{kind} read zstd", f"{kind} read sharded zstd", 2, whole),
+        Comparison(
+            "read", "read all, uncompressed", "", f"{kind} read raw", f"{kind} read raw", faster_than_peer=whole
+        ),
         Comparison("box", f"{box}, default", f"{kind} box", f"{kind} box default", f"{kind} box raw", 3, boxes),
         *(
             Comparison(

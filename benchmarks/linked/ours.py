@@ -12,7 +12,7 @@ from zarr_vectors.read.opening import open_reader
 from zarr_vectors.types.graphs import read_graph, write_graph
 from zarr_vectors.types.meshes import read_mesh, write_mesh
 
-COMPRESSORS: dict[str, Any] = {"default": "auto", "zstd": "zstd"}
+COMPRESSORS: dict[str, Any] = {"default": "auto", "zstd": "zstd", "raw": None}
 
 
 def _write_work(kind: str, compressor: str) -> Callable[[int, Path], Work]:

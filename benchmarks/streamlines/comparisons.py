@@ -30,9 +30,11 @@ COMPARISONS = [
         others=_others("write"),
         most_of_other={"TCK": 1},
     ),
-    Comparison("write", "write, zstd", "write", "write zstd", "write raw", 2, 8),
+    Comparison("write", "write, zstd", "write", "write zstd", "write sharded zstd", 2, 8),
+    Comparison("write", "write, uncompressed", "", "write raw", "write raw", faster_than_peer=8),
     Comparison("read", "read all, default", "read", "read default", "read sharded zstd", 2, 10, others=_others("read")),
-    Comparison("read", "read all, zstd", "read", "read zstd", "read raw", 2, 4),
+    Comparison("read", "read all, zstd", "read", "read zstd", "read sharded zstd", 2, 10),
+    Comparison("read", "read all, uncompressed", "", "read raw", "read raw", faster_than_peer=4),
     *(
         Comparison(
             "objects",
@@ -42,7 +44,7 @@ COMPARISONS = [
             f"objects {many} raw",
             3,
             others=_others(f"objects {many}", "TRX"),
-            most_of_other={"TRX": 2},
+            most_of_other={"TRX": 2} if many == 1 else {},
         )
         for many in (1, 100)
     ),

@@ -11,7 +11,7 @@ from benchmarks.streamlines.tracts import BOX, EDGE, load_tracts, some_ids
 from zarr_vectors.read.opening import open_reader
 from zarr_vectors.types.polylines import read_polylines, write_polylines
 
-COMPRESSORS: dict[str, Any] = {"default": "auto", "zstd": "zstd"}
+COMPRESSORS: dict[str, Any] = {"default": "auto", "zstd": "zstd", "raw": None}
 
 
 def _write_work(kind: str) -> Callable[[int, Path], Work]:
