@@ -7,10 +7,17 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from zarr_vectors.constants import CROSS_CHUNK_LINKED, LINKS_BRANCHES, LINKS_EXPLICIT, LINKS_SEQUENTIAL
+from zarr_vectors.constants import (
+    CROSS_CHUNK_LINKED,
+    LINKS_BRANCHES,
+    LINKS_EXPLICIT,
+    LINKS_SEQUENTIAL,
+    OBJECTS_IDENTITY,
+)
 from zarr_vectors.exceptions import ArgumentError, UnsupportedFeatureError
 from zarr_vectors.model.attributes import AttributeSpec, Column
 from zarr_vectors.model.cells import Cells
+from zarr_vectors.model.grid import Grid
 from zarr_vectors.model.links import LinkTable
 from zarr_vectors.multiresolution.cross_level import Placed, link_levels
 from zarr_vectors.multiresolution.faces import coarsen_faces
@@ -27,6 +34,7 @@ from zarr_vectors.read.ordered_objects import ordered_object_ids, read_object_ta
 from zarr_vectors.read.store import StoreReader
 from zarr_vectors.spatial.branches import along_branches
 from zarr_vectors.spatial.partition import FragmentRule, Leading, partition
+from zarr_vectors.spatial.sharing import share_fragments
 from zarr_vectors.typing import BoolArray, FloatArray, IntArray
 
 _ROW = "\x00row"
@@ -74,16 +82,19 @@ def build_levels(
     strategy: str,
     seed: int | None,
     beside: Sequence[LevelReader] = (),
+    *,
+    shared: bool = False,
 ) -> Built:
     """Make the coarse levels of a store.
 
     Objects that more of the levels ``beside`` hold (coarse ones that stay) are kept first, so that the objects of
-    each level are among those of the finer ones.
+    each level are among those of the finer ones. Paths share the metavertices of coarse bins where ``shared`` is set.
 
     Raises
     ------
     ArgumentError
-        When objects are to be thinned where there are none, or the strategy cannot be used.
+        When objects are to be thinned where there are none, metavertices to be shared by what is no path, or the
+        strategy cannot be used.
     UnsupportedFeatureError
         When the geometry has no way to be coarsened yet.
     """
@@ -93,10 +104,12 @@ def build_levels(
         raise UnsupportedFeatureError(
             f"{store.storage.url}: coarsening {', '.join(store.root.geometry_types)} is not supported"
         )
+    if shared:
+        _require_paths(store)
     ids = ordered_object_ids(level)
     attributes = read_columns(level, dict(level.arrays.object_attributes), None)
     kept = _kept(level, plans, ids, attributes, strategy, seed, beside)
-    recipe = Recipe(plans, modes, counted, ids, kept, cross.reach, link_modes)
+    recipe = Recipe(plans, modes, counted, ids, kept, cross.reach, link_modes, shared)
     coarsened = coarsener(level, recipe)
     groups = read_groups(level)
     cells: list[Cells] = []
@@ -109,13 +122,16 @@ def build_levels(
     for plan, coarse in zip(plans, coarsened.levels, strict=True):
         elements = coarse.elements(ids, attributes, groups)
         if cross.reach:
-            rows = Column(np.arange(elements.count, dtype=np.int64), AttributeSpec(dtype="int64"))
+            numbers = np.arange(elements.count, dtype=np.int64) if coarse.visits is None else coarse.visits
+            rows = Column(numbers, AttributeSpec(dtype="int64"))
             elements = replace(elements, attributes={**elements.attributes, _ROW: rows})
         if store.root.links_convention == LINKS_BRANCHES:
             elements = along_branches(elements)
         made = partition(elements, plan.grid, rule, crossings=crossings, leading=_leading(level, coarse))
+        if shared:
+            made = share_fragments(made)
         if cross.reach:
-            places[plan.level] = _places(made)
+            places[plan.level] = _places(made, plan.grid)
             chunks[plan.level] = made.chunks
             made = replace(made, attributes={n: c for n, c in made.attributes.items() if n != _ROW})
         cells.append(made)
@@ -126,6 +142,18 @@ def build_levels(
         for table in link_levels(finer, plan.level, np.concatenate(parents), places, chunks, cross)
     ]
     return Built(cells, links, {**modes, **dict.fromkeys(counted, "count")})
+
+
+def _require_paths(store: StoreReader) -> None:
+    root = store.root
+    if not _ordered(store) or root.links_convention != LINKS_SEQUENTIAL:
+        kinds = ", ".join(root.geometry_types)
+        raise ArgumentError(f"share_metavertices: only paths share metavertices; the store holds {kinds}")
+    if root.object_index_convention == OBJECTS_IDENTITY:
+        raise ArgumentError(
+            f"share_metavertices: under object_index_convention {OBJECTS_IDENTITY!r} every fragment is an object of "
+            "its own; write the store with 'standard'"
+        )
 
 
 def _leading(level: LevelReader, coarse: Coarse) -> Leading | None:
@@ -151,25 +179,22 @@ def _joined_places(coarsened: Coarsened) -> Placed:
     return places
 
 
-def _places(cells: Cells) -> Placed:
+def _places(cells: Cells, grid: Grid) -> Placed:
     """Return the chunk row and row of every metavertex, in the order in which they were made.
 
-    One that is stored twice at a crossing counts where its path comes from, not where it starts a longer fragment.
+    One that is stored twice at a crossing counts in the chunk in which it lies, not where a path goes on.
     """
     made = cells.attributes[_ROW].values
-    counts, fragments = cells.row_counts, cells.fragments
+    chunk = np.repeat(np.arange(len(cells.chunks)), cells.row_counts)
     n = int(made.max(initial=-1)) + 1
     stored = np.empty(n, np.int64)
     if n < cells.count:
-        base = np.repeat(cells.row_offsets[:-1], np.diff(fragments.offsets))
-        repeated = (fragments.starts + base)[fragments.counts > 1]
-        stored[made[repeated]] = repeated
-        others = np.ones(cells.count, bool)
-        others[repeated] = False
-        stored[made[others]] = np.flatnonzero(others)
+        mine = cells.chunks[chunk]
+        rows = np.flatnonzero((grid.chunks_of(cells.positions) == mine[:, -grid.ndim :]).all(axis=1))
+        stored[made[rows]] = rows
     else:
         stored[made] = np.arange(n)
-    chunk = np.repeat(np.arange(len(counts)), counts)[stored]
+    chunk = chunk[stored]
     return chunk, stored - cells.row_offsets[:-1][chunk]
 
 

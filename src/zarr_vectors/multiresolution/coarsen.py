@@ -8,7 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from zarr_vectors.constants import CAP_MULTISCALE_LINKS, CAP_PRESERVED_OBJECT_IDS, ORIGINAL_INDEX_ATTRIBUTE
+from zarr_vectors.constants import (
+    CAP_MULTISCALE_LINKS,
+    CAP_PRESERVED_OBJECT_IDS,
+    CAP_SHARED_FRAGMENTS,
+    OBJECT_ID_ATTRIBUTE,
+    ORIGINAL_INDEX_ATTRIBUTE,
+)
 from zarr_vectors.exceptions import ArgumentError, StoreExistsError
 from zarr_vectors.formats.documents import merge_capabilities
 from zarr_vectors.formats.layout import LevelOptions
@@ -95,6 +101,7 @@ def build_pyramid(
     sparsity_seed: int | None = None,
     cross_level_depth: int = 1,
     cross_level_storage: str | None = None,
+    share_metavertices: bool = False,
     overwrite: bool = False,
     compressor: Any = "auto",
     shard_shape: Any = "auto",
@@ -126,6 +133,9 @@ def build_pyramid(
         Largest level difference with stored links; -1 means all adjacent pairs.
     cross_level_storage : {"none", "implicit", "explicit"}, optional
         Links from fine to coarse vertices: none, fine to coarse only, or both ways. None follows the store.
+    share_metavertices : bool
+        Whether paths that go through a coarse bin share one metavertex there, the centroid of all their vertices in
+        it, instead of each having its own. Bundles of streamlines then take less room; their ends move.
     overwrite : bool
         Whether levels that exist may be replaced.
     compressor, shard_shape
@@ -160,7 +170,9 @@ def build_pyramid(
         plans = plan_levels(store.root, factors, chunk_scale_factors)
         cross = parse_cross_level(store.root, cross_level_storage, cross_level_depth)
         modes, link_modes, counted = _aggregation(store, agg_mode)
-        built = build_levels(store, plans, modes, link_modes, counted, cross, sparsity_strategy, sparsity_seed)
+        built = build_levels(
+            store, plans, modes, link_modes, counted, cross, sparsity_strategy, sparsity_seed, shared=share_metavertices
+        )
         with Transaction(storage) as transaction:
             staying = remove_levels(transaction, store, existing)
             root = _with_levels(store, existing, staying, plans, cross, built)
@@ -180,6 +192,7 @@ def coarsen_level(
     sparsity_strategy: str = "random",
     sparsity_seed: int | None = None,
     cross_level_storage: str | None = None,
+    share_metavertices: bool = False,
     overwrite: bool = False,
     compressor: Any = "auto",
     shard_shape: Any = "auto",
@@ -203,7 +216,8 @@ def coarsen_level(
         Bin shape over that of the source level.
     sparsity_factor : float
         Objects of the source level over objects kept, at least 1. Those kept are among the objects of finer levels.
-    agg_mode, sparsity_strategy, sparsity_seed, cross_level_storage, overwrite, compressor, shard_shape, progress
+    agg_mode, sparsity_strategy, sparsity_seed, cross_level_storage, share_metavertices, overwrite, compressor,
+    shard_shape, progress
         As in :func:`build_pyramid`.
     chunk_scale_factor : int or tuple, optional
         Chunk shape over the root's.
@@ -236,7 +250,18 @@ def coarsen_level(
         cross = parse_cross_level(store.root, cross_level_storage, 1)
         modes, link_modes, counted = _aggregation(store, agg_mode)
         beside = [store.level(level) for level in levels if level not in (0, target_level)]
-        built = build_levels(store, plans, modes, link_modes, counted, cross, sparsity_strategy, sparsity_seed, beside)
+        built = build_levels(
+            store,
+            plans,
+            modes,
+            link_modes,
+            counted,
+            cross,
+            sparsity_strategy,
+            sparsity_seed,
+            beside,
+            shared=share_metavertices,
+        )
         with Transaction(storage) as transaction:
             replaced = [level for level in levels if level == target_level]
             staying = remove_levels(transaction, store, replaced)
@@ -303,6 +328,8 @@ def _with_levels(
     root = store.root
     across = any(delta for level in staying.values() for delta in level.arrays.links)
     capabilities = [token for token in root.format_capabilities if token != CAP_MULTISCALE_LINKS]
+    if any(shares_fragments(cells) for cells in built.cells):
+        capabilities.append(CAP_SHARED_FRAGMENTS)
     if any(cells.objects is not None for cells in built.cells):
         capabilities.append(CAP_PRESERVED_OBJECT_IDS)
     if built.links or across:
@@ -376,9 +403,15 @@ def level_metadata(plan: LevelPlan, cells: Cells, built: Built, parent: int) -> 
         chunk_shape=plan.grid.chunk_shape if any(s != 1 for s in plan.chunk_scale) else None,
         preserves_object_ids=None if objects is None else True,
         inherited_num_objects=None if objects is None else len(objects.ids),
+        shared_fragments=shares_fragments(cells),
         fragments_tile=cells.fragments.explicit is None,
         extra={"aggregation": dict(built.aggregation)},
     )
+
+
+def shares_fragments(cells: Cells) -> bool:
+    """Return whether fragments of a coarse level belong to several objects, and so name none as theirs."""
+    return cells.objects is not None and cells.count > 0 and OBJECT_ID_ATTRIBUTE not in cells.fragment_attributes
 
 
 def _summary(plan: LevelPlan, cells: Cells) -> LevelSummary:

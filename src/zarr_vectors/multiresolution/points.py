@@ -47,6 +47,8 @@ class Recipe:
         Largest level difference with links.
     link_modes : mapping of str to str
         Aggregation of every link attribute.
+    shared : bool
+        Whether the metavertices of ordered paths are those of coarse bins, whichever paths go through them.
     """
 
     plans: Sequence[LevelPlan]
@@ -56,6 +58,7 @@ class Recipe:
     kept: Sequence[BoolArray]
     reach: int
     link_modes: Mapping[str, str] = field(default_factory=dict)
+    shared: bool = False
 
 
 @dataclass(slots=True)
@@ -78,6 +81,8 @@ class Coarse:
         By a finer level: for each of its vertices, in the order of this list, the metavertex that it joins.
     links : Links, optional
         Links between metavertices.
+    visits : (n,) int64, optional
+        Where paths share metavertices: which of them every row stands for.
     """
 
     positions: list[AnyArray] = field(default_factory=list)
@@ -87,6 +92,7 @@ class Coarse:
     count: int = 0
     parents: dict[int, list[IntArray]] = field(default_factory=dict)
     links: Links | None = None
+    visits: IntArray | None = None
 
     def elements(self, ids: IntArray | None, attributes: Mapping[str, Column], groups: object) -> Elements:
         """Return the level's elements."""

@@ -133,6 +133,7 @@ def pyramid_of(store: StoreReader) -> dict[str, Any] | None:
         "sparsity_seed": 0,
         "cross_level_storage": store.root.cross_level_storage,
         "cross_level_depth": store.root.cross_level_depth or 1,
+        "share_metavertices": any(level.metadata.shared_fragments for level in levels),
         "overwrite": True,
     }
 
