@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Protocol
 
-from zarr_vectors.formats.layout import LevelArrays, LevelOptions
+from zarr_vectors.formats.layout import CellPayloads, LevelArrays, LevelOptions
 from zarr_vectors.model.cells import Cells
 from zarr_vectors.model.links import LinkTable
 from zarr_vectors.model.metadata import LevelMetadata, RootMetadata
@@ -72,3 +72,11 @@ class Revision(Protocol):
         options: LevelOptions,
     ) -> Iterator[Iterator[tuple[str, BlobParts]]]:
         """Yield the objects of link families of a level that exists, in batches as above."""
+
+    def encode_cells(
+        self, level: str, payloads: Iterable[CellPayloads], arrays: LevelArrays, options: LevelOptions
+    ) -> Iterator[Iterator[tuple[str, BlobParts]]]:
+        """Yield the objects of whole per-chunk arrays of a level that exists, in batches as above."""
+
+    def encode_tables(self, level: str, cells: Cells, options: LevelOptions) -> list[tuple[str, BlobParts]]:
+        """Return the objects of the object index, of groups and of the attributes of both."""

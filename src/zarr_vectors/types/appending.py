@@ -21,6 +21,7 @@ from zarr_vectors.read.rows import read_rows
 from zarr_vectors.read.store import StoreReader
 from zarr_vectors.types.storing import StoreOptions, parse_bounds
 from zarr_vectors.typing import FloatArray
+from zarr_vectors.write.joining import join_columns
 from zarr_vectors.write.options import WriteOptions
 
 
@@ -125,7 +126,7 @@ def append_elements(old: Elements, new: Elements) -> Elements:
     objects = join_objects(old.objects, new.objects)
     return Elements(
         np.concatenate([old.positions, new.positions.astype(old.positions.dtype, copy=False)]),
-        _join_columns("attributes", old.attributes, new.attributes),
+        join_columns("attributes", old.attributes, new.attributes),
         objects,
         join_groups(old.groups, new.groups),
         _join_links(old.links, new.links, old.count),
@@ -158,64 +159,8 @@ def _join_links(old: Links | None, new: Links | None, shift: int) -> Links | Non
             f"{'directed' if new.directed else 'undirected'} ones of {new.width}"
         )
     numbered = _numbered("link attributes", old.attributes, new.attributes, len(new.rows))
-    attributes = _join_columns("link attributes", old.attributes, numbered)
+    attributes = join_columns("link attributes", old.attributes, numbered)
     return replace(old, rows=np.concatenate([old.rows, moved.rows]), attributes=attributes)
-
-
-def _join_columns(
-    argument: str, old: Mapping[str, Column], new: Mapping[str, Column], *, dictionary: bool = True
-) -> dict[str, Column]:
-    if set(old) != set(new):
-        missing, extra = sorted(set(old) - set(new)), sorted(set(new) - set(old))
-        raise ArgumentError(
-            f"{argument}: appended rows must have the attributes of the store: missing {missing}, not in it {extra}"
-        )
-    return {name: _join(argument, name, old[name], new[name], dictionary) for name in old}
-
-
-def _join(argument: str, name: str, old: Column, new: Column, dictionary: bool) -> Column:
-    if old.values.shape[1:] != new.values.shape[1:]:
-        raise ArgumentError(
-            f"{argument}: {name!r} has {old.values.shape[1:]} channels in the store, {new.values.shape[1:]} given"
-        )
-    if old.spec.categories is not None and new.spec.categories is not None:
-        return _join_categories(argument, name, old, new)
-    if old.spec.categories is not None or new.spec.categories is not None:
-        raise ArgumentError(f"{argument}: {name!r} is stored as {_kind(old.spec)}, given as {_kind(new.spec)}")
-    if old.values.dtype.kind == "U":
-        values = np.concatenate([old.values, new.values])
-        return Column(values, replace(old.spec, dtype=values.dtype.str))
-    if (old.spec.encoding, old.spec.time_unit) != (new.spec.encoding, new.spec.time_unit):
-        raise ArgumentError(f"{argument}: {name!r} is stored as {_kind(old.spec)}, given as {_kind(new.spec)}")
-    if not np.can_cast(new.values.dtype, old.values.dtype, "same_kind"):
-        raise ArgumentError(f"{argument}: {name!r} is {old.values.dtype} in the store, {new.values.dtype} given")
-    with np.errstate(over="ignore"):
-        cast = new.values.astype(old.values.dtype)
-    if old.values.dtype.kind == "f" and bool((np.isinf(cast) & np.isfinite(new.values)).any()):
-        raise ArgumentError(f"{argument}: {name!r} has values beyond the {old.values.dtype} of the store")
-    if old.values.dtype.kind in "iu" and not np.array_equal(cast, new.values):
-        raise ArgumentError(f"{argument}: {name!r} has values beyond the {old.values.dtype} of the store")
-    return Column(np.concatenate([old.values, cast]), old.spec)
-
-
-def _join_categories(argument: str, name: str, old: Column, new: Column) -> Column:
-    """Join codes; categories that the store does not know are put behind its own."""
-    table = list(old.spec.categories or ())
-    known = {category: code for code, category in enumerate(table)}
-    added = [category for category in new.spec.categories or () if category not in known]
-    if added and old.spec.ordered:
-        raise ArgumentError(f"{argument}: {name!r} has ordered categories {table}; {added[0]!r} is none of them")
-    known |= {category: len(table) + place for place, category in enumerate(added)}
-    codes = np.array([known[category] for category in new.spec.categories or ()] + [-1], np.int64)
-    joined = np.concatenate([old.values.astype(np.int64), codes[new.values]])
-    size = next(t for t in (np.int8, np.int16, np.int32, np.int64) if len(known) <= np.iinfo(t).max)
-    missing = -1 if old.spec.fill is None else old.spec.fill
-    values = np.where(joined < 0, missing, joined).astype(size)
-    return Column(values, replace(old.spec, dtype=values.dtype.name, categories=(*table, *added), fill=missing))
-
-
-def _kind(spec: AttributeSpec) -> str:
-    return spec.encoding + (f" [{spec.time_unit}]" if spec.time_unit else "") if spec.encoding else spec.dtype
 
 
 def join_objects(old: Objects | None, new: Objects | None) -> Objects | None:
@@ -234,7 +179,7 @@ def join_objects(old: Objects | None, new: Objects | None) -> Objects | None:
         )
     if not new.attributes:
         return Objects(ids, of_vertex, dict(old.attributes))
-    table = _join_columns("object_attributes", old.attributes, new.attributes, dictionary=False)
+    table = join_columns("object_attributes", old.attributes, new.attributes)
     # A row given for an object that exists takes the place of the old one.
     latest = np.searchsorted(ids, np.concatenate([old.ids, new.ids]))
     rows = np.zeros(len(ids), np.int64)
@@ -263,7 +208,7 @@ def join_groups(old: Groups | None, new: Groups | None) -> Groups | None:
     offsets = offsets_of(np.bincount(pairs[0], minlength=count))
     if set(old.attributes) != set(new.attributes):
         raise ArgumentError(f"group_attributes: the store has {sorted(old.attributes)}, given {sorted(new.attributes)}")
-    table = _join_columns("group_attributes", old.attributes, new.attributes, dictionary=False)
+    table = join_columns("group_attributes", old.attributes, new.attributes)
     latest = np.concatenate([np.arange(old.count), target])
     rows = np.zeros(count, np.int64)
     rows[latest] = np.arange(len(latest))

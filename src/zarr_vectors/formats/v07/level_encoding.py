@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -72,9 +72,15 @@ class LevelEncoding:
             documents.append(self._group(payloads.path, payloads.document))
             yield self._cells(payloads)
         yield from self.encode_links(cells.links, crossings_only=cells.link_fragments is None)
-        yield iter(self._tables(cells))
+        yield iter(self.encode_tables(cells))
         families = {address.split("/")[1] for address, _ in documents if address.count("/") > 2}
         yield iter([*(self._group(family, {}) for family in sorted(families)), *documents])
+
+    def encode_cells(self, payloads: Iterable[CellPayloads]) -> Iterator[Objects]:
+        """Yield the objects of whole per-chunk arrays, the metadata of each last."""
+        for one in payloads:
+            yield self._cells(one)
+            yield iter([self._group(one.path, one.document)])
 
     def encode_links(self, tables: Sequence[LinkTable], *, crossings_only: bool = False) -> Iterator[Objects]:
         """Yield the objects of link families: those inside chunks, those between chunks, then metadata.
@@ -123,7 +129,8 @@ class LevelEncoding:
             for batch in thread_map(encode, split_evenly(last - first, 2 * worker_count())):
                 yield from batch
 
-    def _tables(self, cells: Cells) -> list[tuple[str, BlobParts]]:
+    def encode_tables(self, cells: Cells) -> list[tuple[str, BlobParts]]:
+        """Return the objects of the object index, of groups and of the attributes of both."""
         objects: list[tuple[str, BlobParts]] = []
         if cells.objects is not None:
             objects += self._object_index(cells.objects, cells.chunks.shape[1])

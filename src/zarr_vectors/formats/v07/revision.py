@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
 from zarr_vectors.constants import (
@@ -25,7 +25,7 @@ from zarr_vectors.formats.documents import (
     multiscales_block,
     root_block,
 )
-from zarr_vectors.formats.layout import LevelArrays, LevelOptions
+from zarr_vectors.formats.layout import CellPayloads, LevelArrays, LevelOptions
 from zarr_vectors.formats.v07.level import open_level
 from zarr_vectors.formats.v07.level_encoding import LevelEncoding
 from zarr_vectors.model.cells import Cells
@@ -117,3 +117,13 @@ class Revision07:
     ) -> Iterator[Iterator[tuple[str, BlobParts]]]:
         """Yield the objects of link families in batches."""
         return LevelEncoding(level, options).encode_links(tables)
+
+    def encode_cells(
+        self, level: str, payloads: Iterable[CellPayloads], arrays: LevelArrays, options: LevelOptions
+    ) -> Iterator[Iterator[tuple[str, BlobParts]]]:
+        """Yield the objects of whole per-chunk arrays in batches."""
+        return LevelEncoding(level, options).encode_cells(payloads)
+
+    def encode_tables(self, level: str, cells: Cells, options: LevelOptions) -> list[tuple[str, BlobParts]]:
+        """Return the objects of the object index, of groups and of the attributes of both."""
+        return LevelEncoding(level, options).encode_tables(cells)

@@ -74,7 +74,7 @@ class LevelEncoding:
             yield data
         for table in cells.links:
             yield from encode_links(self.level, table, self.scales[table.delta], self.extent, self.options)
-        yield iter(self._dense(cells))
+        yield iter(self.encode_tables(cells))
         yield iter([*self._groups_of_arrays(documents), *documents])
 
     def _groups_of_arrays(self, documents: list[tuple[str, bytes]]) -> list[tuple[str, bytes]]:
@@ -82,7 +82,8 @@ class LevelEncoding:
         families = {address.split("/")[1] for address, _ in documents if address.count("/") > 2}
         return [(f"{self.level}/{family}/zarr.json", _json(group_document({}))) for family in sorted(families)]
 
-    def _dense(self, cells: Cells) -> list[tuple[str, BlobParts]]:
+    def encode_tables(self, cells: Cells) -> list[tuple[str, BlobParts]]:
+        """Return the objects of the object index, of groups and of the attributes of both."""
         objects: list[tuple[str, BlobParts]] = []
         if cells.objects is not None:
             objects += self._object_index(cells.objects, cells.chunks.shape[1])

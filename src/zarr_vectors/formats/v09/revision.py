@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
 import numpy as np
@@ -26,9 +26,9 @@ from zarr_vectors.formats.documents import (
     multiscales_block,
     root_block,
 )
-from zarr_vectors.formats.layout import LevelArrays, LevelOptions
+from zarr_vectors.formats.layout import CellPayloads, LevelArrays, LevelOptions
 from zarr_vectors.formats.v09.grid_array import GridArray
-from zarr_vectors.formats.v09.grid_encoding import GridExtent
+from zarr_vectors.formats.v09.grid_encoding import GridExtent, encode_grid
 from zarr_vectors.formats.v09.level import open_level
 from zarr_vectors.formats.v09.level_encoding import LevelEncoding
 from zarr_vectors.formats.v09.link_encoding import encode_links
@@ -117,12 +117,30 @@ class Revision09:
         options: LevelOptions,
     ) -> Iterator[Iterator[tuple[str, BlobParts]]]:
         """Yield the objects of link families, on the grid of the level's vertices."""
-        vertices = arrays.vertices
-        assert isinstance(vertices, GridArray)
-        extent = GridExtent(tuple(int(o) for o in vertices.origin), vertices.shape)
+        extent = _stored_extent(arrays)
         scales = _scales(root, int(level), tables)
         for table in tables:
             yield from encode_links(level, table, scales[table.delta], extent, options)
+
+    def encode_cells(
+        self, level: str, payloads: Iterable[CellPayloads], arrays: LevelArrays, options: LevelOptions
+    ) -> Iterator[Iterator[tuple[str, BlobParts]]]:
+        """Yield the objects of whole per-chunk arrays, on the grid of the level's vertices."""
+        extent = _stored_extent(arrays)
+        for one in payloads:
+            data, document = encode_grid(level, one, extent, options)
+            yield data
+            yield iter([document])
+
+    def encode_tables(self, level: str, cells: Cells, options: LevelOptions) -> list[tuple[str, BlobParts]]:
+        """Return the objects of the object index, of groups and of the attributes of both."""
+        return LevelEncoding(level, GridExtent((), ()), options, {}).encode_tables(cells)
+
+
+def _stored_extent(arrays: LevelArrays) -> GridExtent:
+    vertices = arrays.vertices
+    assert isinstance(vertices, GridArray)
+    return GridExtent(tuple(int(o) for o in vertices.origin), vertices.shape)
 
 
 def _scales(root: RootMetadata, level: int, tables: Sequence[LinkTable]) -> dict[int, tuple[IntArray, IntArray]]:

@@ -1,0 +1,99 @@
+"""Users' attributes and groups → columns of elements."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from zarr_vectors.constants import GROUP_NAME_ATTRIBUTE
+from zarr_vectors.exceptions import ArgumentError
+from zarr_vectors.formats.columns import SpecLike, make_column
+from zarr_vectors.model.attributes import Column
+from zarr_vectors.model.elements import Groups
+from zarr_vectors.ordering import offsets_of
+from zarr_vectors.typing import IntArray
+
+Attributes = Mapping[str, Any] | None
+Specs = Mapping[str, SpecLike] | None
+_MAX_GROUPS = 10_000_000
+
+
+def make_columns(
+    argument: str,
+    attributes: Attributes,
+    count: int,
+    per: str,
+    specs: Specs = None,
+    *,
+    dictionary: bool = True,
+) -> dict[str, Column]:
+    """Turn named arrays into columns of ``count`` rows each."""
+    if attributes is None:
+        return {}
+    if not isinstance(attributes, Mapping):
+        raise ArgumentError(f"{argument}: expected a mapping of names to arrays, got {type(attributes).__name__}")
+    columns = {
+        name: make_column(argument, name, values, count, per, (specs or {}).get(name), dictionary=dictionary)
+        for name, values in attributes.items()
+    }
+    folded: dict[str, str] = {}
+    for name in columns:
+        if folded.setdefault(name.lower(), name) != name:
+            raise ArgumentError(
+                f"{argument}: {folded[name.lower()]!r} and {name!r} differ only in case, which some file systems "
+                "cannot tell apart"
+            )
+    return columns
+
+
+def make_groups(
+    groups: Mapping[Any, Sequence[int]] | None,
+    attributes: Attributes,
+    object_ids: IntArray | None,
+    specs: Specs = None,
+) -> Groups | None:
+    """Make the group table from ``{number or name: object ids}``.
+
+    Raises
+    ------
+    ArgumentError
+        When a group names an object that does not exist, or keys are neither whole numbers nor names.
+    """
+    if not groups:
+        if attributes:
+            raise ArgumentError("group_attributes: given without groups")
+        return None
+    if object_ids is None:
+        raise ArgumentError("groups: given without object_ids, so there are no objects to group")
+    attributes = dict(attributes or {})
+    if all(isinstance(key, str) for key in groups):
+        if GROUP_NAME_ATTRIBUTE in attributes:
+            raise ArgumentError("groups: names are given as keys and also as group attribute 'name'")
+        attributes[GROUP_NAME_ATTRIBUTE] = np.array(list(groups), dtype=np.str_)
+        members = [_members(key, ids, object_ids) for key, ids in groups.items()]
+    elif all(isinstance(key, (int, np.integer)) and not isinstance(key, bool) and key >= 0 for key in groups):
+        count = int(max(groups)) + 1
+        if count > _MAX_GROUPS:
+            raise ArgumentError(f"groups: group number {count - 1} is too large; numbers count from 0 without gaps")
+        members = [np.zeros(0, np.int64)] * count
+        for key, ids in groups.items():
+            members[int(key)] = _members(key, ids, object_ids)
+    else:
+        raise ArgumentError(f"groups: keys must all be numbers from 0 or all be names, got {list(groups)[:5]}")
+    columns = make_columns("group_attributes", attributes, len(members), "group", specs, dictionary=False)
+    return Groups(np.concatenate(members), offsets_of(np.array([len(m) for m in members])), columns)
+
+
+def _members(key: Any, ids: Any, object_ids: IntArray) -> IntArray:
+    array = np.asarray(list(ids) if isinstance(ids, (set, frozenset, range)) else ids)
+    if array.size == 0:
+        return np.zeros(0, np.int64)
+    if array.ndim != 1 or array.dtype.kind not in "iu":
+        raise ArgumentError(f"groups: group {key!r} must list object ids, got {array.dtype} of shape {array.shape}")
+    members = array.astype(np.int64)
+    unknown = members[~np.isin(members, object_ids)]
+    if len(unknown):
+        raise ArgumentError(f"groups: group {key!r} names object {unknown[0]}, which does not exist")
+    return members
