@@ -279,7 +279,7 @@ def level_extent(handle: StoreHandle, level: str, found: Mapping[str, Document])
     attributes = found.get(level, {}).get("attributes") or {}
     metadata = parse_level(attributes, int(level), f"{reader.storage.url}: level {level}")
     low, shape = grid_extent(reader.root.bounds, metadata.chunk_shape or reader.root.chunk_shape)
-    if metadata.chunk_attribute_name is None:
+    if not metadata.leads(reader.root.ndim):
         return GridExtent(low, shape)
     return GridExtent((0, *low), (max(1, len(metadata.chunk_attribute_values or ())), *shape))
 

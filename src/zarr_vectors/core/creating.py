@@ -265,6 +265,6 @@ def write_empty_level(
 ) -> None:
     """Write a level that has its metadata and the two empty vertex arrays."""
     options = WriteOptions.parse(format_version=revision.name, compressor="zstd", shard_shape=None)
-    leading = level.chunk_attribute_name is not None
+    leading = level.leads(root.ndim)
     cells = empty_cells(root.ndim + leading, dtype, root.ndim)
     write_level(storage, revision, root, replace(level, fragments_tile=True), cells, options.layout)

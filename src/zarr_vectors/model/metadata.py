@@ -30,6 +30,9 @@ from zarr_vectors.typing import Document, IntArray
 
 Bounds = tuple[tuple[float, ...], tuple[float, ...]]
 
+CHUNKED_BY = "chunked_by"
+"""Key of our own in level metadata: what the leading component of chunk keys goes by, and what its bins are."""
+
 
 @dataclass(frozen=True, slots=True)
 class LevelEntry:
@@ -288,6 +291,18 @@ class LevelMetadata:
             )
         if problems:
             raise MetadataError(f"level {self.level} metadata: " + "; ".join(problems))
+
+    def leads(self, ndim: int) -> bool:
+        """Return whether chunk keys start with a component before the ``ndim`` spatial ones: the bin of a value."""
+        return self.chunk_attribute_name is not None or len(self.chunk_dims or ()) > ndim
+
+    @property
+    def keyed_attribute(self) -> str | None:
+        """Vertex attribute whose values stand in the chunk keys, if any; those of objects are no such attributes."""
+        described = self.extra.get(CHUNKED_BY)
+        if isinstance(described, dict) and described.get("scope") != "vertex":
+            return None
+        return self.chunk_attribute_name
 
     def grid(self, root: RootMetadata) -> Grid:
         """Return the grid of the level: its own chunk and bin shapes, else the root's."""

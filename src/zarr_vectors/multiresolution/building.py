@@ -157,10 +157,11 @@ def _require_paths(store: StoreReader) -> None:
 
 
 def _leading(level: LevelReader, coarse: Coarse) -> Leading | None:
-    values = level.metadata.chunk_attribute_values
-    if level.metadata.chunk_attribute_name is None or values is None:
+    if not level.leads:
         return None
-    return Leading(np.concatenate([np.zeros(0, np.int64), *coarse.leading]), max(1, len(values)))
+    codes = np.concatenate([np.zeros(0, np.int64), *coarse.leading])
+    values = level.metadata.chunk_attribute_values or ()
+    return Leading(codes, max(1, len(values), int(codes.max(initial=0)) + 1))
 
 
 def _ordered(store: StoreReader) -> bool:

@@ -19,7 +19,7 @@ from zarr_vectors.exceptions import ArgumentError, StoreExistsError
 from zarr_vectors.formats.documents import merge_capabilities
 from zarr_vectors.formats.layout import LevelOptions
 from zarr_vectors.model.cells import Cells
-from zarr_vectors.model.metadata import LevelEntry, LevelMetadata, RootMetadata
+from zarr_vectors.model.metadata import CHUNKED_BY, LevelEntry, LevelMetadata, RootMetadata
 from zarr_vectors.multiresolution.aggregation import chosen_mode
 from zarr_vectors.multiresolution.building import Built, build_levels
 from zarr_vectors.multiresolution.plan import (
@@ -387,6 +387,7 @@ def _chunked_alike(metadata: LevelMetadata, finest: LevelMetadata) -> LevelMetad
         chunk_dims=finest.chunk_dims,
         chunk_attribute_name=finest.chunk_attribute_name,
         chunk_attribute_values=finest.chunk_attribute_values,
+        extra={**metadata.extra, **{key: finest.extra[key] for key in (CHUNKED_BY,) if key in finest.extra}},
     )
 
 

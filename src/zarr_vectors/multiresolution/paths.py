@@ -69,7 +69,7 @@ def coarsen_paths(level: LevelReader, recipe: Recipe) -> Coarsened:
     result = Coarsened([Coarse() for _ in recipe.plans])
     bins = _bins(level.grid, paths.positions)
     chunk_rows, rows = paths.places()
-    codes = None if level.metadata.chunk_attribute_name is None else level.chunks[:, 0][chunk_rows]
+    codes = level.chunks[:, 0][chunk_rows] if level.leads else None
     joined: dict[int, IntArray] = {}
     anchors: dict[int, IntArray] = {}
     for plan, kept, coarse in zip(recipe.plans, recipe.kept, result.levels, strict=True):

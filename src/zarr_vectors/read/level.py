@@ -79,9 +79,20 @@ class LevelReader:
         return np.array([max(1, round(a / b)) for a, b in zip(own, self.root.chunk_shape, strict=True)], np.int64)
 
     @property
+    def leads(self) -> bool:
+        """Whether chunk keys start with a component before the spatial ones."""
+        return self.metadata.leads(self.root.ndim)
+
+    @property
+    def keyed_attribute(self) -> str | None:
+        """Vertex attribute that is kept in the chunk keys and in no array, if any."""
+        name = self.metadata.keyed_attribute
+        return None if name in self.arrays.vertex_attributes else name
+
+    @property
     def attribute_names(self) -> list[str]:
-        """Names of all vertex attributes, with the one that chunks go by, if any."""
-        chunked_by = self.metadata.chunk_attribute_name
+        """Names of all vertex attributes, with the one that is kept in chunk keys only, if any."""
+        chunked_by = self.keyed_attribute
         return [*self.arrays.vertex_attributes, *([] if chunked_by is None else [chunked_by])]
 
     def stored_attributes(self, names: Iterable[str]) -> dict[str, CellArray]:
@@ -92,7 +103,7 @@ class LevelReader:
         UnknownNameError
             Naming the attributes that the level has.
         """
-        chunked_by = self.metadata.chunk_attribute_name
+        chunked_by = self.keyed_attribute
         return {name: self.attribute(name) for name in dict.fromkeys(names) if name != chunked_by}
 
     def attribute(self, name: str) -> CellArray:
@@ -122,7 +133,7 @@ def open_level_reader(storage: Storage, root: RootMetadata, revision: Revision, 
         raise MetadataError(f"{where}: attributes must be a JSON object, got {type(attributes).__name__}")
     metadata = parse_level(attributes, number, where)
     _check_grid(metadata, root, where)
-    sid_ndim = root.ndim + (metadata.chunk_attribute_name is not None)
+    sid_ndim = root.ndim + metadata.leads(root.ndim)
     try:
         arrays = revision.open_level(level, documents, keys, sid_ndim, root.ndim)
     except _MALFORMED as error:

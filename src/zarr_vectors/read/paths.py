@@ -110,7 +110,7 @@ def read_paths(
         raise UnsupportedFeatureError(
             f"{level.name}: vertices are encoded as {level.arrays.vertices.spec.encoding!r}, not raw rows"
         )
-    chunked_by = level.metadata.chunk_attribute_name
+    chunked_by = level.keyed_attribute
     names = level.attribute_names if query.attributes is None else list(query.attributes)
     columns = level.stored_attributes(names)
     rows = asked_rows(level, query, columns)

@@ -70,7 +70,7 @@ def read_rows(level: LevelReader, query: Query) -> Rows:
     columns = level.stored_attributes([*names, *filters])
     manifests = read_query_manifests(level, query)
     chunk_rows = meet_chunks(level, query, manifests)
-    if query.box is not None and level.arrays.object_index is None and level.metadata.chunk_attribute_name is None:
+    if query.box is not None and level.arrays.object_index is None and not level.leads:
         found = read_bins(level, query.box, chunk_rows, [level.arrays.vertices, *columns.values()])
         if found is not None:
             positions, *values = found
@@ -189,7 +189,7 @@ def meet_chunks(level: LevelReader, query: Query, manifests: Manifests | None) -
         asked = level.lookup.rows(query.chunks)
         needed = np.zeros(len(level.chunks), bool)
         needed[asked[asked >= 0]] = True
-    chunked_by = level.metadata.chunk_attribute_name
+    chunked_by = level.metadata.keyed_attribute
     if chunked_by is not None and chunked_by in (query.attribute_filter or {}):
         values = chunk_values(level, np.arange(len(level.chunks)))
         needed &= meets(values, (query.attribute_filter or {})[chunked_by], chunked_by)
@@ -254,8 +254,8 @@ def load_chunks(
         name: Column(decode_rows(cells, counts)[0], array.spec)
         for (name, array), cells in zip(columns.items(), fetched[1 : len(arrays)], strict=True)
     }
-    if level.metadata.chunk_attribute_name is not None:
-        attributes[level.metadata.chunk_attribute_name] = chunk_values(level, np.repeat(chunk_rows, counts))
+    if level.keyed_attribute is not None:
+        attributes[level.keyed_attribute] = chunk_values(level, np.repeat(chunk_rows, counts))
     tables = _whole_chunks(counts)
     if fragment_array is not None:
         tables = decode_fragments(fetched[len(arrays)])

@@ -50,7 +50,14 @@ def append_options(
         When shapes, axes, chunking or revision are given and differ from those of the store.
     """
     root = store.root
-    chunked_by = store.level(0).metadata.chunk_attribute_name
+    finest = store.level(0)
+    chunked_by = finest.keyed_attribute
+    if finest.leads and chunked_by is None:
+        described = (finest.metadata.chunk_dims or ("",))[0]
+        raise ArgumentError(
+            f"mode='a': the chunks of {store.storage.url} go by {described!r}, which new vertices have no value of; "
+            "rechunk it by='spatial', append, and rechunk it again"
+        )
     units = None if said.axis_units is None else make_axes(root.ndim, root.axes, said.axis_units)
     if positions.shape[1] != root.ndim:
         raise ArgumentError(f"positions have {positions.shape[1]} columns, but the store has {root.ndim} axes")

@@ -202,7 +202,7 @@ def obstacle(subject: CoherenceSubject) -> str:
         return "one of the levels has objects, the other has none"
     if has_objects(level) and (level.reader.metadata.shared_fragments or finest.reader.metadata.shared_fragments):
         return "its metavertices are shared by several objects"
-    if level.reader.metadata.chunk_attribute_name or finest.reader.metadata.chunk_attribute_name:
+    if level.reader.leads or finest.reader.leads:
         return "its chunks also go by an attribute"
     if level.is_sampled and not level.reader.grid.nests:
         return "its bins are larger than its chunks, so that a sample of chunks cannot be compared"
