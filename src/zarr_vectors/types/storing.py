@@ -20,6 +20,7 @@ from zarr_vectors.model.elements import bounding_box
 from zarr_vectors.model.grid import Grid, as_shape
 from zarr_vectors.model.metadata import Bounds, LevelEntry, LevelMetadata, RootMetadata
 from zarr_vectors.multiresolution.coarsen import build_pyramid
+from zarr_vectors.multiresolution.rebuilding import pyramid_of as pyramid_of
 from zarr_vectors.read.store import StoreReader
 from zarr_vectors.spatial.chunking import choose_bin_shape, choose_chunk_shape
 from zarr_vectors.storage.lock import lock
@@ -110,32 +111,6 @@ class Destination:
             yield cls(storage, store, shell, appending)
         if pyramid is not None:
             build_pyramid(storage, **pyramid)
-
-
-def pyramid_of(store: StoreReader) -> dict[str, Any] | None:
-    """Return the arguments of ``build_pyramid`` that make the coarse levels of a store again; None without any."""
-    numbers = [number for number in store.level_numbers() if number > 0]
-    if not numbers:
-        return None
-    levels = [store.level(number) for number in numbers]
-    factors: list[Any] = []
-    modes: dict[str, str] = {}
-    for level in levels:
-        entry = store.root.entry(level.metadata.level)
-        ratio = level.metadata.bin_ratio or (entry.bin_ratio if entry else (1.0,) * store.root.ndim)
-        factors.append((ratio, 1 / level.metadata.object_sparsity))
-        recorded = level.metadata.extra.get("aggregation")
-        modes |= recorded if isinstance(recorded, dict) else {}
-    return {
-        "factors": factors,
-        "agg_mode": modes or None,
-        "chunk_scale_factors": [tuple(level.chunk_scale.tolist()) for level in levels],
-        "sparsity_seed": 0,
-        "cross_level_storage": store.root.cross_level_storage,
-        "cross_level_depth": store.root.cross_level_depth or 1,
-        "share_metavertices": any(level.metadata.shared_fragments for level in levels),
-        "overwrite": True,
-    }
 
 
 def is_shell(store: StoreReader) -> bool:
