@@ -14,43 +14,11 @@ from obstore.exceptions import BaseError, UnknownConfigurationKeyError
 from zarr_vectors.exceptions import ArgumentError, StoreError
 from zarr_vectors.storage.failures import without_secrets
 from zarr_vectors.storage.object import ObjectStorage
+from zarr_vectors.storage.options import sorted_options as sorted_options
 
 OBJECT_SCHEMES = frozenset({"s3", "s3a", "gs", "gcs", "az", "adl", "azure", "abfs", "abfss", "http", "https", "memory"})
 """Schemes that obstore opens."""
 
-_CLIENT_OPTIONS = frozenset(
-    [
-        "allow_http",
-        "allow_invalid_certificates",
-        "connect_timeout",
-        "default_content_type",
-        "default_headers",
-        "http1_only",
-        "http2_keep_alive_interval",
-        "http2_keep_alive_timeout",
-        "http2_keep_alive_while_idle",
-        "http2_only",
-        "pool_idle_timeout",
-        "pool_max_idle_per_host",
-        "proxy_url",
-        "proxy_ca_certificate",
-        "proxy_excludes",
-        "randomize_addresses",
-        "read_timeout",
-        "root_certificate",
-        "timeout",
-        "user_agent",
-    ]
-)
-_FSSPEC_NAMES = {
-    "endpoint_url": "endpoint",
-    "key": "access_key_id",
-    "secret": "secret_access_key",
-    "token": "session_token",
-    "anon": "skip_signature",
-    "region_name": "region",
-    "requester_pays": "request_payer",
-}
 _memories: dict[str, obstore.store.MemoryStore] = {}
 _memories_lock = threading.Lock()
 
@@ -75,7 +43,8 @@ def connect(url: str, *, read_only: bool, options: Mapping[str, Any]) -> ObjectS
     options : mapping
         Options of obstore's store (``region``, ``endpoint``, ``access_key_id``, ``account_name``, …), of its
         HTTP client (``allow_http``, ``timeout``, …), ``retry_config``, or fsspec's names for the commonest
-        (``endpoint_url``, ``key``, ``secret``, ``token``, ``anon``, ``client_kwargs``).
+        (``endpoint_url``, ``key``, ``secret``, ``token``, ``anon``, ``connection_string``, ``client_kwargs``). What
+        is not given comes from the environment (``AWS_ACCESS_KEY_ID``, ``AZURE_STORAGE_ACCOUNT_KEY``, …).
 
     Returns
     -------
@@ -101,7 +70,7 @@ def connect(url: str, *, read_only: bool, options: Mapping[str, Any]) -> ObjectS
     if parts.query or parts.fragment:
         shown = plain.partition("?")[0].partition("#")[0]
         raise ArgumentError(f"{shown!r} has a query or fragment, which the addresses below it could not keep")
-    config, settings = _sorted_options(url, options)
+    config, settings = sorted_options(url, options)
     try:
         store = obstore.store.from_url(_known_to_obstore(url, scheme), **settings, **config)
     except UnknownConfigurationKeyError as error:
@@ -117,23 +86,3 @@ def connect(url: str, *, read_only: bool, options: Mapping[str, Any]) -> ObjectS
 def _known_to_obstore(url: str, scheme: str) -> str:
     rest = url.partition(":")[2]
     return f"gs:{rest}" if scheme == "gcs" else f"{scheme}:{rest}"
-
-
-def _sorted_options(url: str, options: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Sort options into those of the store and the keyword arguments beside them."""
-    given = {**options.get("client_kwargs", {}), **options}
-    given.pop("client_kwargs", None)
-    settings = {name: given.pop(name) for name in ("retry_config", "credential_provider") if name in given}
-    client = dict(given.pop("client_options", None) or {})
-    config: dict[str, Any] = {**(given.pop("config", None) or {})}
-    for name, value in given.items():
-        if name in _CLIENT_OPTIONS:
-            client[name] = value
-        elif value is not None:
-            config[_FSSPEC_NAMES.get(name, name)] = value
-    endpoint = str(next((value for name, value in config.items() if "endpoint" in name), url))
-    if endpoint.lower().startswith("http://"):
-        client.setdefault("allow_http", True)
-    if client:
-        settings["client_options"] = client
-    return config, settings

@@ -15,7 +15,6 @@ _SECRETS = re.compile(
 )
 _USER_IN_URL = re.compile(r"(?<=://)[^/@\s]+@")
 _NO_BUCKET = re.compile(r"NoSuchBucket|ContainerNotFound|specified bucket does not exist")
-_RETRIES = re.compile(r"after (\d+) retries")
 _LONGEST = 300
 
 
@@ -44,7 +43,7 @@ def _no_bucket(verb: str, address: str, url: str) -> StoreNotFoundError:
     )
 
 
-def explain(error: Exception, verb: str, address: str, url: str) -> StoreError:
+def explain(error: Exception, verb: str, address: str, url: str, *, attempts: int = 1) -> StoreError:
     """Turn an error of an object store into ours.
 
     Parameters
@@ -55,6 +54,8 @@ def explain(error: Exception, verb: str, address: str, url: str) -> StoreError:
         What was tried: read, list, write, delete or move.
     address, url : str
         On what.
+    attempts : int
+        How often.
 
     Returns
     -------
@@ -71,8 +72,7 @@ def explain(error: Exception, verb: str, address: str, url: str) -> StoreError:
     if _NO_BUCKET.search(text):
         return _no_bucket(verb, address, url)
     summary = without_secrets(text.split("\n\nDebug source", 1)[0].strip())
-    retries = _RETRIES.search(text)
-    tries = f" (given up after {int(retries.group(1)) + 1} attempts)" if retries else ""
+    tries = f" (given up after {attempts} attempts)" if attempts > 1 else ""
     return StoreError(f"{what}{tries}: {summary[:_LONGEST]}")
 
 

@@ -2,14 +2,15 @@
 
 Requests go through obstore's blocking functions on a pool of threads, which wait outside Python's lock. They
 cost a few microseconds each, where an awaitable costs over a hundred, so memory and nearby servers profit,
-and calling from inside a running event loop needs no precaution. Retries with back-off are obstore's.
+and calling from inside a running event loop needs no precaution. Retries with back-off are obstore's, and those of
+:mod:`zarr_vectors.storage.retrying` where obstore has none.
 """
 
 from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -34,6 +35,7 @@ from zarr_vectors.storage.port import (
     joined,
 )
 from zarr_vectors.storage.ranges import Read, check_range, plan_reads, scatter
+from zarr_vectors.storage.retrying import GivenUpError, Patience, persist
 from zarr_vectors.typing import Bytes
 
 READ_GAP = 256 * 1024
@@ -47,6 +49,7 @@ _DELETIONS_A_REQUEST = 1000
 _RANGE = re.compile(r"\b416\b|[Rr]ange")
 
 _Item = TypeVar("_Item")
+_Answer = TypeVar("_Answer")
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,16 +104,15 @@ class ObjectStorage:
 
     def _read(self, address: str, start: int | None, stop: int | None) -> Blob | None:
         key = join(self.prefix, address)
-        with self._explained(address, "read"):
-            try:
-                if stop is None and not start:
-                    return memoryview(obstore.get(self.store, key).bytes())
-                if stop is None and start is not None:
-                    return self._read_end(key, start)
-                return self._read_bounded(key, start or 0, stop or 0)
-            except FileNotFoundError as error:
-                check_bucket(error, "read", address, self.url)
-                return None
+
+        def ask(_: int) -> Blob:
+            if stop is None and not start:
+                return memoryview(obstore.get(self.store, key).bytes())
+            if stop is None and start is not None:
+                return self._read_end(key, start)
+            return self._read_bounded(key, start or 0, stop or 0)
+
+        return self._persist(ask, "read", address)
 
     def _read_end(self, key: str, start: int) -> Blob:
         """Read from `start` (or from ``-start`` bytes before the end) to the end of an object."""
@@ -150,19 +152,26 @@ class ObjectStorage:
 
     def _write(self, item: tuple[str, BlobParts]) -> None:
         key = join(self.prefix, check_address(item[0]))
-        with self._explained(item[0], "write"):
-            obstore.put(self.store, key, joined(item[1]))
+        data = joined(item[1])
+        self._persist(lambda _: obstore.put(self.store, key, data), "write", item[0])
 
     def put_if_absent(self, address: str, data: Bytes) -> bool:
-        """Write one object unless its key is taken, by a conditional request."""
+        """Write one object unless its key is taken, by a conditional request.
+
+        An attempt whose answer was lost may have written the object: when the next one finds the key taken, what
+        is there is compared.
+        """
         self._check_writable()
-        with self._explained(address, "write"):
+        key = join(self.prefix, check_address(address))
+
+        def ask(attempt: int) -> bool:
             try:
-                key = join(self.prefix, check_address(address))
                 obstore.put(self.store, key, data, mode="create", use_multipart=False)
             except AlreadyExistsError:
-                return False
-        return True
+                return attempt > 1 and obstore.get(self.store, key).bytes() == memoryview(data)
+            return True
+
+        return bool(self._persist(ask, "write", address))
 
     def list_folders(self, prefixes: Sequence[str]) -> list[Listing]:
         """List one level below each prefix, all at the same time.
@@ -183,8 +192,7 @@ class ObjectStorage:
 
     def _list_folder(self, prefix: str) -> Listing:
         top = join(self.prefix, prefix).rstrip("/")
-        with self._explained(prefix, "list"):
-            found = obstore.list_with_delimiter(self.store, top or None)
+        found: Any = self._persist(lambda _: obstore.list_with_delimiter(self.store, top or None), "list", prefix)
         skip = len(top) + 1 if top else 0
         folders = sorted(str(folder)[skip:].rstrip("/") for folder in found["common_prefixes"])
         return Listing(folders, sorted(item["path"][skip:] for item in found["objects"]))
@@ -194,18 +202,17 @@ class ObjectStorage:
         self._check_listable()
         top = join(self.prefix, check_prefix(prefix)).rstrip("/")
         skip = len(self.prefix) + 1 if self.prefix else 0
-        with self._explained(prefix, "list"):
+
+        def ask(_: int) -> list[str]:
             batches = obstore.list(self.store, top or None, chunk_size=1000)
             return sorted(item["path"][skip:] for batch in batches for item in batch)
 
+        return self._persist(ask, "list", prefix) or []
+
     def exists(self, address: str) -> bool:
         """Say whether there is an object at an address."""
-        with self._explained(address, "read"):
-            try:
-                obstore.head(self.store, join(self.prefix, check_address(address)))
-            except FileNotFoundError:
-                return False
-        return True
+        key = join(self.prefix, check_address(address))
+        return self._persist(lambda _: obstore.head(self.store, key), "read", address) is not None
 
     def delete_many(self, addresses: Sequence[str]) -> None:
         """Delete objects, up to a thousand a request where the store takes that."""
@@ -215,13 +222,17 @@ class ObjectStorage:
         self._each(self._delete, batches)
 
     def _delete(self, keys: list[str]) -> None:
-        with self._explained(keys[0], "delete"):
+        address = keys[0][len(self.prefix) + 1 :] if self.prefix else keys[0]
+
+        def ask(_: int) -> None:
             try:
                 obstore.delete(self.store, keys)
             except FileNotFoundError:
                 for key in keys:
                     with contextlib.suppress(FileNotFoundError):
                         obstore.delete(self.store, key)
+
+        self._persist(ask, "delete", address)
 
     def delete_prefix(self, prefix: str = "") -> None:
         """Delete everything below a prefix."""
@@ -235,9 +246,13 @@ class ObjectStorage:
 
     def _move(self, pair: tuple[str, str]) -> None:
         source, target = (join(self.prefix, check_address(address)) for address in pair)
-        with self._explained(pair[0], "move"), contextlib.suppress(FileNotFoundError):
-            obstore.copy(self.store, source, target, overwrite=True)
-            obstore.delete(self.store, source)
+
+        def ask(_: int) -> None:
+            with contextlib.suppress(FileNotFoundError):
+                obstore.copy(self.store, source, target, overwrite=True)
+                obstore.delete(self.store, source)
+
+        self._persist(ask, "move", pair[0])
 
     def zarr_store(self) -> zarr.abc.store.Store:
         """Give the same place as a zarr-python store."""
@@ -265,15 +280,21 @@ class ObjectStorage:
                 f"read what consolidated metadata names, or open it through its object store's own URL"
             )
 
-    @contextlib.contextmanager
-    def _explained(self, address: str, verb: str) -> Iterator[None]:
+    def _persist(self, ask: Callable[[int], _Answer], verb: str, address: str) -> _Answer | None:
+        """Make a request until it is answered; None where nothing is there.
+
+        Raises
+        ------
+        StoreError
+            What the last failure means, with the address, the store and the number of attempts.
+        """
         try:
-            yield
+            return persist(ask, Patience.of(self.store), reads=verb == "read")
         except FileNotFoundError as error:
             check_bucket(error, verb, address, self.url)
-            raise
-        except (BaseError, OSError) as error:
-            raise explain(error, verb, address, self.url) from None
+            return None
+        except GivenUpError as failure:
+            raise explain(failure.error, verb, address, self.url, attempts=failure.attempts) from None
 
 
 def _is_about_range(error: BaseError) -> bool:
