@@ -5,10 +5,13 @@ from __future__ import annotations
 import os
 import subprocess
 import tarfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+from tests.azurite import AzureServer, azurite, missing
 
 ROOT = Path(__file__).parents[1]
 IN_CI = os.environ.get("CI", "").lower() in {"1", "true"}
@@ -45,6 +48,25 @@ def peer_python() -> Path:
     found = subprocess.run([python, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT.anchor)
     assert found.stdout.strip() == "0.9.2", f"{python} has zarr-vectors {found.stdout.strip()}, not 0.9.2"
     return python
+
+
+@pytest.fixture(scope="session")
+def azure(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AzureServer]:
+    """Azure's emulator, with an empty container ``bucket``.
+
+    npm installed it into the folder that ``ZARR_VECTORS_AZURITE`` names, or ``.ci/run`` did into ``.cache/azurite``.
+    Without it, the tests that need it are skipped on a user's machine and fail in continuous integration.
+    """
+    named = os.environ.get("ZARR_VECTORS_AZURITE")
+    folder = Path(named) if named else ROOT / ".cache" / "azurite"
+    lacking = missing(folder)
+    if lacking and (IN_CI or named):
+        pytest.fail(f"{lacking}: set ZARR_VECTORS_AZURITE, or run .ci/run once")
+    if lacking:
+        pytest.skip(f"{lacking}: npm install --prefix .cache/azurite azurite, or run .ci/run once")
+    with azurite(folder, tmp_path_factory.mktemp("azurite") / "log") as server:
+        server.make_container("bucket")
+        yield server
 
 
 @pytest.fixture(scope="session")

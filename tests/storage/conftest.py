@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import zarr.storage
 
+from tests.azurite import AzureServer
 from tests.servers import S3Server, s3_server
 from zarr_vectors.storage import Storage, Transaction, resolve_storage
 
@@ -30,6 +31,9 @@ def make(kind: str, request: pytest.FixtureRequest, tmp_path: Path) -> Storage:
     if kind == "s3":
         server: S3Server = request.getfixturevalue("s3")
         return resolve_storage(f"s3://bucket/{fresh}/a store", mode="w", **server.options)
+    if kind == "azure":
+        emulator: AzureServer = request.getfixturevalue("azure")
+        return resolve_storage(f"az://bucket/{fresh}/a store", mode="w", **emulator.options)
     if kind == "zarr-fsspec":
         return resolve_storage(f"memory://{fresh}/store", mode="w", backend="fsspec")
     if kind == "transaction":
@@ -37,7 +41,7 @@ def make(kind: str, request: pytest.FixtureRequest, tmp_path: Path) -> Storage:
     return resolve_storage(zarr.storage.MemoryStore(), mode="w")
 
 
-@pytest.fixture(params=["local", "memory", "s3", "zarr-memory", "zarr-fsspec", "transaction"])
+@pytest.fixture(params=["local", "memory", "s3", "azure", "zarr-memory", "zarr-fsspec", "transaction"])
 def storage(request: pytest.FixtureRequest, tmp_path: Path) -> Storage:
     return make(request.param, request, tmp_path)
 
