@@ -52,6 +52,7 @@ from zarr_vectors.model.metadata import LevelMetadata, RootMetadata
 if TYPE_CHECKING:
     from zarr_vectors.core.group import FsGroup, Group
     from zarr_vectors.core.store import create_store, open_store, rebind
+    from zarr_vectors.lazy.level import ZVLevel
     from zarr_vectors.migration import migrate
     from zarr_vectors.storage.backend import StorageBackend
     from zarr_vectors.storage.resolve import detect_scheme
@@ -94,6 +95,7 @@ __all__ = [
     "StoreNotFoundError",
     "UnknownNameError",
     "UnsupportedFeatureError",
+    "ZVLevel",
     "ZarrVectorsError",
     "__version__",
     "create_store",
@@ -107,6 +109,7 @@ _LAZY = {
     "FsGroup": "zarr_vectors.core.group",
     "Group": "zarr_vectors.core.group",
     "StorageBackend": "zarr_vectors.storage.backend",
+    "ZVLevel": "zarr_vectors.lazy.level",
     "create_store": "zarr_vectors.core.store",
     "detect_scheme": "zarr_vectors.storage.resolve",
     "migrate": "zarr_vectors.migration",

@@ -1,0 +1,73 @@
+"""A store as it was when it was opened: its root, its levels, its cache."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from threading import Lock
+
+from zarr_vectors.constants import PARAMETRIC
+from zarr_vectors.lazy.cache import CachedStorage, RangeCache
+from zarr_vectors.lazy.kinds import Kind, kind_of
+from zarr_vectors.read.level import LevelReader
+from zarr_vectors.read.store import StoreReader
+from zarr_vectors.storage.journal import JOURNAL_FOLDER, overlay
+from zarr_vectors.storage.port import Listing, Storage, get_whole
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """An open store; changes to it are seen by opening it anew.
+
+    Parameters
+    ----------
+    store : StoreReader
+        The open store, which reads through the cache.
+    levels : tuple of int
+        Levels, ascending.
+    kind : Kind
+        How its geometry is read.
+    cache : RangeCache
+        What has been read.
+    opening : Lock
+        Held while a level is opened, so that each is opened once.
+    """
+
+    store: StoreReader
+    levels: tuple[int, ...]
+    kind: Kind
+    cache: RangeCache
+    opening: Lock
+
+    @classmethod
+    def open(cls, storage: Storage, cache_size: int) -> Snapshot:
+        """Open a store: one round lists its root and its journals, a second reads its metadata.
+
+        A store of parametric objects on a server that cannot list costs one more.
+        """
+        cache = RangeCache(cache_size)
+        listing, view = Listing([], []), storage
+        if storage.can_list:
+            listing, journals = storage.list_folders(["", JOURNAL_FOLDER])
+            if journals.folders and (through := overlay(storage)) is not None:
+                view = through
+                listing = view.list_folders([""])[0]
+        store = StoreReader.open(CachedStorage(view, cache))
+        if storage.can_list:
+            levels = sorted(int(name) for name in listing.folders if name.isdecimal() and name.isascii())
+        else:
+            levels = store.level_numbers() or [0]
+        parametric = PARAMETRIC in listing.folders
+        if not storage.can_list and not store.root.geometry_types:
+            parametric = get_whole(store.storage, [f"{PARAMETRIC}/zarr.json"])[0] is not None
+        return cls(store, tuple(levels), kind_of(store.root.geometry_types, parametric=parametric), cache, Lock())
+
+    def level(self, number: int) -> LevelReader:
+        """Return a level, opened on first use.
+
+        Raises
+        ------
+        UnknownNameError
+            When the store has no such level.
+        """
+        with self.opening:
+            return self.store.level(number)
