@@ -8,6 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
 from typing import Any, Self
 
+import numpy as np
+
 from zarr_vectors.exceptions import StoreError
 from zarr_vectors.lazy.cache import RangeCache
 from zarr_vectors.lazy.choosing import choose_level
@@ -212,9 +214,10 @@ class ZVDataset:
         UnknownNameError
             When the store has no such level.
         """
-        if level not in self:
-            self.reader.level(level)  # says what is there, or finds a level that the root does not list
-        return self._levels.setdefault(level, ZVLevel(self, level))
+        number = int(level) if isinstance(level, np.integer) else level
+        if number not in self:
+            self.reader.level(number)  # says what is there, or finds a level that the root does not list
+        return self._levels.setdefault(number, ZVLevel(self, number))
 
     def __contains__(self, level: object) -> bool:
         """Say whether the store has a level."""
@@ -289,7 +292,7 @@ class ZVDataset:
         """
         snapshot = self.snapshot
         snapshot.kind.check(options, bbox)
-        number = choose_level(self, level, target_resolution, max_vertices, bbox)
+        number = self[choose_level(self, level, target_resolution, max_vertices, bbox)].index
         query = {
             "bbox": bbox,
             "attributes": attributes,
@@ -298,7 +301,7 @@ class ZVDataset:
             "attribute_filter": attribute_filter,
         }
         if snapshot.kind.has_levels:
-            snapshot.level(number)
+            snapshot.level(number)  # one at a time, where several threads read
         return snapshot.kind.read(snapshot.store, number, query, options)
 
     async def aread(self, level: int | None = None, **arguments: Any) -> GeometryResult:
@@ -313,9 +316,18 @@ class ZVDataset:
         """Read parametric objects without blocking the event loop."""
         return await asyncio.to_thread(self.parametric, **arguments)
 
-    def iter_chunks(self, level: int = 0, bbox: Any = None, **arguments: Any) -> Generator[ZVChunk, None, None]:
-        """Iterate over the chunks of a level; see :meth:`ZVLevel.iter_chunks`."""
-        return self[level].iter_chunks(bbox, **arguments)
+    def iter_chunks(
+        self,
+        level: int = 0,
+        bbox: Any = None,
+        prefetch: int | None = None,
+        n_workers: int | None = None,
+        *,
+        attributes: Sequence[str] | str | None = None,
+        links: bool = True,
+    ) -> Generator[ZVChunk, None, None]:
+        """Iterate over the chunks of a level in bounded memory; see :meth:`ZVLevel.iter_chunks`."""
+        return self[level].iter_chunks(bbox, prefetch, n_workers, attributes=attributes, links=links)
 
     def aiter_chunks(self, level: int = 0, bbox: Any = None, **arguments: Any) -> AsyncIterator[ZVChunk]:
         """Iterate over the chunks of a level without blocking the event loop."""

@@ -188,11 +188,11 @@ class ZVLevel:
     def iter_chunks(
         self,
         bbox: Any = None,
+        prefetch: int | None = None,
+        n_workers: int | None = None,
         *,
         attributes: Sequence[str] | str | None = None,
         links: bool = True,
-        prefetch: int | None = None,
-        n_workers: int | None = None,
     ) -> Generator[ZVChunk, None, None]:
         """Iterate over the chunks that hold vertices (in a box), in numeric order, in bounded memory.
 
@@ -202,14 +202,14 @@ class ZVLevel:
         ----------
         bbox : pair of D numbers, optional
             Only vertices in the half-open box ``[lower, upper)``.
-        attributes : sequence of str, optional
-            Vertex attributes to read; all by default.
-        links : bool
-            Whether the edges or faces inside the chunks are read too. Those between chunks are never returned here.
         prefetch : int, optional
             Chunks that are read ahead; by default as many as there are threads. 0 reads each when it is asked for.
         n_workers : int, optional
             Threads; those of the dataset unless given.
+        attributes : sequence of str, optional
+            Vertex attributes to read; all by default.
+        links : bool
+            Whether the edges or faces inside the chunks are read too. Those between chunks are never returned here.
 
         Yields
         ------

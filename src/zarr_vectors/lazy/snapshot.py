@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from dataclasses import dataclass
 from threading import Lock
 
@@ -28,15 +29,15 @@ class Snapshot:
         How its geometry is read.
     cache : RangeCache
         What has been read.
-    opening : Lock
-        Held while a level is opened, so that each is opened once.
+    opening : dict of int to Lock
+        Held while a level is opened, so that each is opened once, and others at the same time.
     """
 
     store: StoreReader
     levels: tuple[int, ...]
     kind: Kind
     cache: RangeCache
-    opening: Lock
+    opening: dict[int, Lock]
 
     @classmethod
     def open(cls, storage: Storage, cache_size: int) -> Snapshot:
@@ -59,7 +60,8 @@ class Snapshot:
         parametric = PARAMETRIC in listing.folders
         if not storage.can_list and not store.root.geometry_types:
             parametric = get_whole(store.storage, [f"{PARAMETRIC}/zarr.json"])[0] is not None
-        return cls(store, tuple(levels), kind_of(store.root.geometry_types, parametric=parametric), cache, Lock())
+        kind = kind_of(store.root.geometry_types, parametric=parametric)
+        return cls(store, tuple(levels), kind, cache, defaultdict(Lock, {number: Lock() for number in levels}))
 
     def level(self, number: int) -> LevelReader:
         """Return a level, opened on first use.
@@ -69,5 +71,5 @@ class Snapshot:
         UnknownNameError
             When the store has no such level.
         """
-        with self.opening:
+        with self.opening[number]:
             return self.store.level(number)
