@@ -126,7 +126,7 @@ def parent_exists(pyramid: PyramidSubject) -> Iterator[Problem]:
 def counts_shrink(pyramid: PyramidSubject) -> Iterator[Problem]:
     """Check that a level has no more vertices than the level it was made from."""
     parent = pyramid.parent
-    if parent is None:
+    if parent is None or pyramid.level.reader.metadata.stale:
         return
     count, before = pyramid.level.reader.metadata.vertex_count, parent.reader.metadata.vertex_count
     if count > before:
@@ -153,9 +153,9 @@ def objects_kept(pyramid: PyramidSubject) -> Iterator[Problem]:
 
 
 def keeps_ids(pyramid: PyramidSubject) -> bool:
-    """Return whether a level says that it keeps object ids, and both levels have objects."""
-    parent = pyramid.parent
-    stated = pyramid.level.reader.metadata.preserves_object_ids
+    """Return whether a level that is not stale says that it keeps object ids, and both levels have objects."""
+    parent, metadata = pyramid.parent, pyramid.level.reader.metadata
+    stated = metadata.preserves_object_ids and not metadata.stale
     return bool(stated) and parent is not None and has_objects(pyramid.level) and has_objects(parent)
 
 
@@ -174,5 +174,7 @@ def sparsity(pyramid: PyramidSubject) -> Iterator[Problem]:
 
 
 def has_sparsity(pyramid: PyramidSubject) -> bool:
-    """Return whether kept objects can be counted."""
+    """Return whether kept objects can be counted, and are those of full resolution as it is now."""
+    if pyramid.level.reader.metadata.stale:
+        return False
     return pyramid.finest is not None and has_objects(pyramid.level) and has_objects(pyramid.finest)
