@@ -41,11 +41,13 @@ def remove_levels(storage: Storage, store: StoreReader, numbers: Collection[int]
     for number, level in staying.items():
         deltas = [delta for delta in level.arrays.links if number + delta in numbers]
         if deltas:
-            staying[number] = _remove_links(storage, store, level, deltas)
+            staying[number] = remove_link_families(storage, store, level, deltas)
     return staying
 
 
-def _remove_links(storage: Storage, store: StoreReader, level: LevelReader, deltas: Sequence[int]) -> LevelReader:
+def remove_link_families(
+    storage: Storage, store: StoreReader, level: LevelReader, deltas: Sequence[int]
+) -> LevelReader:
     """Remove families of links and the groups that are then empty, and take their names out of the metadata."""
     name = str(level.metadata.level)
     below = {address[len(name) + 1 :] for family in _DELTA_AT for address in storage.list_all(f"{name}/{family}")}
