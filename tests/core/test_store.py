@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -408,12 +409,24 @@ class Versioned(CountingStorage):
     def switch_branch(self, name: str) -> None:
         self.calls.append(("switch", name))
 
-    def merge_branch(self, name: str, message: str) -> str | None:
+    def merge_branch(self, name: str, message: str, merge_documents: object = None) -> str | None:
         self.calls.append(("merge", name, message))
         return "v2"
 
-    def rebase(self, base: str) -> None:
+    def rebase(self, base: str, merge_documents: object = None) -> None:
         self.calls.append(("rebase", base))
+
+    def gathering(self) -> Versioned:
+        return self
+
+    def unit(self) -> AbstractContextManager[None]:
+        return nullcontext()
+
+    def fork(self) -> Versioned:
+        return self
+
+    def adopt(self, fork: object) -> None:
+        assert fork is self
 
 
 def test_versioned_storages_are_asked(tmp_path: Path) -> None:

@@ -38,4 +38,4 @@ def backend_of(storage: Storage) -> Backend:
         name = "obstore"
     else:
         name = "icechunk" if versions_of(storage) is not None else "zarr"
-    return Backend(name, detect_scheme(storage.url), storage.url)
+    return Backend(name, detect_scheme(storage.url.removeprefix("icechunk+")), storage.url)

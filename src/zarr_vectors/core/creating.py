@@ -28,6 +28,7 @@ from zarr_vectors.storage.documents import DOCUMENT_NAME, document_bytes, parse_
 from zarr_vectors.storage.port import Storage, get_one, list_folder
 from zarr_vectors.storage.replace import begin_replacement, is_unfinished, is_vacant
 from zarr_vectors.storage.resolve import resolve_storage
+from zarr_vectors.storage.versioned import gathering
 from zarr_vectors.write.level import write_level
 from zarr_vectors.write.options import WriteOptions
 from zarr_vectors.write.store import write_root
@@ -125,6 +126,7 @@ def create_store(
     count = _agreed_ndim(ndim, bounds, chunk_shape, axes, base_bin_shape)
     corners = _corners(bounds, count)
     storage = resolve_storage(path, mode="w-", backend=backend, **backend_kwargs)  # type: ignore[arg-type]
+    storage = gathering(storage)
     _refuse_existing(storage)
     try:
         root = RootMetadata(

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 from zarr_vectors.exceptions import ReadOnlyStoreError, StoreLockedError
 from zarr_vectors.read.opening import open_storage
 from zarr_vectors.read.store import StoreReader
+from zarr_vectors.storage.consolidated import drop_consolidated
 from zarr_vectors.storage.journal import JOURNAL_FOLDER, Transaction
 from zarr_vectors.storage.lock import lock
 from zarr_vectors.storage.port import Storage, list_folder
 from zarr_vectors.storage.replace import recover
-from zarr_vectors.storage.versioned import versions_of
 
 if TYPE_CHECKING:
     from zarr_vectors.core.batching import NativeShards, WriteQueue
@@ -35,6 +35,7 @@ class StoreHandle:
         self.storage = storage
         self._reader = reader
         self._handed_out = False
+        self._unconsolidated = False
         self.writes: WriteQueue | None = None
         """Writes that a block collects."""
         self.prefetched: Prefetched | None = None
@@ -60,6 +61,8 @@ class StoreHandle:
 
     def hand_out(self) -> Storage:
         """Give the storage to somebody who may write to it."""
+        if not self.read_only:
+            self._unconsolidate()
         self._handed_out = self._handed_out or not self.read_only
         return self.storage
 
@@ -69,6 +72,7 @@ class StoreHandle:
 
     def rebind(self, storage: Storage) -> None:
         """Reach the store through another storage from now on."""
+        self._unconsolidated = False
         self.storage = storage
         self.invalidate()
 
@@ -80,11 +84,28 @@ class StoreHandle:
         ReadOnlyStoreError
             When the store was opened for reading.
         """
+        self.check_writable()
+        self._unconsolidate()
+        return self.storage
+
+    def check_writable(self) -> None:
+        """Refuse a store that was opened for reading.
+
+        Raises
+        ------
+        ReadOnlyStoreError
+            It was.
+        """
         if self.read_only:
             raise ReadOnlyStoreError(
                 f"cannot write to {self.storage.url}: it was opened for reading only; open it with mode='r+'"
             )
-        return self.storage
+
+    def _unconsolidate(self) -> None:
+        """Remove consolidated metadata, once, before the first change that makes it stale."""
+        if not self._unconsolidated:
+            drop_consolidated(self.storage)
+            self._unconsolidated = True
 
     @contextmanager
     def changing(self) -> Iterator[Storage]:
@@ -107,9 +128,6 @@ class StoreHandle:
         """
         storage = self.require_writable()
         try:
-            if versions_of(storage) is not None:
-                yield storage
-                return
             with lock(storage):
                 recover(storage)
                 with Transaction(storage) as transaction:

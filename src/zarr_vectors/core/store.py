@@ -41,6 +41,7 @@ from zarr_vectors.read.opening import open_storage
 from zarr_vectors.read.store import StoreReader
 from zarr_vectors.storage.guarded import for_reading
 from zarr_vectors.storage.resolve import detect_scheme, resolve_storage
+from zarr_vectors.storage.versioned import gathering
 
 __all__ = [
     "FsGroup",
@@ -113,8 +114,10 @@ def open_store(path: Any, mode: str = "r", *, backend: str | None = None, **back
     if mode == "r":
         reader = open_storage(for_reading(storage))
         return Group.at(StoreHandle(reader.storage, reader))
+    storage = gathering(storage)
     handle = StoreHandle(storage)
-    put_right(handle.require_writable())
+    handle.check_writable()
+    put_right(storage)
     return Group.at(StoreHandle(storage, StoreReader.open(storage)))
 
 
@@ -150,8 +153,7 @@ def rebind(group: Group, backend: Any, **backend_kwargs: Any) -> Group:
         storage = resolve_storage(handle.storage.url, mode=mode, backend=backend, **options)  # type: ignore[arg-type]
     else:
         storage = resolve_storage(backend, mode=mode, **backend_kwargs)  # type: ignore[arg-type]
-    if handle.read_only:
-        storage = for_reading(storage)
+    storage = for_reading(storage) if handle.read_only else gathering(storage)
     StoreReader.open(storage)
     handle.rebind(storage)
     return group

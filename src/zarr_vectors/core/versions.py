@@ -6,6 +6,7 @@ from typing import Any
 
 from zarr_vectors.core.group import Group
 from zarr_vectors.exceptions import ArgumentError, StoreError
+from zarr_vectors.formats.merging import merge_documents
 from zarr_vectors.storage.versioned import VersionedStorage, versions_of
 
 
@@ -43,7 +44,10 @@ def commit(group: Group, message: str = "zarr-vectors write") -> str | None:
     if versions is None:
         return None
     group.handle.require_writable()
-    return versions.commit(message)
+    try:
+        return versions.commit(message)
+    finally:
+        group.handle.invalidate()
 
 
 def discard_changes(group: Group) -> None:
@@ -104,7 +108,9 @@ def merge_branch(group: Group, name: str, *, message: str = "merge branch") -> s
     StoreError
         The storage keeps no versions, or both branches changed the same.
     """
-    merged = _required(group, "merge_branch").merge_branch(name, message)
+    if not message.strip():
+        raise ArgumentError("message: say what was merged; it may not be empty")
+    merged = _required(group, "merge_branch").merge_branch(name, message, merge_documents)
     group.handle.invalidate()
     return merged
 
@@ -117,7 +123,7 @@ def rebase(group: Group, base: str = "main") -> None:
     StoreError
         The storage keeps no versions, or the changes conflict.
     """
-    _required(group, "rebase").rebase(base)
+    _required(group, "rebase").rebase(base, merge_documents)
     group.handle.invalidate()
 
 

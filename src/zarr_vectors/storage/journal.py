@@ -3,6 +3,8 @@
 New objects are staged under ``.zv-journal/<id>/data/``. One marker, ``.zv-journal/<id>/commit.json``, makes
 the change final; it lists what is to be moved into place and what is to be deleted. Applying it may be
 interrupted anywhere and done again, and gives the same result. Without a marker a journal means nothing.
+
+A storage that keeps versions has transactions of its own, which take the place of all this.
 """
 
 from __future__ import annotations
@@ -35,6 +37,7 @@ from zarr_vectors.storage.port import (
     list_folder,
     put_one,
 )
+from zarr_vectors.storage.versioned import versions_of
 from zarr_vectors.typing import Bytes, Document
 
 JOURNAL_FOLDER = f"{INTERNAL_PREFIX}journal"
@@ -67,12 +70,18 @@ class Transaction:
     replaces: bool = False
     identifier: str = field(default_factory=lambda: f"{time.time_ns():020d}-{uuid.uuid4().hex[:8]}")
     _view: OverlayStorage = field(init=False, repr=False)
+    _fork: Storage | None = field(default=None, init=False, repr=False)
     _is_open: bool = field(default=True, init=False, repr=False)
 
     def __post_init__(self) -> None:
         """Look through what will be staged."""
         folder = f"{JOURNAL_FOLDER}/{self.identifier}/{_DATA}"
         self._view = OverlayStorage(self.storage, folder, hides_inner=self.replaces)
+        versions = versions_of(self.storage)
+        if versions is not None and not self.storage.read_only:
+            self._fork = versions.fork()
+            if self.replaces:
+                self._fork.delete_prefix("")
 
     @property
     def url(self) -> str:
@@ -96,24 +105,27 @@ class Transaction:
 
     def get_many(self, requests: Sequence[Range]) -> list[Blob | None]:
         """Read staged objects where there are any, else those of the store."""
-        return self._view.get_many(requests)
+        return (self._fork or self._view).get_many(requests)
 
     def list_folders(self, prefixes: Sequence[str]) -> list[Listing]:
         """List one level below each prefix, with what is staged and without what is deleted."""
-        return self._view.list_folders(prefixes)
+        return (self._fork or self._view).list_folders(prefixes)
 
     def list_all(self, prefix: str = "") -> list[str]:
         """List every address at any depth, with what is staged and without what is deleted."""
-        return self._view.list_all(prefix)
+        return (self._fork or self._view).list_all(prefix)
 
     def exists(self, address: str) -> bool:
         """Say whether an object is staged, or there and not deleted."""
-        return self._view.exists(address)
+        return (self._fork or self._view).exists(address)
 
     def put_many(self, items: Iterable[tuple[str, BlobParts]]) -> None:
         """Stage objects."""
         self._check_open()
-        self.storage.put_many(self._staging(items))
+        if self._fork is not None:
+            self._fork.put_many(items)
+        else:
+            self.storage.put_many(self._staging(items))
 
     def _staging(self, items: Iterable[tuple[str, BlobParts]]) -> Iterator[tuple[str, BlobParts]]:
         for address, data in items:
@@ -131,6 +143,9 @@ class Transaction:
     def delete_many(self, addresses: Sequence[str]) -> None:
         """Take staged objects back, and mark those of the store for deletion."""
         self._check_open()
+        if self._fork is not None:
+            self._fork.delete_many(addresses)
+            return
         chosen = {check_address(address) for address in addresses}
         unstaged = chosen & self._view.staged
         self._view.staged.difference_update(unstaged)
@@ -165,6 +180,11 @@ class Transaction:
             The transaction is closed already, or the store fails.
         """
         self._check_open()
+        versions = versions_of(self.storage)
+        if versions is not None and self._fork is not None:
+            self._is_open = False
+            versions.adopt(self._fork)
+            return
         view = self._view
         deleted = set(view.deleted)
         if self.replaces:
@@ -259,7 +279,9 @@ def _marker_address(identifier: str) -> str:
 
 def _journals(storage: Storage) -> list[tuple[str, Document | None]]:
     """Give the journals of a store, earliest first, each with its marker if it has one."""
-    identifiers = list_folder(storage, JOURNAL_FOLDER).folders if storage.can_list else []
+    if versions_of(storage) is not None or not storage.can_list:
+        return []
+    identifiers = list_folder(storage, JOURNAL_FOLDER).folders
     if not identifiers:
         return []
     addresses = [_marker_address(identifier) for identifier in identifiers]

@@ -17,9 +17,11 @@ from dataclasses import dataclass
 from urllib.parse import quote
 
 from zarr_vectors.exceptions import ArgumentError, MetadataError, StoreLockedError
+from zarr_vectors.storage.consolidated import drop_consolidated
 from zarr_vectors.storage.documents import parse_document
 from zarr_vectors.storage.port import INTERNAL_PREFIX, Storage, get_one, get_whole, put_one
 from zarr_vectors.storage.processes import describe_process, is_dead
+from zarr_vectors.storage.versioned import versions_of
 from zarr_vectors.typing import Document
 
 LOCK_FOLDER = f"{INTERNAL_PREFIX}lock"
@@ -77,11 +79,24 @@ class Lock:
         return found is not None and found.get("token") == self.document["token"]
 
 
+class _NoLock(Lock):
+    """What stands for a lock where a storage's own transactions keep writers apart."""
+
+    def renew(self) -> None:
+        """Do nothing."""
+
+    def release(self) -> None:
+        """Do nothing."""
+
+
 @contextmanager
 def lock(
     storage: Storage, partition: str | None = None, owner: str | None = None, ttl: float = DEFAULT_SECONDS
 ) -> Iterator[Lock]:
     """Hold a store, or one partition of it, for writing during a block.
+
+    A storage that keeps versions is not locked: the block is a unit of its own transactions, all or nothing, and
+    writers that changed the same learn of it when they commit.
 
     Parameters
     ----------
@@ -105,6 +120,11 @@ def lock(
         Somebody else holds it; the message names the holder and the expiry.
     """
     held = acquire(storage, partition, owner, ttl)
+    versions = versions_of(storage)
+    if versions is not None:
+        with versions.unit():
+            yield held
+        return
     try:
         yield held
     finally:
@@ -124,10 +144,13 @@ def acquire(
         "token": uuid.uuid4().hex,
         "expires": time.time() + ttl,
     }
+    if versions_of(storage) is not None:
+        return _NoLock(storage, f"{LOCK_FOLDER}/{name}.json", document, ttl)
     held = Lock(storage, f"{LOCK_FOLDER}/{name}.json", document, ttl)
     _take(held)
     try:
         _refuse_conflicts(held, is_partition=partition is not None)
+        drop_consolidated(storage)  # who takes the lock changes the nodes that the block holds copies of
     except BaseException:
         held.release()
         raise

@@ -27,6 +27,7 @@ from zarr_vectors.storage.local import LocalStorage
 from zarr_vectors.storage.lock import LOCK_FOLDER
 from zarr_vectors.storage.port import INTERNAL_PREFIX, Storage, get_whole, list_folder, put_one
 from zarr_vectors.storage.processes import runs
+from zarr_vectors.storage.versioned import versions_of
 
 UNFINISHED_NOTE = f"{INTERNAL_PREFIX}unfinished.json"
 """Object of the root that says that what is beside it is incomplete."""
@@ -115,6 +116,9 @@ def begin_replacement(storage: Storage) -> Replacement:
     if isinstance(storage, LocalStorage):
         way = _Beside(storage)
         return Replacement(way.staging, way)
+    if versions_of(storage) is not None:
+        transaction = Transaction(storage, replaces=True)
+        return Replacement(transaction, transaction)
     if is_unfinished(storage):
         _InPlace(storage).abort()
     if is_vacant(storage):

@@ -20,6 +20,8 @@ from zarr_vectors.storage.failures import without_secrets
 from zarr_vectors.storage.local import LocalStorage
 from zarr_vectors.storage.object import ObjectStorage
 from zarr_vectors.storage.port import Storage
+from zarr_vectors.storage.repository import SCHEME, icechunk, is_repository, parse_place
+from zarr_vectors.storage.transactional import IcechunkStorage
 from zarr_vectors.storage.zarr_backed import ZarrStorage
 
 StorePath: TypeAlias = "str | os.PathLike[str] | zarr.abc.store.Store | Storage | object"
@@ -28,12 +30,12 @@ StorePath: TypeAlias = "str | os.PathLike[str] | zarr.abc.store.Store | Storage 
 Mode: TypeAlias = Literal["r", "r+", "a", "w", "w-"]
 """As in Python's own `open` and zarr-python: only ``"r"`` refuses writes."""
 
-Backend: TypeAlias = Literal["local", "obstore", "fsspec", "zarr"]
+Backend: TypeAlias = Literal["local", "obstore", "fsspec", "zarr", "icechunk"]
 """Which library reaches the store."""
 
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+")
 _MODES = ("r", "r+", "a", "w", "w-")
-_BACKENDS = ("local", "obstore", "fsspec", "zarr")
+_BACKENDS = ("local", "obstore", "fsspec", "zarr", "icechunk")
 
 
 def detect_scheme(url: str | os.PathLike[str]) -> str:
@@ -72,11 +74,14 @@ def resolve_storage(
         Where the store is or will be. A storage is given back as it is, whatever the mode.
     mode : {"r", "r+", "a", "w", "w-"}
         ``"r"`` refuses writes; the others allow them.
-    backend : {"local", "obstore", "fsspec", "zarr"}, optional
+    backend : {"local", "obstore", "fsspec", "zarr", "icechunk"}, optional
         Which library to use. By default local files for paths, obstore for the URLs it knows, fsspec for
-        the others.
+        the others; Icechunk for ``icechunk://`` and ``icechunk+s3://`` URLs, and for folders that hold one of its
+        repositories.
     **backend_kwargs
-        Options of the object store, as obstore or fsspec name them.
+        Options of the object store, as obstore or fsspec name them. With Icechunk also `branch` (``"main"``),
+        `message` of the commits that functions make which were given a path, and, for reading, `tag` or
+        `snapshot_id`.
 
     Returns
     -------
@@ -90,7 +95,7 @@ def resolve_storage(
     UnsupportedFeatureError
         Nothing here opens URLs of this scheme.
     MissingExtraError
-        fsspec would be needed and is not installed.
+        fsspec or Icechunk would be needed and is not installed.
     """
     if mode not in _MODES:
         raise ArgumentError(f"mode {mode!r} is not known: use one of {', '.join(map(repr, _MODES))}")
@@ -100,7 +105,9 @@ def resolve_storage(
         return _from_object(path, mode == "r", backend_kwargs)
     text = os.fspath(path)
     scheme = detect_scheme(text)
-    chosen = backend or _default_backend(scheme)
+    chosen = backend or _default_backend(scheme, text)
+    if chosen == "icechunk":
+        return _through_icechunk(text, mode == "r", backend_kwargs)
     if chosen == "local":
         _no_options(text, backend_kwargs)
         return LocalStorage(_local_path(text, scheme), read_only=mode == "r")
@@ -113,9 +120,11 @@ def resolve_storage(
     raise ArgumentError("backend='zarr' takes a zarr-python Store object as the path, not a string")
 
 
-def _default_backend(scheme: str) -> Backend:
+def _default_backend(scheme: str, text: str) -> Backend:
+    if scheme == SCHEME or scheme.startswith(f"{SCHEME}+"):
+        return "icechunk"
     if scheme in ("", "file"):
-        return "local"
+        return "icechunk" if is_repository(_local_path(text, scheme)) else "local"
     return "obstore" if scheme in OBJECT_SCHEMES else "fsspec"
 
 
@@ -153,6 +162,8 @@ def _from_object(place: object, read_only: bool, options: dict[str, Any]) -> Sto
         return ObjectStorage(place.store, "", url, read_only=read_only or place.read_only)
     if isinstance(place, StorageStore) and not read_only and not place.read_only:
         return place.storage
+    if type(place).__module__.partition(".")[0] == SCHEME and hasattr(place, "session"):
+        return IcechunkStorage.of(place, read_only=read_only)
     if isinstance(place, zarr.abc.store.Store):
         return ZarrStorage(place, refuse_writes=read_only)
     if isinstance(place, Storage):
@@ -164,6 +175,21 @@ def _from_object(place: object, read_only: bool, options: dict[str, Any]) -> Sto
     raise ArgumentError(
         f"a {type(place).__name__} cannot be opened: give a path, a URL, a zarr-python Store or a Group"
     )
+
+
+def _through_icechunk(text: str, read_only: bool, options: dict[str, Any]) -> Storage:
+    icechunk()
+    names = ("branch", "message", "tag", "snapshot_id")
+    ours = {name: options[name] for name in names if options.get(name) is not None}
+    version: dict[str, str] = {name: ours.pop(name) for name in ("tag", "snapshot_id") if name in ours}
+    if len(version) + ("branch" in ours) > 1:
+        raise ArgumentError("branch, tag and snapshot_id name a version each: give one of them")
+    if version and not read_only:
+        raise ArgumentError(f"{next(iter(version))}: a version that is named can only be read; write to a branch")
+    if not str(ours.get("message", "-")).strip():
+        raise ArgumentError("message: say what was done; it may not be empty")
+    place = parse_place(text, {name: value for name, value in options.items() if name not in names})
+    return IcechunkStorage.at(place, read_only=read_only, version=version, **ours)
 
 
 def _through_fsspec(text: str, scheme: str, read_only: bool, options: dict[str, Any]) -> Storage:

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol, runtime_checkable
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import Any, Protocol, TypeAlias
+
+from zarr_vectors.storage.port import Storage
+
+MergeDocuments: TypeAlias = Callable[[str, bytes, bytes, bytes], "bytes | None"]
+"""Merges a metadata document that two sides changed: its address, the document that both started from, and those of
+either side, to the merged one; ``None`` where the changes exclude each other."""
 
 
-@runtime_checkable
-class VersionedStorage(Protocol):
+class VersionedStorage(Storage, Protocol):
     """What a storage with transactions of its own offers besides the port."""
 
     @property
@@ -25,13 +32,38 @@ class VersionedStorage(Protocol):
     def switch_branch(self, name: str) -> None:
         """Go on at the tip of a branch; pending changes are forgotten."""
 
-    def merge_branch(self, name: str, message: str) -> str | None:
+    def merge_branch(self, name: str, message: str, merge_documents: MergeDocuments | None = None) -> str | None:
         """Bring the changes of a branch into this one; give the new version's identifier, if there is one."""
 
-    def rebase(self, base: str) -> None:
+    def rebase(self, base: str, merge_documents: MergeDocuments | None = None) -> None:
         """Put the pending changes on top of the tip of a branch."""
+
+    def gathering(self) -> Storage:
+        """Give the same place with changes that stay pending until `commit`, whoever makes them."""
+
+    def unit(self) -> AbstractContextManager[None]:
+        """Make the changes of a block all or nothing: undone where it raises.
+
+        At the end of the outermost block they are committed, unless the storage gathers changes.
+        """
+
+    def fork(self) -> Storage:
+        """Give a storage with the same content, to be changed without this one changing."""
+
+    def adopt(self, fork: Storage) -> None:
+        """Take over the content of a fork; outside of a unit it is committed, unless the storage gathers changes."""
+
+
+_OFFERED = ("session", "commit", "branch", "merge_branch", "unit", "fork", "adopt")
 
 
 def versions_of(storage: object) -> VersionedStorage | None:
-    """Give a storage that keeps versions as such, else ``None``."""
-    return storage if isinstance(storage, VersionedStorage) else None
+    """Give a storage that keeps versions as such, else ``None``; nothing is asked of it."""
+    kind = type(storage)
+    return storage if all(hasattr(kind, name) for name in _OFFERED) else None  # type: ignore[return-value]
+
+
+def gathering(storage: Storage) -> Storage:
+    """Give a storage whose changes stay pending until they are committed, where it keeps versions."""
+    versions = versions_of(storage)
+    return storage if versions is None else versions.gathering()
