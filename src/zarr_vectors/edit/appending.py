@@ -1,0 +1,285 @@
+"""Adding vertices to level 0."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from zarr_vectors.constants import LINKS_SEQUENTIAL, OBJECT_ID_ATTRIBUTE, ORIGINAL_INDEX_ATTRIBUTE, VERTICES
+from zarr_vectors.edit.attributes import bare_cells
+from zarr_vectors.edit.change import Change, changing, require_finest
+from zarr_vectors.edit.chunks import fits_grid, merge_fragments, put_chunks
+from zarr_vectors.edit.elements import (
+    LEADING,
+    drop_cross_levels,
+    in_object_order,
+    is_ordered,
+    read_level_elements,
+    rewrite,
+)
+from zarr_vectors.edit.joining import (
+    join_objects,
+    join_vertices,
+    new_ids,
+    require_new,
+    settle_positions,
+    vertex_columns,
+)
+from zarr_vectors.exceptions import ArgumentError
+from zarr_vectors.model.attributes import Column
+from zarr_vectors.model.cells import Cells, Manifests, ObjectTable
+from zarr_vectors.model.elements import Elements, Links, Objects
+from zarr_vectors.model.metadata import RootMetadata
+from zarr_vectors.ordering import expand_ranges, offsets_of
+from zarr_vectors.read.cells import read_chunks
+from zarr_vectors.read.fetch import decode_rows, fetch_cells
+from zarr_vectors.read.level import LevelReader
+from zarr_vectors.read.objects import read_columns, read_manifests, read_object_ids
+from zarr_vectors.spatial.lookup import ChunkLookup
+from zarr_vectors.spatial.partition import FragmentRule, Leading, partition
+from zarr_vectors.typing import IntArray
+from zarr_vectors.write.tables import Attributes
+
+
+@dataclass(frozen=True, slots=True)
+class AppendSummary:
+    """What ``append_vertices`` did; also answers to ``summary["vertices_added"]``.
+
+    Attributes
+    ----------
+    vertices_added, new_objects, chunks_touched : int
+        How many vertices and objects there are now that were not there before, and in how many chunks.
+    ignored_count : int
+        Vertices left out under ``out_of_bounds="ignore"``.
+    """
+
+    vertices_added: int
+    new_objects: int
+    chunks_touched: int
+    ignored_count: int = 0
+
+    def __getitem__(self, key: str) -> int:
+        if key not in self.__slots__:
+            raise KeyError(key)
+        return int(getattr(self, key))
+
+    def as_dict(self) -> dict[str, int]:
+        """Return the three counts by name."""
+        return {name: self[name] for name in ("vertices_added", "new_objects", "chunks_touched")}
+
+
+@dataclass(frozen=True, slots=True)
+class Additions:
+    """Vertices to be added, as a user gave them; arguments of :func:`append_vertices` by the same names."""
+
+    positions: Any
+    object_ids: Any = None
+    attributes: Attributes = None
+    object_attributes: Attributes = None
+    dtype: npt.DTypeLike | None = None
+    out_of_bounds: str = "raise"
+
+
+def append_vertices(
+    path: Any,
+    positions: npt.ArrayLike,
+    *,
+    object_ids: npt.ArrayLike | None = None,
+    attributes: Attributes = None,
+    object_attributes: Attributes = None,
+    dtype: npt.DTypeLike | None = None,
+    out_of_bounds: str = "raise",
+    refresh: bool = False,
+    backend: str | None = None,
+    **backend_kwargs: Any,
+) -> AppendSummary:
+    """Add vertices to level 0, and objects with them.
+
+    Of a point cloud only the chunks that get new points are read and written. Other kinds are read as a whole, and
+    only chunks that change are written.
+
+    Parameters
+    ----------
+    path : str, path, zarr Store or Group
+        The store.
+    positions : (n, D) array
+        Coordinates in the units of the axes. The vertices of a path follow each other in path order.
+    object_ids : (n,) integers or one integer, optional
+        Object of every new vertex: ids that the store does not have yet. By default every vertex is an object of
+        its own, counting on from the highest id. A point cloud without objects takes none.
+    attributes : mapping of str to (n,) or (n, C) array, optional
+        Vertex attributes. One that is not given gets the fill value that it declares: NaN for floats, "missing" for
+        categories; where none is declared, values must be given.
+    object_attributes : mapping of str to array, optional
+        One row per new object in ascending id order; filled likewise.
+    dtype : float type, optional
+        Checked against that of the level, which it cannot change.
+    out_of_bounds : {"raise", "ignore", "expand"}
+        What happens to vertices outside the bounds: refuse, leave out, or grow the bounds.
+    refresh : bool
+        Whether coarse levels are built anew afterwards; otherwise they are marked as stale.
+    backend : str, optional
+        Storage library.
+    **backend_kwargs
+        Options of the object store.
+
+    Returns
+    -------
+    AppendSummary
+        Counts.
+
+    Raises
+    ------
+    ShapeError, ArgumentError, OutOfBoundsError
+        For arguments that do not fit the store, which is then as it was.
+    StoreLockedError
+        When another writer holds the store.
+    """
+    given = Additions(positions, object_ids, attributes, object_attributes, dtype, out_of_bounds)
+    with changing(path, backend, backend_kwargs, refresh) as change:
+        return put_vertices(change, given)
+
+
+def put_vertices(change: Change, given: Additions, level: int = 0) -> AppendSummary:
+    """Stage what :func:`append_vertices` does."""
+    require_finest(level, "appending")
+    reader = change.level(0)
+    settled = settle_positions(reader, given.positions, given.dtype, given.out_of_bounds)
+    count, ignored = len(settled.positions), int((~settled.keep).sum())
+    known = read_object_ids(reader)
+    local = change.root.links_convention == LINKS_SEQUENTIAL and not is_ordered(change.store)
+    if given.object_ids is not None and local and known is None and len(reader.chunks):
+        raise ArgumentError(f"object_ids: {reader.name} has points without objects; new ones can have none either")
+    columns = _columns(reader, given, len(settled.keep))
+    columns = {name: column.take(settled.keep) for name, column in columns.items()}
+    if local and known is None and given.object_ids is None:
+        elements = Elements(settled.positions, columns)
+        if given.object_attributes:
+            raise ArgumentError(f"object_attributes: {reader.name} has no objects to describe")
+    else:
+        everything = _known(change) if known is None else known
+        ids = new_ids(given.object_ids, len(settled.keep), everything)[settled.keep]
+        require_new(ids, everything)
+        elements = Elements(settled.positions, columns, Objects(*_compact(ids)))
+    added = 0 if elements.objects is None else elements.objects.count
+    if count == 0:
+        return AppendSummary(0, 0, 0, ignored)
+    touched = _put_locally(change, elements, given, settled.root) if local else None
+    if touched is None:
+        touched = _put_anew(change, elements, given, settled.root)
+    return AppendSummary(count, added, touched, ignored)
+
+
+def _known(change: Change) -> IntArray:
+    objects = read_level_elements(change.store).objects
+    return np.zeros(0, np.int64) if objects is None else objects.ids
+
+
+def _compact(ids: IntArray) -> tuple[IntArray, IntArray]:
+    distinct, of_vertex = np.unique(ids, return_inverse=True)
+    return distinct, of_vertex.reshape(-1)
+
+
+def _columns(level: LevelReader, given: Additions, count: int) -> dict[str, Column]:
+    """Return the attributes of all vertices given."""
+    array = level.arrays.vertex_attributes.get(ORIGINAL_INDEX_ATTRIBUTE)
+    following = None
+    if array is not None:
+        numbers, _ = decode_rows(fetch_cells(level.storage, [array], level.chunks)[0])
+        following = int(numbers.max(initial=-1)) + 1
+    return vertex_columns(level, given.attributes, count, following)
+
+
+def _put_anew(change: Change, new: Elements, given: Additions, root: RootMetadata) -> int:
+    """Join all of level 0 with new vertices; return in how many chunks these are."""
+    old = read_level_elements(change.store)
+    chunks = _chunks_of(change.level(0), new)
+    if new.objects is not None:
+        ids = new.objects.ids[new.objects.of_vertex]
+        before = old.objects or Objects(np.zeros(0, np.int64), np.zeros(0, np.int64))
+        new = replace(new, objects=join_objects(before, ids, given.object_attributes))
+    if old.links is not None:
+        none = {name: column.take(slice(0, 0)) for name, column in old.links.attributes.items()}
+        new = replace(new, links=Links(np.zeros((0, old.links.width), np.int64), none))
+    joined = join_vertices(old, new)
+    rewrite(change, in_object_order(joined) if is_ordered(change.store) else joined, root)
+    return chunks
+
+
+def _chunks_of(level: LevelReader, new: Elements) -> int:
+    chunks = level.grid.chunks_of(new.positions)
+    if LEADING in new.attributes:
+        chunks = np.concatenate([new.attributes[LEADING].values[:, None], chunks], axis=1)
+    return len(np.unique(chunks, axis=0))
+
+
+def _put_locally(change: Change, new: Elements, given: Additions, root: RootMetadata) -> int | None:
+    """Add points to the chunks that they are in; None where more than those chunks must change."""
+    level = change.level(0)
+    specs = {name: array.spec for name, array in level.arrays.vertex_attributes.items()}
+    widened = any(
+        (c.spec.dtype, c.spec.categories) != (specs[n].dtype, specs[n].categories)
+        for n, c in new.attributes.items()
+        if n in specs
+    )
+    others = set(level.arrays.fragment_attributes) - {OBJECT_ID_ATTRIBUTE}
+    if widened or others or level.arrays.vertex_fragments is None or 0 in level.arrays.links or not len(level.chunks):
+        return None
+    columns = dict(new.attributes)
+    codes = columns.pop(LEADING, None)
+    leading = None if codes is None else Leading(codes.values, int(codes.values.max(initial=0)) + 1)
+    new = replace(new, attributes=columns)
+    rule = FragmentRule.BINS if new.objects is None else FragmentRule.OBJECTS
+    made = partition(new, level.grid, rule, leading=leading)
+    if not fits_grid(change.documents(0)[f"0/{VERTICES}"], made.chunks):
+        return None
+    places = level.lookup.rows(made.chunks)
+    old = read_chunks(level, places[places >= 0])
+    if old.fragments.explicit is not None:
+        return None
+    merged = _by_bins(level, old, new, leading) if new.objects is None else merge_fragments(old, made)
+    put_chunks(change, level, merged)
+    if made.objects is not None:
+        _put_objects(change, level, old, made, given)
+    change.put_level(0, vertex_count=level.metadata.vertex_count + new.count)
+    drop_cross_levels(change, root)
+    change.mark_stale()
+    return len(made.chunks)
+
+
+def _by_bins(level: LevelReader, old: Cells, new: Elements, leading: Leading | None) -> Cells:
+    """File the points of some chunks anew together with those that are added to them."""
+    together = join_vertices(Elements(old.positions, old.attributes), new)
+    if leading is not None:
+        codes = np.concatenate([np.repeat(old.chunks[:, 0], old.row_counts), leading.codes])
+        leading = Leading(codes, int(codes.max(initial=0)) + 1)
+    return partition(together, level.grid, FragmentRule.BINS, leading=leading)
+
+
+def _put_objects(change: Change, level: LevelReader, old: Cells, made: Cells, given: Additions) -> None:
+    """Add objects to the index of a level, their fragments behind those that the chunks had."""
+    assert made.objects is not None
+    assert made.objects.manifests is not None
+    ids = read_object_ids(level)
+    assert ids is not None
+    before, after = read_manifests(level, None), made.objects.manifests
+    rows = ChunkLookup.of(old.chunks).rows(after.chunks) if len(old.chunks) else np.full(len(after.chunks), -1)
+    held = np.append(np.diff(old.fragments.offsets), 0)
+    fragments = after.fragments + held[rows]
+    columns = read_columns(level, dict(level.arrays.object_attributes), None)
+    table = join_objects(Objects(ids, np.zeros(0, np.int64), columns), made.objects.ids, given.object_attributes)
+    order = np.argsort(np.concatenate([ids, made.objects.ids]), kind="stable")
+    counts = np.concatenate([np.diff(before.offsets), np.diff(after.offsets)])
+    starts = offsets_of(counts)[:-1]
+    taken = expand_ranges(starts[order], counts[order])
+    manifests = Manifests(
+        offsets_of(counts[order]),
+        np.concatenate([before.chunks, after.chunks])[taken],
+        np.concatenate([before.fragments, fragments])[taken],
+    )
+    cells = bare_cells(level, ObjectTable(table.ids, manifests, table.attributes))
+    change.staged.put_many(change.store.revision.encode_tables("0", cells, change.layout(level)))
+    change.reopen()

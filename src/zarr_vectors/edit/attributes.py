@@ -1,0 +1,479 @@
+"""Adding, changing and removing attributes of vertices, links, objects and fragments."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any, Literal, TypeAlias, get_args
+
+import numpy as np
+import numpy.typing as npt
+
+from zarr_vectors.constants import (
+    CROSS_CHUNK_LINK_ATTRIBUTES,
+    FRAGMENT_ATTRIBUTES,
+    LINK_ATTRIBUTES,
+    LINKS_BRANCHES,
+    OBJECT_ATTRIBUTES,
+    OBJECT_ID_ATTRIBUTE,
+    OBJECTS_IDENTITY,
+    VERTEX_ATTRIBUTES,
+)
+from zarr_vectors.edit.change import Change, changing
+from zarr_vectors.edit.elements import is_ordered, read_level_elements, rewrite
+from zarr_vectors.edit.rows import VertexOrder, read_order_of
+from zarr_vectors.exceptions import ArgumentError, UnknownNameError, UnsupportedFeatureError
+from zarr_vectors.formats.columns import SpecLike, check_name, make_column
+from zarr_vectors.formats.documents import attribute_document
+from zarr_vectors.formats.layout import CellPayloads
+from zarr_vectors.formats.link_names import delta_name
+from zarr_vectors.model.attributes import Column
+from zarr_vectors.model.cells import Cells, Fragments, ObjectTable
+from zarr_vectors.read.cells import read_chunks
+from zarr_vectors.read.elements import link_specs
+from zarr_vectors.read.fetch import decode_rows, fetch_cells
+from zarr_vectors.read.level import LevelReader
+from zarr_vectors.read.links import read_links
+from zarr_vectors.read.objects import read_column, read_object_ids
+from zarr_vectors.read.vertices import holds_faces
+from zarr_vectors.typing import AnyArray, IntArray
+from zarr_vectors.write.joining import join_column
+
+AttributeKind: TypeAlias = Literal["vertex", "link", "object", "fragment"]
+
+_ALIASES = {"node": "vertex", "face": "link", "edge": "link", "line": "object"}
+
+
+def add_attribute(
+    path: Any,
+    name: str,
+    values: Any,
+    *,
+    kind: str = "vertex",
+    level: int = 0,
+    dtype: npt.DTypeLike | None = None,
+    spec: SpecLike = None,
+    refresh: bool = False,
+    backend: str | None = None,
+    **backend_kwargs: Any,
+) -> None:
+    """Give a level a new attribute.
+
+    Parameters
+    ----------
+    path, name, values, kind, level, dtype, spec, refresh, backend, **backend_kwargs
+        As in :func:`set_attribute`.
+
+    Raises
+    ------
+    ArgumentError
+        When the level has an attribute of that name already, or as in :func:`set_attribute`.
+    """
+    with changing(path, backend, backend_kwargs, refresh) as change:
+        put_attribute(change, name, values, kind=kind, level=level, dtype=dtype, spec=spec, must_be_new=True)
+
+
+def set_attribute(
+    path: Any,
+    name: str,
+    values: Any,
+    *,
+    kind: str = "vertex",
+    level: int = 0,
+    rows: npt.ArrayLike | None = None,
+    dtype: npt.DTypeLike | None = None,
+    spec: SpecLike = None,
+    refresh: bool = False,
+    backend: str | None = None,
+    **backend_kwargs: Any,
+) -> None:
+    """Set an attribute of a level: all of its values, which may be new, or those of some rows.
+
+    Only chunks whose values change are written.
+
+    Parameters
+    ----------
+    path : str, path, zarr Store or Group
+        The store.
+    name : str
+        Name of the attribute.
+    values : (n,) or (n, C) array, or a scalar together with `rows`
+        One row per vertex, link, object or fragment, in the order in which the reader of the kind returns those of
+        the whole level: vertices in stored order (chunks in numeric order), those of paths path after path; edges
+        and faces in the order of ``read_graph(…).edges`` and ``read_mesh(…).faces``; objects in the order of the
+        object index (ascending ids in stores written here). Attributes of line ends may have shape ``(M, 2, …)``.
+        Numbers keep their precision: float64 stays float64.
+    kind : {"vertex", "link", "object", "fragment"}
+        What has the attribute; also ``node``, ``edge``, ``face`` and ``line``.
+    level : int
+        The level. Attributes of objects are set at all levels alike.
+    rows : integers, optional
+        Only these rows, by their place in that order; the others keep what they have, and the attribute its type.
+    dtype : data type, optional
+        What numbers are cast to first.
+    spec : AttributeSpec or mapping, optional
+        ``unit``, ``description``, ``channel_names``.
+    refresh : bool
+        Whether coarse levels are built anew afterwards. Otherwise those that hold aggregates of the attribute's old
+        values are marked as stale.
+    backend : str, optional
+        Storage library.
+    **backend_kwargs
+        Options of the object store.
+
+    Raises
+    ------
+    ShapeError, ArgumentError
+        When values have another number of rows, or cannot be stored.
+    UnknownNameError
+        When the level is not there; or, with `rows`, the attribute.
+    StoreLockedError
+        When another writer holds the store.
+    """
+    with changing(path, backend, backend_kwargs, refresh) as change:
+        put_attribute(change, name, values, kind=kind, level=level, rows=rows, dtype=dtype, spec=spec)
+
+
+def remove_attribute(
+    path: Any,
+    name: str,
+    *,
+    kind: str = "vertex",
+    level: int = 0,
+    refresh: bool = False,
+    backend: str | None = None,
+    **backend_kwargs: Any,
+) -> None:
+    """Remove an attribute from a level; attributes of objects from all levels.
+
+    Parameters
+    ----------
+    path, name, kind, level, refresh, backend, **backend_kwargs
+        As in :func:`set_attribute`.
+
+    Raises
+    ------
+    UnknownNameError
+        When the level has no such attribute.
+    ArgumentError
+        When it cannot be removed: vertices are chunked by it, or it names the objects of fragments.
+    """
+    with changing(path, backend, backend_kwargs, refresh) as change:
+        take_attribute(change, name, kind=kind, level=level)
+
+
+def put_attribute(
+    change: Change,
+    name: str,
+    values: Any,
+    *,
+    kind: str = "vertex",
+    level: int = 0,
+    rows: npt.ArrayLike | None = None,
+    dtype: npt.DTypeLike | None = None,
+    spec: SpecLike = None,
+    must_be_new: bool = False,
+) -> None:
+    """Stage what :func:`set_attribute` does."""
+    chosen = parse_kind(kind)
+    reader = change.level(level)
+    check_name("name", name)
+    present = attribute_names(reader, chosen)
+    if must_be_new and name in present:
+        raise ArgumentError(f"name: {reader.name} has a {chosen} attribute {name!r} already; set_attribute changes it")
+    twin = next((other for other in present if other != name and other.lower() == name.lower()), None)
+    if twin is not None:
+        raise ArgumentError(
+            f"name: {twin!r} and {name!r} differ only in case, which some file systems cannot tell apart"
+        )
+    if rows is not None and name not in present:
+        raise UnknownNameError(f"rows: {reader.name} has no {chosen} attribute {name!r} yet; give values for all rows")
+    _PUT[chosen](change, level, name, _Given(values, rows, dtype, spec))
+
+
+def take_attribute(change: Change, name: str, *, kind: str = "vertex", level: int = 0) -> None:
+    """Stage what :func:`remove_attribute` does."""
+    chosen = parse_kind(kind)
+    reader = change.level(level)
+    if name == reader.metadata.chunk_attribute_name and chosen == "vertex":
+        raise ArgumentError(f"name: {reader.name} is chunked by {name!r}; it cannot go")
+    if name == OBJECT_ID_ATTRIBUTE and chosen == "fragment":
+        raise ArgumentError(f"name: {name!r} names the object of every fragment; the format keeps it itself")
+    if name not in (present := attribute_names(reader, chosen)):
+        raise UnknownNameError(f"{reader.name} has no {chosen} attribute {name!r}; it has {sorted(present)}")
+    families = _FAMILIES[chosen]
+    levels = change.store.level_numbers() if chosen == "object" else [level]
+    for number in levels:
+        for family in families:
+            segment = f"/{delta_name(0)}" if chosen == "link" else ""
+            change.staged.delete_prefix(f"{number}/{family}/{name}{segment}")
+            _drop_empty(change, f"{number}/{family}/{name}")
+            _drop_empty(change, f"{number}/{family}")
+        change.reopen()
+        change.put_level(number)
+    if level == 0:
+        change.describe(chosen, {}, [name])
+        if chosen in ("vertex", "link"):
+            change.mark_stale()
+
+
+def _drop_empty(change: Change, folder: str) -> None:
+    """Delete the group document of a folder that holds nothing else."""
+    if change.staged.list_all(folder) == [f"{folder}/zarr.json"]:
+        change.staged.delete_prefix(folder)
+
+
+def parse_kind(kind: Any) -> str:
+    """Return what has an attribute, by one of its names."""
+    chosen = _ALIASES.get(kind, kind) if isinstance(kind, str) else kind
+    if chosen not in get_args(AttributeKind):
+        raise ArgumentError(f"kind: expected one of {', '.join(get_args(AttributeKind))}, got {kind!r}")
+    return str(chosen)
+
+
+def attribute_names(level: LevelReader, kind: str) -> list[str]:
+    """Return the names of the attributes that a level has of one kind."""
+    if kind == "vertex":
+        return level.attribute_names
+    if kind == "link":
+        return list(link_specs(level.arrays))
+    return list(level.arrays.object_attributes if kind == "object" else level.arrays.fragment_attributes)
+
+
+class _Given:
+    """Values as a user gave them."""
+
+    def __init__(self, values: Any, rows: Any, dtype: npt.DTypeLike | None, spec: SpecLike) -> None:
+        self.values, self.rows, self.dtype, self.spec = values, rows, dtype, spec
+
+    def column(self, name: str, count: int, per: str, old: Column | None, *, dictionary: bool = True) -> Column:
+        """Return the whole column; `old` is what is stored, in the same order."""
+        values = self.values
+        if self.dtype is not None:
+            values = _cast(name, values, self.dtype)
+        if self.rows is None:
+            return make_column("values", name, values, count, per, self.spec or _kept_spec(old), dictionary=dictionary)
+        assert old is not None
+        rows = parse_rows(self.rows, count, per)
+        shape = (len(rows), *old.values.shape[1:])
+        if np.ndim(values) == 0:
+            values = np.broadcast_to(np.asarray(values), shape)
+        spec = self.spec or _kept_spec(old)
+        new = make_column("values", name, values, len(rows), per, spec, dictionary=dictionary)
+        joined = join_column("values", name, old, new)
+        changed = joined.values[:count].copy()
+        changed[rows] = joined.values[count:]
+        return Column(changed, joined.spec)
+
+
+def _cast(name: str, values: Any, dtype: npt.DTypeLike) -> AnyArray:
+    try:
+        cast: AnyArray = np.asarray(values).astype(dtype)
+    except (TypeError, ValueError) as error:
+        raise ArgumentError(f"dtype: {name!r} cannot be cast to {dtype!r}: {error}") from error
+    return cast
+
+
+def _kept_spec(old: Column | None) -> SpecLike:
+    """Return what is said of an attribute that is set anew."""
+    if old is None:
+        return None
+    spec = old.spec
+    kept: dict[str, Any] = {"unit": spec.unit, "description": spec.description}
+    return {key: value for key, value in kept.items() if value is not None}
+
+
+def parse_rows(rows: Any, count: int, per: str) -> IntArray:
+    """Check row numbers that a user gave.
+
+    Raises
+    ------
+    ArgumentError
+        When they are not whole numbers, one is not there, or one is named twice.
+    """
+    given = np.atleast_1d(np.asarray(list(rows) if isinstance(rows, range | set) else rows))
+    if given.dtype == np.bool_ and given.shape == (count,):
+        given = np.flatnonzero(given)
+    if given.size == 0:
+        return np.zeros(0, np.int64)
+    if given.ndim != 1 or given.dtype.kind not in "iu":
+        raise ArgumentError(f"rows: expected whole numbers, got {given.dtype} of shape {given.shape}")
+    wrong = (given < 0) | (given >= count)
+    if wrong.any():
+        raise ArgumentError(f"rows: {given[wrong][0]} is not the row of a {per}; there are rows 0 to {count - 1}")
+    numbers, times = np.unique(given, return_counts=True)
+    if len(numbers) < len(given):
+        raise ArgumentError(f"rows: row {numbers[times > 1][0]} is named more than once")
+    return given.astype(np.int64)
+
+
+def _put_vertices(change: Change, number: int, name: str, given: _Given) -> None:
+    level = change.level(number)
+    if name == level.metadata.chunk_attribute_name:
+        raise ArgumentError(f"name: {level.name} is chunked by {name!r}; rechunk the store to change it")
+    order = VertexOrder.of(change.store, level)
+    old = _stored_cells(level, level.arrays.vertex_attributes.get(name), np.diff(order.row_offsets))
+    if old is not None:
+        old = Column(read_order_of(order, old.values), old.spec)
+    if is_ordered(change.store):
+        given.values = _per_vertex(given.values, order.count)
+    column = given.column(name, order.count, "vertex", old)
+    stored = order.stored(change.store, level, column)
+    _put_cells(change, number, f"{VERTEX_ATTRIBUTES}/{name}", "attribute", name, stored, order.row_offsets)
+    if number == 0:
+        change.describe("vertex", {name: column})
+        change.mark_stale()
+
+
+def _per_vertex(values: Any, count: int) -> Any:
+    """Return values with a row per vertex from a list with an array per path, or from those of line ends."""
+    if isinstance(values, list | tuple) and len(values) and np.ndim(values[0]) > 0:
+        sizes = [len(part) for part in values]
+        return np.concatenate([np.asarray(part) for part in values]) if sum(sizes) == count else values
+    shape = np.shape(values)
+    if len(shape) in (2, 3) and shape[:2] == (count // 2, 2) and shape[0] != count:
+        return np.asarray(values).reshape(count, *shape[2:])
+    return values
+
+
+def _put_fragments(change: Change, number: int, name: str, given: _Given) -> None:
+    level = change.level(number)
+    if name == OBJECT_ID_ATTRIBUTE:
+        raise ArgumentError(f"name: {name!r} names the object of every fragment; the format keeps it itself")
+    fragments = _fragments(level)
+    old = _stored_cells(level, level.arrays.fragment_attributes.get(name), np.diff(fragments.offsets))
+    column = given.column(name, fragments.count, "fragment", old)
+    _put_cells(change, number, f"{FRAGMENT_ATTRIBUTES}/{name}", "fragment_attribute", name, column, fragments.offsets)
+    if number == 0:
+        change.describe("fragment", {name: column})
+
+
+def _fragments(level: LevelReader) -> Fragments:
+    return read_chunks(level, np.arange(len(level.chunks)), fragment_attributes=False).fragments
+
+
+def _stored_cells(level: LevelReader, array: Any, counts: IntArray) -> Column | None:
+    if array is None:
+        return None
+    return Column(decode_rows(fetch_cells(level.storage, [array], level.chunks)[0], counts)[0], array.spec)
+
+
+def _put_cells(
+    change: Change, number: int, path: str, zv_array: str, name: str, column: Column, row_offsets: IntArray
+) -> None:
+    """Write an array with a row per stored vertex or fragment; chunks that stay the same are not touched."""
+    level = change.level(number)
+    document = attribute_document(zv_array, name, column.spec) | {"row_shape": list(column.values.shape[1:])}
+    payloads = CellPayloads.of_rows(path, document, level.chunks, column.values, row_offsets)
+    layout = change.layout(level)
+    with change.replacing(f"{number}/{path}"):
+        change.put(change.store.revision.encode_cells(str(number), [payloads], level.arrays, layout))
+    change.require_groups(number, path)
+    change.reopen()
+    change.put_level(number)
+
+
+def _put_links(change: Change, number: int, name: str, given: _Given) -> None:
+    level = change.level(number)
+    if holds_faces(level):
+        raise UnsupportedFeatureError(
+            f"{level.name}: faces are in the Draco blobs of their vertices, where attributes of faces have no place"
+        )
+    if change.root.links_convention == LINKS_BRANCHES:
+        _put_tree_links(change, number, name, given)
+        return
+    if 0 not in level.arrays.links:
+        raise UnknownNameError(f"{level.name} stores no links that could have attributes")
+    table = read_links(level, level, 0)
+    column = given.column(name, table.count, "link", table.attributes.get(name))
+    table = replace(table, attributes={**table.attributes, name: column})
+    layout = change.layout(level)
+    folders = [f"{number}/{family}/{name}/{delta_name(0)}" for family in _FAMILIES["link"]]
+    with change.replacing(*folders):
+        change.put(change.store.revision.encode_links(str(number), [table], level.arrays, change.root, layout))
+    change.reopen()
+    change.put_level(number)
+    if number == 0:
+        change.describe("link", {name: column})
+        change.mark_stale()
+
+
+def _put_tree_links(change: Change, number: int, name: str, given: _Given) -> None:
+    """Give the edges of trees an attribute; all of them are stored then, also those that the order of rows implies."""
+    if number:
+        raise ArgumentError(f"level: edges of trees are given attributes at level 0 only, got level {number}")
+    elements = read_level_elements(change.store)
+    assert elements.links is not None
+    column = given.column(name, len(elements.links.rows), "link", elements.links.attributes.get(name))
+    links = replace(elements.links, attributes={**elements.links.attributes, name: column})
+    rewrite(change, replace(elements, links=links))
+    change.describe("link", {name: column})
+
+
+def _put_objects(change: Change, number: int, name: str, given: _Given) -> None:
+    level = change.level(number)
+    ids = object_ids_of(level)
+    stored = level.arrays.object_attributes.get(name)
+    old = None if stored is None else read_column(level, stored)
+    column = given.column(name, len(ids), "object", old, dictionary=False)
+    for other in change.store.level_numbers():
+        theirs = _ids_or_none(change.level(other))
+        if theirs is not None and np.isin(theirs, ids).all():
+            sorter = np.argsort(ids, kind="stable")
+            put_tables(change, other, {name: column.take(sorter[np.searchsorted(ids, theirs, sorter=sorter)])})
+    change.describe("object", {name: column})
+
+
+def object_ids_of(level: LevelReader) -> IntArray:
+    """Return the ids of the objects of a level in the order of its object index.
+
+    Raises
+    ------
+    UnknownNameError
+        When the level has no objects.
+    """
+    ids = _ids_or_none(level)
+    if ids is None:
+        raise UnknownNameError(f"{level.name} has no objects")
+    return ids
+
+
+def _ids_or_none(level: LevelReader) -> IntArray | None:
+    ids = read_object_ids(level)
+    if ids is None and level.root.object_index_convention == OBJECTS_IDENTITY:
+        return np.arange(_fragments(level).count, dtype=np.int64)
+    return ids
+
+
+def put_tables(change: Change, number: int, columns: Mapping[str, Column]) -> None:
+    """Write attributes of the objects of a level."""
+    level = change.level(number)
+    cells = bare_cells(level, ObjectTable(np.zeros(0, np.int64), None, columns))
+    objects = change.store.revision.encode_tables(str(number), cells, change.layout(level))
+    with change.replacing(*(f"{number}/{OBJECT_ATTRIBUTES}/{name}" for name in columns)):
+        change.staged.put_many(objects)
+    change.reopen()
+    change.put_level(number)
+
+
+def bare_cells(level: LevelReader, objects: ObjectTable | None = None, groups: Any = None) -> Cells:
+    """Return cells without chunks, as far as the tables of a level are concerned."""
+    none = np.zeros(0, np.int64)
+    start = np.zeros(1, np.int64)
+    return Cells(
+        np.zeros((0, level.chunks.shape[1]), np.int64),
+        start,
+        np.zeros((0, level.root.ndim), np.float32),
+        Fragments(start, none, none),
+        objects=objects,
+        groups=groups,
+    )
+
+
+_FAMILIES: Mapping[str, tuple[str, ...]] = {
+    "vertex": (VERTEX_ATTRIBUTES,),
+    "fragment": (FRAGMENT_ATTRIBUTES,),
+    "link": (LINK_ATTRIBUTES, CROSS_CHUNK_LINK_ATTRIBUTES),
+    "object": (OBJECT_ATTRIBUTES,),
+}
+_PUT = {"vertex": _put_vertices, "link": _put_links, "object": _put_objects, "fragment": _put_fragments}

@@ -1,0 +1,317 @@
+"""New vertices, as a user gives them, made to fit the level that they are added to."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from zarr_vectors.constants import ORIGINAL_INDEX_ATTRIBUTE
+from zarr_vectors.edit.elements import LEADING, leading_column
+from zarr_vectors.exceptions import ArgumentError, OutOfBoundsError, PrecisionWarning, ShapeError, UnknownNameError
+from zarr_vectors.formats.columns import decode_column, make_column
+from zarr_vectors.model.attributes import AttributeSpec, Column
+from zarr_vectors.model.elements import Elements, Links, Objects, bounding_box
+from zarr_vectors.model.metadata import RootMetadata
+from zarr_vectors.read.level import LevelReader
+from zarr_vectors.typing import AnyArray, BoolArray, FloatArray, IntArray
+from zarr_vectors.write.joining import join_column
+from zarr_vectors.write.tables import Attributes, make_columns
+
+POLICIES = ("raise", "ignore", "expand")
+_NOTICEABLE = 1e-3
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """Positions that fit a store.
+
+    Parameters
+    ----------
+    positions : (n, D) float
+        In the precision of the level.
+    keep : (m,) bool
+        Which of the rows given these are.
+    root : RootMetadata
+        Metadata of the store, bounds grown as far as needed.
+    """
+
+    positions: FloatArray
+    keep: BoolArray
+    root: RootMetadata
+
+
+def settle_positions(
+    level: LevelReader, positions: Any, dtype: npt.DTypeLike | None, out_of_bounds: str, argument: str = "positions"
+) -> Settled:
+    """Check positions, cast them to the precision of the level, and apply an ``out_of_bounds`` policy.
+
+    Raises
+    ------
+    ShapeError
+        When they have not one column per axis.
+    ArgumentError
+        When they are not finite numbers, or `dtype` is not that of the level.
+    OutOfBoundsError
+        Under ``"raise"``; says how many are outside, and the first.
+    """
+    stored = level.arrays.vertices.spec.numpy_dtype.newbyteorder("=")
+    if dtype is not None and np.dtype(dtype) != stored:
+        raise ArgumentError(f"dtype: {level.name} holds {stored} positions; {np.dtype(dtype)} cannot be added to them")
+    if out_of_bounds not in POLICIES:
+        raise ArgumentError(f"out_of_bounds: expected one of {', '.join(POLICIES)}, got {out_of_bounds!r}")
+    given = np.asarray(positions)
+    ndim = level.root.ndim
+    if given.ndim != 2 or given.shape[1] != ndim:
+        raise ShapeError(f"{argument}: expected shape (n, {ndim}), one column per axis, got {given.shape}")
+    if given.dtype.kind not in "iuf":
+        raise ArgumentError(f"{argument}: expected numbers, got dtype {given.dtype}")
+    with np.errstate(over="ignore"):
+        cast = given.astype(stored)
+    if not np.isfinite(cast).all():
+        row = int(np.flatnonzero(~np.isfinite(cast).all(axis=1))[0])
+        raise ArgumentError(f"{argument}: row {row} is {given[row].tolist()}; positions must be finite as {stored}")
+    _warn_of_rounding(given, cast, level)
+    low, high = level.root.bounds
+    inside = np.asarray(((cast >= np.array(low)) & (cast <= np.array(high))).all(axis=1))
+    if inside.all() or out_of_bounds == "ignore":
+        return Settled(cast[inside], inside, level.root)
+    if out_of_bounds == "raise":
+        row = int(np.flatnonzero(~inside)[0])
+        raise OutOfBoundsError(
+            f"{argument}: {int((~inside).sum())} of {len(cast)} lie outside the bounds {level.root.bounds}; row {row} "
+            f"is {cast[row].tolist()}. Pass out_of_bounds='expand' to grow the bounds or 'ignore' to leave them out"
+        )
+    corners = bounding_box(cast)
+    grown = (tuple(np.minimum(corners[0], low).tolist()), tuple(np.maximum(corners[1], high).tolist()))
+    return Settled(cast, np.ones(len(cast), bool), replace(level.root, bounds=grown))
+
+
+def _warn_of_rounding(given: AnyArray, cast: FloatArray, level: LevelReader) -> None:
+    if not len(given) or given.dtype == cast.dtype:
+        return
+    width = np.array(level.grid.bin_shape or level.grid.chunk_shape)
+    moved = np.abs(given.astype(np.float64) - cast.astype(np.float64)).max(axis=0)
+    if (moved > _NOTICEABLE * width).any():
+        warnings.warn(
+            f"storing positions as {cast.dtype}, as {level.name} does, moves some by up to {moved.max():g}",
+            PrecisionWarning,
+            stacklevel=5,
+        )
+
+
+def fill_of(spec: AttributeSpec, name: str, what: str) -> Any:
+    """Return the stored value of rows that are given none.
+
+    Raises
+    ------
+    ArgumentError
+        When the attribute declares no fill and its type has none.
+    """
+    if spec.fill is not None:
+        return spec.fill
+    kind = spec.numpy_dtype.kind
+    if kind == "f":
+        return np.nan
+    if kind == "U":
+        return ""
+    raise ArgumentError(f"{what}: {name!r} ({spec.dtype}) declares no value for rows without one; give values for it")
+
+
+def fit_columns(
+    what: str, specs: Mapping[str, AttributeSpec], given: Attributes, count: int, per: str, *, dictionary: bool = True
+) -> dict[str, Column]:
+    """Return columns in the stored form of a level's attributes, filled where no values were given.
+
+    Parameters
+    ----------
+    what : str
+        Name of the argument, for messages.
+    specs : mapping of str to AttributeSpec
+        The level's attributes.
+    given : mapping of str to array, optional
+        Values by name.
+    count : int
+        Number of rows.
+    per : str
+        What there is one row for, for messages.
+    dictionary : bool
+        Whether strings are kept as codes.
+
+    Raises
+    ------
+    ArgumentError
+        When there is no such attribute, values do not fit, or values are needed for an attribute without a fill.
+    """
+    made = make_columns(what, given, count, per, dictionary=dictionary)
+    unknown = sorted(set(made) - set(specs))
+    if unknown:
+        raise ArgumentError(
+            f"{what}: the level has no {per} attributes {unknown}; it has {sorted(specs)}. Add it first"
+        )
+    columns = {}
+    for name, spec in specs.items():
+        shape = () if spec.channels is None else (spec.channels,)
+        stored = spec.numpy_dtype.newbyteorder("=")
+        if name in made:
+            empty = Column(np.zeros((0, *shape), stored), spec)
+            columns[name] = join_column(what, name, empty, made[name])
+        else:
+            filled = np.full((count, *shape), fill_of(spec, name, what) if count else 0, stored)
+            columns[name] = Column(filled, spec)
+    return columns
+
+
+def append_column(what: str, name: str, old: Column, new: Column) -> Column:
+    """Join a stored column and one that fits it, whose categories may be more than the stored ones."""
+    if old.spec.categories is None or new.spec.categories is None or old.spec.categories == new.spec.categories:
+        return join_column(what, name, old, new)
+    wider = new.values.dtype if new.values.dtype.itemsize > old.values.dtype.itemsize else old.values.dtype
+    return Column(np.concatenate([old.values.astype(wider), new.values.astype(wider)]), new.spec)
+
+
+def vertex_columns(level: LevelReader, given: Attributes, count: int, next_index: int | None) -> dict[str, Column]:
+    """Return the vertex attributes of new vertices, with the leading component of their chunks.
+
+    Parameters
+    ----------
+    level : LevelReader
+        The level.
+    given : mapping of str to array, optional
+        Values by name.
+    count : int
+        Number of vertices.
+    next_index : int, optional
+        Number that the order of the input goes on from, where the level keeps it.
+    """
+    specs = {name: array.spec for name, array in level.arrays.vertex_attributes.items()}
+    given = dict(given or {})
+    chunked_by = level.metadata.chunk_attribute_name
+    leading = None
+    if chunked_by is not None:
+        if chunked_by not in given:
+            raise ArgumentError(f"attributes: {level.name} is chunked by {chunked_by!r}; give its values")
+        leading = _codes(level, make_column("attributes", chunked_by, given.pop(chunked_by), count, "vertex"))
+    if ORIGINAL_INDEX_ATTRIBUTE in specs and ORIGINAL_INDEX_ATTRIBUTE not in given and next_index is not None:
+        given[ORIGINAL_INDEX_ATTRIBUTE] = np.arange(next_index, next_index + count, dtype=np.int64)
+    columns = fit_columns("attributes", specs, given, count, "vertex")
+    return columns if leading is None else {**columns, LEADING: leading}
+
+
+def _codes(level: LevelReader, column: Column) -> Column:
+    """Return the bins of values of the attribute that a level is chunked by."""
+    values = level.metadata.chunk_attribute_values
+    given = decode_column(column)
+    if values is None:
+        return leading_column(given)
+    table = {value: code for code, value in enumerate(values)}
+    distinct, place = np.unique(given, return_inverse=True)
+    unknown = [value for value in distinct.tolist() if value not in table]
+    if unknown:
+        raise ArgumentError(
+            f"attributes: {level.name} is chunked by {level.metadata.chunk_attribute_name!r}, "
+            f"which has no value {unknown[0]!r}; it has {list(values)[:10]}. Write the store anew to add values"
+        )
+    return leading_column(np.array([table[value] for value in distinct.tolist()], np.int64)[place.reshape(-1)])
+
+
+def new_ids(object_ids: Any, count: int, known: IntArray) -> IntArray:
+    """Return one id per vertex: as given, or one object per vertex counting on from the highest id.
+
+    Raises
+    ------
+    ShapeError, ArgumentError
+        When there are more or fewer ids than vertices, or they are not whole numbers.
+    """
+    if object_ids is None:
+        first = int(known.max(initial=-1)) + 1
+        return np.arange(first, first + count, dtype=np.int64)
+    given = np.asarray(object_ids)
+    if given.ndim == 0 and given.dtype.kind in "iu":
+        given = np.full(count, given)
+    if given.shape != (count,):
+        raise ShapeError(f"object_ids: expected {count} ids, one per vertex, got shape {given.shape}")
+    if given.size and given.dtype.kind not in "iu":
+        raise ArgumentError(f"object_ids: expected whole numbers, got dtype {given.dtype}")
+    if given.dtype.kind == "u" and given.size and int(given.max()) > np.iinfo(np.int64).max:
+        raise ArgumentError(f"object_ids: {int(given.max())} is beyond int64, the range of object ids")
+    return given.astype(np.int64)
+
+
+def require_new(ids: IntArray, known: IntArray) -> None:
+    """Refuse ids of objects that exist.
+
+    Raises
+    ------
+    ArgumentError
+        Naming the first.
+    """
+    taken = ids[np.isin(ids, known)]
+    if len(taken):
+        raise ArgumentError(
+            f"object_ids: the store has an object {taken[0]} already; give new objects ids of their own (from "
+            f"{int(known.max(initial=-1)) + 1} on), or change that object with replace_objects"
+        )
+
+
+def require_known(ids: IntArray, known: IntArray, where: str) -> None:
+    """Refuse ids of objects that do not exist.
+
+    Raises
+    ------
+    UnknownNameError
+        Naming some of them.
+    """
+    missing = np.unique(ids[~np.isin(ids, known)])
+    if len(missing):
+        listed = ", ".join(map(str, missing[:5].tolist())) + (", …" if len(missing) > 5 else "")
+        raise UnknownNameError(f"object_ids: {where} has no object {listed} ({len(known)} objects)")
+
+
+def join_objects(old: Objects, ids: IntArray, attributes: Attributes) -> Objects:
+    """Return the objects of a level with those of new vertices, which come behind the old ones.
+
+    Parameters
+    ----------
+    old : Objects
+        Objects of the vertices that are there.
+    ids : (n,) int64
+        Object of every new vertex; those that exist keep their attributes.
+    attributes : mapping of str to array, optional
+        One row per new object in ascending id order; filled where none are given.
+    """
+    added = np.setdiff1d(ids, old.ids)
+    union = np.union1d(old.ids, added)
+    of_vertex = np.concatenate([np.searchsorted(union, old.ids)[old.of_vertex], np.searchsorted(union, ids)])
+    specs = {name: column.spec for name, column in old.attributes.items()}
+    new = fit_columns("object_attributes", specs, attributes, len(added), "object", dictionary=False)
+    order = np.argsort(np.concatenate([old.ids, added]), kind="stable")
+    table = {
+        name: append_column("object_attributes", name, column, new[name]).take(order)
+        for name, column in old.attributes.items()
+    }
+    return Objects(union, of_vertex, table)
+
+
+def join_vertices(old: Elements, new: Elements) -> Elements:
+    """Return elements with the vertices of others behind them; objects are those of the others, which know all."""
+    columns = {
+        name: append_column("attributes", name, column, new.attributes[name]) for name, column in old.attributes.items()
+    }
+    positions = np.concatenate([old.positions, new.positions])
+    return replace(old, positions=positions, attributes=columns, objects=new.objects, links=_links(old, new))
+
+
+def _links(old: Elements, new: Elements) -> Links | None:
+    if old.links is None or new.links is None:
+        return old.links
+    rows = np.concatenate([old.links.rows, new.links.rows + old.count])
+    columns = {
+        name: append_column("link_attributes", name, column, new.links.attributes[name])
+        for name, column in old.links.attributes.items()
+    }
+    return replace(old.links, rows=rows, attributes=columns)

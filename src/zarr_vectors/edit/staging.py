@@ -1,0 +1,55 @@
+"""A transaction that stages only what differs from what is stored."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from itertools import islice
+
+from zarr_vectors.storage.journal import Transaction
+from zarr_vectors.storage.port import Blob, BlobParts, Range, parts_of
+
+_COMPARED_AT_ONCE = 64
+
+
+@dataclass(slots=True)
+class SparingTransaction(Transaction):
+    """A transaction in which writing what is there already is no change.
+
+    A level can be encoded anew as a whole, and only the chunks that came out different are written.
+
+    Attributes
+    ----------
+    named : set of str
+        Addresses of everything that was to be written, staged or not.
+    """
+
+    named: set[str] = field(default_factory=set, init=False)
+
+    def put_many(self, items: Iterable[tuple[str, BlobParts]]) -> None:
+        """Stage the objects that differ from those at their addresses."""
+        for batch in _batches(items):
+            present = self.get_many([Range(address) for address, _ in batch])
+            self.named.update(address for address, _ in batch)
+            changed = [item for item, blob in zip(batch, present, strict=True) if not _holds(blob, item[1])]
+            if changed:
+                Transaction.put_many(self, changed)
+
+
+def _batches(items: Iterable[tuple[str, BlobParts]]) -> Iterator[list[tuple[str, BlobParts]]]:
+    rest = iter(items)
+    while batch := list(islice(rest, _COMPARED_AT_ONCE)):
+        yield batch
+
+
+def _holds(blob: Blob | None, data: BlobParts) -> bool:
+    """Return whether an object consists of the parts given."""
+    if blob is None:
+        return False
+    view, start = memoryview(blob), 0
+    for part in parts_of(data):
+        stop = start + part.nbytes
+        if view[start:stop] != part:
+            return False
+        start = stop
+    return start == view.nbytes
