@@ -12,13 +12,11 @@ from zarr_vectors.constants import XLEVEL_EXPLICIT
 from zarr_vectors.exceptions import UnknownNameError
 from zarr_vectors.model.links import LinkTable
 from zarr_vectors.multiresolution.plan import CrossLevel
-from zarr_vectors.ordering import offsets_of, stable_order
-from zarr_vectors.read.fetch import fetch_cells
-from zarr_vectors.read.level import LevelReader
+from zarr_vectors.ordering import stable_order
 from zarr_vectors.read.links import read_links, row_numbers
 from zarr_vectors.read.opening import open_reader
+from zarr_vectors.read.row_offsets import read_row_offsets
 from zarr_vectors.read.store import StoreReader
-from zarr_vectors.read.vertices import decode_vertices, holds_faces
 from zarr_vectors.typing import AnyArray, IntArray
 
 Placed = tuple[IntArray, IntArray]
@@ -92,8 +90,9 @@ def read_cross_level_links(path: Any, level: int, delta: int, **open_options: An
     Returns
     -------
     (M, 2) int64
-        Row of a vertex of ``level`` and row of a vertex of ``level + delta``, both as ``read_points`` orders the
-        vertices of those levels; by the first, then the second.
+        Row of a vertex of ``level`` and row of a vertex of ``level + delta``; by the first, then the second. Rows
+        count the vertices of a whole level in stored order: ``read_points``, ``read_graph`` and ``read_mesh`` return
+        whole levels so; for paths and lines ask their readers for ``return_stored_rows=True``.
 
     Raises
     ------
@@ -106,7 +105,7 @@ def read_cross_level_links(path: Any, level: int, delta: int, **open_options: An
 
 def _resolve(store: StoreReader, level: int, delta: int) -> IntArray:
     here, there = store.level(level), store.level(level + delta)
-    starts = {number: _row_offsets(reader) for number, reader in ((level, here), (level + delta, there))}
+    starts = {number: read_row_offsets(reader) for number, reader in ((level, here), (level + delta, there))}
     if delta in here.arrays.links:
         pairs = row_numbers(read_links(here, there, delta, []), starts[level], starts[level + delta])
     elif -delta in there.arrays.links:
@@ -117,11 +116,3 @@ def _resolve(store: StoreReader, level: int, delta: int) -> IntArray:
             "cross_level_storage='implicit' or 'explicit'"
         )
     return np.ascontiguousarray(pairs[np.lexsort((pairs[:, 1], pairs[:, 0]))])
-
-
-def _row_offsets(level: LevelReader) -> IntArray:
-    cells = fetch_cells(level.storage, [level.arrays.vertices], level.chunks)[0]
-    sizes = [level.arrays.vertices.payload_size(cells.cell(row)) for row in range(len(level.chunks))]
-    if any(size is None for size in sizes) or holds_faces(level):
-        return decode_vertices(cells)[1]
-    return offsets_of(np.array(sizes, np.int64) // level.arrays.vertices.spec.row_stride)

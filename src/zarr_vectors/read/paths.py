@@ -26,6 +26,7 @@ from zarr_vectors.read.ordered_objects import (
     rows_meeting_conditions,
 )
 from zarr_vectors.read.query import Query
+from zarr_vectors.read.row_offsets import read_row_offsets
 from zarr_vectors.read.rows import fragment_row_lists
 from zarr_vectors.spatial.boxes import Box
 from zarr_vectors.typing import BoolArray, FloatArray, IntArray
@@ -71,6 +72,20 @@ class Paths:
         """Return the chunk of the level that every vertex is stored in, and its row there."""
         place = np.repeat(np.arange(len(self.chunks_read)), np.diff(self.row_offsets))[self.rows]
         return self.chunks_read[place], self.rows - self.row_offsets[place]
+
+    def stored_rows(self, level: LevelReader) -> IntArray:
+        """Return the number of every vertex among all of its level in stored order.
+
+        Costs one round of requests for the vertices of the level where not all of its chunks were read.
+        """
+        offsets = np.zeros(len(level.chunks) + 1, np.int64)
+        if len(self.chunks_read) == len(level.chunks):
+            offsets[self.chunks_read + 1] = np.diff(self.row_offsets)
+            offsets = np.cumsum(offsets)
+        elif len(self.chunks_read):
+            offsets = read_row_offsets(level)
+        chunks, rows = self.places()
+        return np.asarray(offsets[chunks] + rows)
 
 
 def read_paths(

@@ -56,6 +56,9 @@ class LinesResult(Result):
         Channels of the vertex attributes that have several.
     axis_names : tuple of str
         Names of the axes.
+    stored_rows : (M, 2) int64, optional
+        Number of every vertex among all of its level in stored order, as ``read_cross_level_links`` counts them;
+        None unless asked for.
     """
 
     _aliases: ClassVar[dict[str, str]] = {"vertex_attributes": "attributes", "object_attributes": "line_attributes"}
@@ -67,6 +70,7 @@ class LinesResult(Result):
     level: int = 0
     channel_names: dict[str, tuple[str, ...]] = field(default_factory=dict)
     axis_names: tuple[str, ...] = ()
+    stored_rows: IntArray | None = None
 
     @property
     def line_count(self) -> int:
@@ -75,7 +79,8 @@ class LinesResult(Result):
 
     def keys(self) -> list[str]:
         """Return the names that ``result[...]`` answers to."""
-        return ["endpoints", "line_count", "attributes", "line_attributes", "object_ids", "level", "channel_names"]
+        shown = ["endpoints", "line_count", "attributes", "line_attributes", "object_ids", "level", "channel_names"]
+        return [*shown, "stored_rows"]
 
     def __len__(self) -> int:
         return len(self.endpoints)
@@ -223,6 +228,7 @@ def read_lines(
     chunks: Sequence[Sequence[int]] | None = None,
     include_object_attributes: bool | Sequence[str] | str = True,
     return_object_ids: bool = True,
+    return_stored_rows: bool = False,
     backend: str | None = None,
     **backend_kwargs: Any,
 ) -> LinesResult:
@@ -250,6 +256,9 @@ def read_lines(
         Line attributes wanted: all, none, or some by name.
     return_object_ids : bool
         Whether the result names every line.
+    return_stored_rows : bool
+        Whether the result says which row of the level every vertex is, as ``read_cross_level_links`` counts them. A
+        part of a level then costs one more round of requests, for the vertices of all.
     backend : str, optional
         Storage library.
     **backend_kwargs
@@ -292,4 +301,5 @@ def read_lines(
             if column.spec.channel_names is not None
         },
         axis_names=tuple(axis.name for axis in found.store.root.axes),
+        stored_rows=paths.stored_rows(found.reader)[ends] if return_stored_rows else None,
     )

@@ -23,6 +23,7 @@ from zarr_vectors.exceptions import ArgumentError
 from zarr_vectors.model.elements import Elements, Groups, Objects
 from zarr_vectors.model.metadata import RootMetadata
 from zarr_vectors.ordering import offsets_of
+from zarr_vectors.read.level import LevelReader
 from zarr_vectors.read.objects import as_object_ids, objects_of_groups, read_groups
 from zarr_vectors.read.opening import open_reader
 from zarr_vectors.read.paths import Paths, read_paths
@@ -368,11 +369,14 @@ class PathsFound:
         The box asked for.
     paths : Paths
         The paths.
+    reader : LevelReader
+        The level that they are on.
     """
 
     store: StoreReader
     box: Box | None
     paths: Paths
+    reader: LevelReader
 
 
 def find_paths(path: Any, request: PathRequest, backend: str | None, backend_kwargs: dict[str, Any]) -> PathsFound:
@@ -407,4 +411,5 @@ def find_paths(path: Any, request: PathRequest, backend: str | None, backend_kwa
         attribute_filter=request.attribute_filter,
         chunks=parse_chunks(request.chunks, reader.chunks.shape[1]),
     )
-    return PathsFound(store, box, read_paths(reader, query, object_attributes=names, keep_empty=keep_empty))
+    paths = read_paths(reader, query, object_attributes=names, keep_empty=keep_empty)
+    return PathsFound(store, box, paths, reader)

@@ -69,6 +69,9 @@ class PolylinesResult(Result):
         Names of the columns of the positions.
     streamline_metadata : dict, optional
         How the streamlines were made, as it was given.
+    stored_rows : (N,) int64, optional
+        Number of every vertex among all of its level in stored order, as ``read_cross_level_links`` counts them;
+        None unless asked for.
     """
 
     _aliases: ClassVar[dict[str, str]] = {"vertex_attributes": "attributes"}
@@ -82,6 +85,7 @@ class PolylinesResult(Result):
     channel_names: dict[str, tuple[str, ...]] = field(default_factory=dict)
     axis_names: tuple[str, ...] = ()
     streamline_metadata: dict[str, Any] | None = None
+    stored_rows: IntArray | None = None
 
     @property
     def polylines(self) -> RaggedSequence:
@@ -116,6 +120,7 @@ class PolylinesResult(Result):
             "level",
             "channel_names",
             "streamline_metadata",
+            "stored_rows",
         ]
 
     def __len__(self) -> int:
@@ -305,6 +310,7 @@ def read_polylines(
     chunks: Sequence[Sequence[int]] | None = None,
     include_object_attributes: bool | Sequence[str] | str = True,
     return_object_ids: bool = True,
+    return_stored_rows: bool = False,
     backend: str | None = None,
     **backend_kwargs: Any,
 ) -> PolylinesResult:
@@ -335,6 +341,9 @@ def read_polylines(
         Object attributes wanted: all, none, or some by name.
     return_object_ids : bool
         Whether the result names the object of every path.
+    return_stored_rows : bool
+        Whether the result says which row of the level every vertex is, as ``read_cross_level_links`` counts them. Not
+        together with ``clip``. A part of a level then costs one more round of requests, for the vertices of all.
     backend : str, optional
         Storage library.
     **backend_kwargs
@@ -354,12 +363,15 @@ def read_polylines(
     UnknownNameError
         For a level, attribute, object or group that is not there.
     ArgumentError
-        For a box, filter or chunk list that cannot be used, or ``clip`` without a box.
+        For a box, filter or chunk list that cannot be used, ``clip`` without a box, or ``clip`` together with
+        ``return_stored_rows``.
     ArrayError
         When the bytes of a chunk or manifest are damaged.
     """
     if clip and bbox is None:
         raise ArgumentError("clip: needs bbox, the box at which paths are cut")
+    if clip and return_stored_rows:
+        raise ArgumentError("return_stored_rows: not together with clip, which makes vertices that are not stored")
     request = PathRequest(
         level, bbox, object_ids, group_ids, attribute_filter, attributes, chunks, include_object_attributes
     )
@@ -382,6 +394,7 @@ def read_polylines(
         },
         axis_names=tuple(axis.name for axis in found.store.root.axes),
         streamline_metadata=None if described is None else dict(described),
+        stored_rows=paths.stored_rows(found.reader) if return_stored_rows else None,
     )
 
 

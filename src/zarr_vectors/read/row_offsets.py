@@ -1,0 +1,32 @@
+"""Where the rows of every chunk start, when the vertices of a level are numbered chunk after chunk."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from zarr_vectors.ordering import offsets_of
+from zarr_vectors.read.fetch import fetch_cells
+from zarr_vectors.read.level import LevelReader
+from zarr_vectors.read.vertices import decode_vertices, holds_faces
+from zarr_vectors.typing import IntArray
+
+
+def read_row_offsets(level: LevelReader) -> IntArray:
+    """Return where the rows of every chunk of a level start, and the end of the last, in one round of requests.
+
+    Parameters
+    ----------
+    level : LevelReader
+        An open level.
+
+    Returns
+    -------
+    (C + 1,) int64
+        In the order of ``level.chunks``; the order in which ``read_points`` returns a whole level.
+    """
+    vertices = level.arrays.vertices
+    cells = fetch_cells(level.storage, [vertices], level.chunks)[0]
+    sizes = [vertices.payload_size(cells.cell(row)) for row in range(len(level.chunks))]
+    if any(size is None for size in sizes) or holds_faces(level):
+        return decode_vertices(cells)[1]
+    return offsets_of(np.array(sizes, np.int64) // vertices.spec.row_stride)
