@@ -1,0 +1,140 @@
+"""Writing a level into the draft again, without touching what is to be left as it is."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+
+from zarr_vectors.constants import (
+    CROSS_CHUNK_LINK_ATTRIBUTES,
+    CROSS_CHUNK_LINKS,
+    FRAGMENT_ATTRIBUTES,
+    GROUP_ATTRIBUTES,
+    GROUPS,
+    LINK_ATTRIBUTES,
+    LINK_FRAGMENTS,
+    LINKS,
+    OBJECT_ATTRIBUTES,
+    OBJECT_INDEX,
+    VERTEX_ATTRIBUTES,
+    VERTEX_FRAGMENTS,
+    VERTICES,
+)
+from zarr_vectors.encoding.compression import resolve_compressor
+from zarr_vectors.formats.documents import LEVEL_KEY
+from zarr_vectors.formats.layout import LevelOptions
+from zarr_vectors.model.cells import Cells
+from zarr_vectors.model.metadata import LevelMetadata
+from zarr_vectors.read.level import LevelReader
+from zarr_vectors.read.store import StoreReader
+from zarr_vectors.repairing.draft import Draft, node_address
+from zarr_vectors.storage.port import BlobParts, joined
+from zarr_vectors.typing import Document
+from zarr_vectors.write.level import write_level
+
+FAMILIES = (
+    VERTICES, VERTEX_FRAGMENTS, VERTEX_ATTRIBUTES, FRAGMENT_ATTRIBUTES, OBJECT_INDEX, OBJECT_ATTRIBUTES, GROUPS,
+    GROUP_ATTRIBUTES, LINKS, LINK_ATTRIBUTES, LINK_FRAGMENTS, CROSS_CHUNK_LINKS, CROSS_CHUNK_LINK_ATTRIBUTES,
+)  # fmt: skip
+"""Folders of a level that a rewrite looks after; others are left alone."""
+
+
+@dataclass(slots=True)
+class Selective(Draft):
+    """A draft that takes only some of what is written.
+
+    Attributes
+    ----------
+    target : Draft
+        Where the rest goes.
+    kept : frozenset of str
+        Paths below the root that are left as they are.
+    addresses : set of str
+        What was written.
+    """
+
+    target: Draft = field(default_factory=lambda: None)  # type: ignore[arg-type,return-value]
+    kept: frozenset[str] = frozenset()
+    addresses: set[str] = field(default_factory=set)
+
+    def put_many(self, items: Iterable[tuple[str, BlobParts]]) -> None:
+        """Write what is not to be left as it is; metadata keeps keys that are not known here."""
+        chosen = [(address, data) for address, data in items if not is_below(address, self.kept)]
+        self.addresses.update(address for address, _ in chosen)
+        self.target.put_many([(address, self._merged(address, data)) for address, data in chosen])
+
+    def _merged(self, address: str, data: BlobParts) -> BlobParts:
+        if not address.endswith("/zarr.json"):
+            return data
+        old = self.target.document(address.removesuffix("/zarr.json"))
+        known = old.get("attributes") if old is not None else None
+        if not isinstance(known, dict):
+            return data
+        new: Document = json.loads(bytes(joined(data)))
+        new["attributes"] = {**known, **(new.get("attributes") or {})}
+        return json.dumps(new).encode()
+
+
+def is_below(address: str, paths: Iterable[str]) -> bool:
+    """Return whether an address is that of some paths or lies below them."""
+    return any(address == path or address.startswith(f"{path}/") for path in paths)
+
+
+def rewrite_level(
+    draft: Draft, store: StoreReader, level: LevelReader, metadata: LevelMetadata, cells: Cells, kept: Iterable[str]
+) -> None:
+    """Write a level; objects that come out as they were stay untouched, those that are no part of it go.
+
+    Parameters
+    ----------
+    draft : Draft
+        Where to.
+    store, level : StoreReader, LevelReader
+        The store and the level as they are.
+    metadata : LevelMetadata
+        The level's metadata.
+    cells : Cells
+        What it holds.
+    kept : iterable of str
+        Paths below the level that are left as they are, damaged or not.
+    """
+    path = str(level.metadata.level)
+    left = frozenset(f"{path}/{name}" for name in kept)
+    before = [one for one in draft.list_all(path) if one.split("/")[1] in FAMILIES]
+    target = Selective(draft.inner, target=draft, kept=left)
+    written = write_level(
+        target, store.revision, store.root, metadata, cells, stored_options(draft, store, level), previous=level.attributes
+    )
+    draft.delete_many([one for one in before if one not in target.addresses and not is_below(one, left)])
+    nodes = set(written.nodes)
+    for one in before:
+        node = one[len(path) + 1 : -len("/zarr.json")]
+        if one.endswith("/zarr.json") and is_below(one, left) and not store.revision.is_chunk_node(node):
+            nodes |= {"/".join(node.split("/")[: depth + 1]) for depth in range(node.count("/") + 1)}
+    present = sorted({node for node in nodes if draft.exists(node_address(f"{path}/{node}"))})
+    document = draft.document(path)
+    assert document is not None
+    block = document["attributes"][LEVEL_KEY]
+    if level.metadata.nodes or not level.attributes.get(LEVEL_KEY):
+        block["nodes"] = present
+    else:
+        block.pop("nodes", None)
+    block["arrays_present"] = sorted({node.split("/")[0] for node in present})
+    draft.put_document(path, document)
+
+
+def stored_options(draft: Draft, store: StoreReader, level: LevelReader) -> LevelOptions:
+    """Return options that write a level as it is stored."""
+    options = store.revision.stored_options(level.arrays)
+    if not store.revision.keyed_by_chunk:
+        return options
+    vertices = level.arrays.vertices
+    keys = [".".join(map(str, chunk)) for chunk in level.chunks[:4].tolist()]
+    for document in (draft.document(f"{vertices.path}/{key}") for key in keys):
+        codecs = None if document is None else document.get("codecs")
+        if isinstance(codecs, list) and codecs:
+            usual = resolve_compressor("auto", itemsize=vertices.spec.numpy_dtype.itemsize)
+            rest = codecs[1:]
+            return replace(options, compressor="auto" if rest == usual else rest or None)
+    return options
