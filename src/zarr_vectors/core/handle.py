@@ -104,7 +104,8 @@ class StoreHandle:
     def _unconsolidate(self) -> None:
         """Remove consolidated metadata, once, before the first change that makes it stale."""
         if not self._unconsolidated:
-            drop_consolidated(self.storage)
+            if self._reader is None or self._reader.is_consolidated:
+                drop_consolidated(self.storage)
             self._unconsolidated = True
 
     @contextmanager

@@ -8,6 +8,7 @@ from typing import Any
 
 from zarr_vectors.core.handle import StoreHandle
 from zarr_vectors.exceptions import ArgumentError, StoreError
+from zarr_vectors.storage.consolidated import CONSOLIDATED
 from zarr_vectors.storage.documents import DOCUMENT_NAME, document_bytes, group_document, parse_document
 from zarr_vectors.storage.port import INTERNAL_PREFIX, check_address, get_whole, join, list_folder
 from zarr_vectors.typing import Document
@@ -54,7 +55,10 @@ def read_document(handle: StoreHandle, path: str) -> Document | None:
 
 def write_documents(handle: StoreHandle, documents: Mapping[str, Document]) -> None:
     """Write the ``zarr.json`` of nodes, by path."""
-    items = [(join(path, DOCUMENT_NAME), document_bytes(document)) for path, document in documents.items()]
+    kept = {
+        path: {key: v for key, v in document.items() if key != CONSOLIDATED} for path, document in documents.items()
+    }
+    items = [(join(path, DOCUMENT_NAME), document_bytes(document)) for path, document in kept.items()]
     handle.require_writable().put_many(items)
     handle.invalidate()
 

@@ -14,7 +14,7 @@ from zarr_vectors.formats.revision import Revision
 from zarr_vectors.model.grid import Grid
 from zarr_vectors.model.links import LinkCellList
 from zarr_vectors.model.metadata import LevelMetadata, RootMetadata
-from zarr_vectors.read.nodes import find_nodes
+from zarr_vectors.read.nodes import FindNodes, find_nodes
 from zarr_vectors.spatial.lookup import ChunkLookup
 from zarr_vectors.storage.port import Storage
 from zarr_vectors.typing import Document, IntArray
@@ -121,10 +121,22 @@ class LevelReader:
         return self.arrays.vertex_attributes[name]
 
 
-def open_level_reader(storage: Storage, root: RootMetadata, revision: Revision, number: int) -> LevelReader | None:
-    """Open a level; None when the store has no such level."""
+def open_level_reader(
+    storage: Storage, root: RootMetadata, revision: Revision, number: int, find: FindNodes | None = None
+) -> LevelReader | None:
+    """Open a level; None when the store has no such level.
+
+    Parameters
+    ----------
+    storage, root, revision
+        The store.
+    number : int
+        The level.
+    find : function, optional
+        Finds the documents of its nodes as :func:`~zarr_vectors.read.nodes.find_nodes` does.
+    """
     level = str(number)
-    documents, keys = find_nodes(storage, revision, level)
+    documents, keys = find_nodes(storage, revision, level) if find is None else find(level)
     if not documents:
         return None
     attributes: Document = (documents.get(level) or {}).get("attributes") or {}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from zarr_vectors.constants import VERTICES
 from zarr_vectors.exceptions import (
     MetadataError,
     StoreError,
@@ -17,6 +18,8 @@ from zarr_vectors.formats.documents import ROOT_KEY, parse_root
 from zarr_vectors.formats.revision import Revision
 from zarr_vectors.model.metadata import RootMetadata
 from zarr_vectors.read.level import LevelReader, open_level_reader
+from zarr_vectors.read.nodes import LevelNodes, known_nodes
+from zarr_vectors.storage.consolidated import CONSOLIDATED, consolidated_nodes
 from zarr_vectors.storage.port import Blob, Range, Storage
 from zarr_vectors.typing import Document
 
@@ -45,10 +48,13 @@ class StoreReader:
         self.root = root
         self.revision = revision
         self._levels: dict[int, LevelReader] = {}
+        self.is_consolidated = False
+        """Whether the root held consolidated metadata when it was read."""
+        self._nodes = LevelNodes(storage, revision, {}, {})
 
     @classmethod
     def open(cls, storage: Storage) -> StoreReader:
-        """Open a store in one round of requests.
+        """Open a store in one round of requests, which reads ahead what opening level 0 begins with.
 
         Raises
         ------
@@ -59,18 +65,26 @@ class StoreReader:
         MetadataError, UnsupportedFeatureError
             When the root metadata cannot be read.
         """
-        root_blob, probe = storage.get_many([Range(ROOT_ADDRESS), Range(vertices_node(PROBE_LEVEL))])
+        first = known_nodes(PROBE_LEVEL)
+        root_blob, *blobs = storage.get_many([Range(ROOT_ADDRESS), *(Range(f"{path}/zarr.json") for path in first)])
         if root_blob is None:
             raise _not_a_store(storage)
-        attributes = read_attributes(root_blob, storage.url, "group")
+        document = parse_document(root_blob, f"{storage.url}/zarr.json")
+        attributes = node_attributes(document, storage.url, "group")
         if ROOT_KEY not in attributes:
             raise StoreError(
                 f"{storage.url}: holds a Zarr group, but not a Zarr Vectors store "
                 f"(its attributes have no {ROOT_KEY!r} block)"
             )
         root = parse_root(attributes, storage.url)
+        seen = dict(zip(first, blobs, strict=True))
+        probe = seen[f"{PROBE_LEVEL}/{VERTICES}"]
         vertices = None if probe is None else parse_document(probe, vertices_node(PROBE_LEVEL))
-        return cls(storage, attributes, root, detect_revision(root.zv_version, vertices, storage.url))
+        store = cls(storage, attributes, root, detect_revision(root.zv_version, vertices, storage.url))
+        store.is_consolidated = CONSOLIDATED in document
+        if storage.read_only:
+            store._nodes = LevelNodes(storage, store.revision, consolidated_nodes(document), {PROBE_LEVEL: seen})
+        return store
 
     def level_numbers(self) -> list[int]:
         """Return the levels that the store holds, ascending; listed where listing is possible."""
@@ -91,7 +105,7 @@ class StoreReader:
         if number not in self._levels:
             if isinstance(number, bool) or not isinstance(number, int) or number < 0:
                 raise UnknownNameError(f"level: expected one of {self.level_numbers()}, got {number!r}")
-            opened = open_level_reader(self.storage, self.root, self.revision, number)
+            opened = open_level_reader(self.storage, self.root, self.revision, number, self._nodes.find)
             if opened is None:
                 raise UnknownNameError(
                     f"{self.storage.url}: no level {number}; the store has levels {self.level_numbers()}"
@@ -128,12 +142,16 @@ def parse_document(blob: Blob, where: str) -> Document:
     return document
 
 
-def read_attributes(blob: Blob, where: str, node_type: str) -> Document:
+def node_attributes(document: Document, where: str, node_type: str) -> Document:
     """Return the attributes of a node, checking its type."""
-    document = parse_document(blob, f"{where}/zarr.json")
     if document.get("node_type") != node_type:
         raise StoreError(f"{where}: expected a Zarr {node_type}, found node type {document.get('node_type')!r}")
     attributes = document.get("attributes") or {}
     if not isinstance(attributes, dict):
         raise MetadataError(f"{where}: attributes must be a JSON object")
     return attributes
+
+
+def read_attributes(blob: Blob, where: str, node_type: str) -> Document:
+    """Return the attributes of a node, checking its type."""
+    return node_attributes(parse_document(blob, f"{where}/zarr.json"), where, node_type)

@@ -16,6 +16,27 @@ LARGE_ITEM = 128 * 1024
 _THREADS = min(8, os.cpu_count() or 1)
 
 _Item = TypeVar("_Item")
+_First = TypeVar("_First")
+_Second = TypeVar("_Second")
+
+
+def together(first: Callable[[], _First], second: Callable[[], _Second]) -> tuple[_First, _Second]:
+    """Do two things at the same time, such as reading and listing, which then take one round of requests.
+
+    Returns
+    -------
+    tuple
+        What the two returned.
+
+    Raises
+    ------
+    Exception
+        What one of them raised, the first before the second; both have ended by then.
+    """
+    with ThreadPoolExecutor(1, "zarr-vectors-storage") as pool:
+        other = pool.submit(second)
+        done = first()
+    return done, other.result()
 
 
 def each_parallel(work: Callable[[_Item], int], source: Iterator[_Item]) -> None:

@@ -1,9 +1,13 @@
-"""Doubles of storages: one that counts what is asked of it, and one that dies in the middle of its work."""
+"""Doubles of storages: one counts what is asked of it, one dies in the middle of its work, one is far away."""
 
 from __future__ import annotations
 
+import math
+import threading
+import time
 from collections import Counter
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -264,4 +268,113 @@ class FailingStorage:
 
     def zarr_store(self) -> ZarrStore:
         """Give a zarr-python store whose operations count here."""
+        return StorageStore(self)
+
+
+@dataclass(slots=True)
+class DelayedStorage:
+    """A storage as far away as an object store: every call that reads or lists takes a round trip, or several.
+
+    Attributes
+    ----------
+    inner : Storage
+        Does the work.
+    delay : float
+        Seconds of one round trip.
+    in_flight : int, optional
+        Requests that share a round trip; those of a call beyond it wait for the next. By default all of a call do.
+    rounds : int
+        Round trips that were waited for one after another. Calls that overlap in time share theirs.
+    requests : int
+        Number of single requests.
+    """
+
+    inner: Storage
+    delay: float = 0.05
+    in_flight: int | None = None
+    rounds: int = 0
+    requests: int = 0
+    _active: int = field(default=0, repr=False)
+    _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
+
+    @property
+    def url(self) -> str:
+        """As the inner storage."""
+        return self.inner.url
+
+    @property
+    def name(self) -> str:
+        """As the inner storage."""
+        return self.inner.name
+
+    @property
+    def read_only(self) -> bool:
+        """As the inner storage."""
+        return self.inner.read_only
+
+    @property
+    def can_list(self) -> bool:
+        """As the inner storage."""
+        return self.inner.can_list
+
+    def reset(self) -> None:
+        """Forget what was counted."""
+        self.rounds = self.requests = 0
+
+    @contextmanager
+    def _away(self, requests: int) -> Iterator[None]:
+        trips = 1 if self.in_flight is None else max(1, math.ceil(requests / self.in_flight))
+        with self._lock:
+            self.rounds += trips if self._active == 0 else trips - 1
+            self.requests += requests
+            self._active += 1
+        try:
+            time.sleep(self.delay * trips)
+            yield
+        finally:
+            with self._lock:
+                self._active -= 1
+
+    def get_many(self, requests: Sequence[Range]) -> list[Blob | None]:
+        """Wait, then read."""
+        with self._away(len(requests)):
+            return self.inner.get_many(requests)
+
+    def list_folders(self, prefixes: Sequence[str]) -> list[Listing]:
+        """Wait, then list."""
+        with self._away(len(prefixes)):
+            return self.inner.list_folders(prefixes)
+
+    def list_all(self, prefix: str = "") -> list[str]:
+        """Wait, then list."""
+        with self._away(1):
+            return self.inner.list_all(prefix)
+
+    def exists(self, address: str) -> bool:
+        """Wait, then look."""
+        with self._away(1):
+            return self.inner.exists(address)
+
+    def put_many(self, items: Iterable[tuple[str, BlobParts]]) -> None:
+        """Write at once."""
+        self.inner.put_many(items)
+
+    def put_if_absent(self, address: str, data: Bytes) -> bool:
+        """Write at once."""
+        return self.inner.put_if_absent(address, data)
+
+    def delete_many(self, addresses: Sequence[str]) -> None:
+        """Delete at once."""
+        self.inner.delete_many(addresses)
+
+    def delete_prefix(self, prefix: str = "") -> None:
+        """Delete at once."""
+        self.inner.delete_prefix(prefix)
+
+    def move_many(self, pairs: Sequence[tuple[str, str]]) -> None:
+        """Move at once."""
+        self.inner.move_many(pairs)
+
+    def zarr_store(self) -> ZarrStore:
+        """Give a zarr-python store that is as far away."""
         return StorageStore(self)
