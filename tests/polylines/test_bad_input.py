@@ -14,6 +14,7 @@ from zarr_vectors.exceptions import (
     ArrayError,
     OutOfBoundsError,
     ShapeError,
+    StoreError,
     UnknownNameError,
     ZarrVectorsError,
 )
@@ -125,10 +126,11 @@ def test_identity_has_no_other_objects(tmp_path: Path) -> None:
             read_polylines(tmp_path / "a.zv", object_ids=[number])
 
 
-def test_points_without_objects_are_no_paths(tmp_path: Path) -> None:
-    write_points(tmp_path / "a.zv", np.zeros((3, 3)))
-    with pytest.raises(UnknownNameError, match="no object index"):
-        read_polylines(tmp_path / "a.zv")
+def test_points_are_no_paths(tmp_path: Path) -> None:
+    for name, options in (("a.zv", {}), ("b.zv", {"object_ids": [0, 0, 1]})):
+        write_points(tmp_path / name, np.zeros((3, 3)), **options)  # type: ignore[arg-type]
+        with pytest.raises(StoreError, match="holds point_cloud, not paths; read it with read_points"):
+            read_polylines(tmp_path / name)
 
 
 @pytest.mark.parametrize("array", ["vertices", "vertex_fragments"])

@@ -12,9 +12,11 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from zarr_vectors.exceptions import ShapeError
+from zarr_vectors.exceptions import ShapeError, StoreError
 from zarr_vectors.formats.columns import decode_column
 from zarr_vectors.model.axes import AxesLike, UnitsLike
+from zarr_vectors.read.paths import Paths
+from zarr_vectors.read.store import StoreReader
 from zarr_vectors.types.paths import PathArguments, PathRequest, PathsSummary, find_paths, write_paths
 from zarr_vectors.types.positions import as_positions
 from zarr_vectors.types.results import Result
@@ -274,7 +276,8 @@ def read_lines(
     Raises
     ------
     StoreNotFoundError, StoreError
-        When no store is at the path.
+        When no store is at the path, or it does not hold lines: objects of at most two vertices; names the function
+        to read it with.
     UnknownNameError
         For a level, attribute, object or group that is not there.
     ArgumentError
@@ -285,8 +288,9 @@ def read_lines(
     request = PathRequest(
         level, bbox, object_ids, group_ids, attribute_filter, attributes, chunks, include_object_attributes
     )
-    found = find_paths(path, request, backend, backend_kwargs)
+    found = find_paths(path, request, "lines", backend, backend_kwargs)
     paths = found.paths
+    _require_two_ends(found.store, paths)
     there = np.diff(paths.offsets) > 0
     ends = np.stack([paths.offsets[:-1][there], paths.offsets[1:][there] - 1], axis=1)
     return LinesResult(
@@ -303,3 +307,15 @@ def read_lines(
         axis_names=tuple(axis.name for axis in found.store.root.axes),
         stored_rows=paths.stored_rows(found.reader)[ends] if return_stored_rows else None,
     )
+
+
+def _require_two_ends(store: StoreReader, paths: Paths) -> None:
+    """Refuse objects with vertices between their ends, which lines do not have."""
+    counts = np.diff(paths.offsets)
+    longer = np.flatnonzero(counts > 2)
+    if len(longer):
+        first = int(longer[0])
+        raise StoreError(
+            f"{store.storage.url}: object {paths.object_ids[first]} has {counts[first]} vertices, but lines have two; "
+            "read it with read_polylines"
+        )

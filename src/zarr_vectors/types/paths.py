@@ -34,6 +34,7 @@ from zarr_vectors.spatial.partition import FragmentRule, partition
 from zarr_vectors.spatial.sharing import share_fragments
 from zarr_vectors.types.appending import append_elements, append_options, refuse_fragment_attributes
 from zarr_vectors.types.attribute_chunks import chunk_by
+from zarr_vectors.types.kinds import require_ordered
 from zarr_vectors.types.path_inputs import path_columns, path_objects
 from zarr_vectors.types.positions import cast_positions, stored_dtype, warn_of_rounding
 from zarr_vectors.types.results import Result
@@ -379,17 +380,22 @@ class PathsFound:
     reader: LevelReader
 
 
-def find_paths(path: Any, request: PathRequest, backend: str | None, backend_kwargs: dict[str, Any]) -> PathsFound:
+def find_paths(
+    path: Any, request: PathRequest, needed: str, backend: str | None, backend_kwargs: dict[str, Any]
+) -> PathsFound:
     """Read the paths that a user asks for.
 
     Raises
     ------
+    StoreError
+        When the store does not hold paths, ``needed`` by their kind; names the function to read it with.
     UnknownNameError
         For a level, attribute, object or group that is not there.
     ArgumentError
         For a box, filter or chunk list that cannot be used.
     """
     store = open_reader(path, backend, **backend_kwargs)
+    require_ordered(store, needed)
     reader = store.level(request.level)
     box = None if request.bbox is None else Box.parse(request.bbox, store.root.ndim)
     wanted = None if request.object_ids is None else as_object_ids(request.object_ids)

@@ -398,7 +398,7 @@ def read_points(
     backend: str | None = None,
     **backend_kwargs: Any,
 ) -> PointsResult:
-    """Read points; conditions combine.
+    """Read points, or the vertices of a store of any other kind; conditions combine.
 
     Parameters
     ----------

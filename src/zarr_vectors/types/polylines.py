@@ -359,7 +359,7 @@ def read_polylines(
     Raises
     ------
     StoreNotFoundError, StoreError
-        When no store is at the path.
+        When no store is at the path, or it holds neither paths nor lines; names the function to read it with.
     UnknownNameError
         For a level, attribute, object or group that is not there.
     ArgumentError
@@ -375,7 +375,7 @@ def read_polylines(
     request = PathRequest(
         level, bbox, object_ids, group_ids, attribute_filter, attributes, chunks, include_object_attributes
     )
-    found = find_paths(path, request, backend, backend_kwargs)
+    found = find_paths(path, request, "paths", backend, backend_kwargs)
     paths = found.paths
     if clip and found.box is not None:
         paths = _cut(paths, found.box)
