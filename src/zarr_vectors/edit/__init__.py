@@ -8,11 +8,21 @@ from __future__ import annotations
 
 from zarr_vectors.edit.appending import AppendSummary, append_vertices
 from zarr_vectors.edit.attributes import add_attribute, remove_attribute, set_attribute
+from zarr_vectors.edit.groups import set_groups
+from zarr_vectors.edit.linking import add_links, remove_links
+from zarr_vectors.edit.objects import delete_objects, replace_objects
+from zarr_vectors.edit.vertices import move_vertices
 
 __all__ = [
     "AppendSummary",
     "add_attribute",
+    "add_links",
     "append_vertices",
+    "delete_objects",
+    "move_vertices",
     "remove_attribute",
+    "remove_links",
+    "replace_objects",
     "set_attribute",
+    "set_groups",
 ]

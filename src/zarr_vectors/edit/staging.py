@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 
@@ -22,9 +22,12 @@ class SparingTransaction(Transaction):
     ----------
     named : set of str
         Addresses of everything that was to be written, staged or not.
+    touched : int
+        How often something was staged or deleted.
     """
 
     named: set[str] = field(default_factory=set, init=False)
+    touched: int = field(default=0, init=False)
 
     def put_many(self, items: Iterable[tuple[str, BlobParts]]) -> None:
         """Stage the objects that differ from those at their addresses."""
@@ -33,7 +36,13 @@ class SparingTransaction(Transaction):
             self.named.update(address for address, _ in batch)
             changed = [item for item, blob in zip(batch, present, strict=True) if not _holds(blob, item[1])]
             if changed:
+                self.touched += 1
                 Transaction.put_many(self, changed)
+
+    def delete_many(self, addresses: Sequence[str]) -> None:
+        """Take staged objects back, and mark those of the store for deletion."""
+        self.touched += 1
+        Transaction.delete_many(self, addresses)
 
 
 def _batches(items: Iterable[tuple[str, BlobParts]]) -> Iterator[list[tuple[str, BlobParts]]]:

@@ -1,0 +1,72 @@
+"""Changing which groups there are, and which objects are in them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from zarr_vectors.constants import GROUP_ATTRIBUTES, GROUPS
+from zarr_vectors.edit.attributes import bare_cells, object_ids_of
+from zarr_vectors.edit.change import Change, changing
+from zarr_vectors.read.objects import read_object_ids
+from zarr_vectors.write.tables import Attributes, make_groups
+
+
+def set_groups(
+    path: Any,
+    groups: Mapping[Any, Sequence[int]] | None,
+    *,
+    attributes: Attributes = None,
+    backend: str | None = None,
+    **backend_kwargs: Any,
+) -> int:
+    """Put other groups in the place of those that a store has, at all levels.
+
+    Parameters
+    ----------
+    path : str, path, zarr Store or Group
+        The store.
+    groups : mapping of int or str to object ids, or None
+        Sets of objects by number or name; None or an empty mapping leaves no groups.
+    attributes : mapping of str to (G,) or (G, C) array, optional
+        One row per group.
+    backend : str, optional
+        Storage library.
+    **backend_kwargs
+        Options of the object store.
+
+    Returns
+    -------
+    int
+        Number of groups.
+
+    Raises
+    ------
+    ArgumentError
+        When a group names an object that does not exist; nothing is changed then.
+    UnknownNameError
+        When the store has no objects.
+    """
+    with changing(path, backend, backend_kwargs) as change:
+        return put_groups(change, groups, attributes)
+
+
+def put_groups(change: Change, groups: Mapping[Any, Sequence[int]] | None, attributes: Attributes = None) -> int:
+    """Stage what :func:`set_groups` does."""
+    ids = object_ids_of(change.level(0))
+    table = make_groups(groups, attributes, ids)
+    before = list(change.level(0).arrays.group_attributes)
+    for number in change.store.level_numbers():
+        level = change.level(number)
+        theirs = ids if number == 0 else read_object_ids(level)
+        if theirs is None or not np.array_equal(np.sort(theirs), np.sort(ids)):
+            continue
+        with change.replacing(f"{number}/{GROUPS}", f"{number}/{GROUP_ATTRIBUTES}"):
+            cells = bare_cells(level, groups=table)
+            change.staged.put_many(change.store.revision.encode_tables(str(number), cells, change.layout(level)))
+        change.reopen()
+        change.put_level(number)
+    change.describe("group", {} if table is None else table.attributes, before)
+    return 0 if table is None else table.count
