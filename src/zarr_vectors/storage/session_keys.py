@@ -234,12 +234,21 @@ class SessionKeys:
         names -= {""}
         if self._shown.get(join(top, DOCUMENT_NAME), b"") is None:
             names.discard(DOCUMENT_NAME)
+        if "c" in names and await self._grid(top) is not None and not await self._has_chunks(top):
+            names.discard("c")
         files = []
         for name in names:
             address = join(top, name)
             if name == DOCUMENT_NAME or (chunk_of(address) is not None and await self._exists(address)):
                 files.append(name)
         return Listing(sorted(names.difference(files)), sorted(files))
+
+    async def _has_chunks(self, node: str) -> bool:
+        """Say whether an array has chunks: its folder is listed even when all of them were deleted."""
+        async for key in self._each(self._store.list_prefix(node), node):
+            if chunk_of(key) is not None:
+                return True
+        return False
 
     # Writing
 
