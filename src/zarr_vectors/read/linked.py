@@ -23,7 +23,7 @@ from zarr_vectors.read.fetch import FetchedCells
 from zarr_vectors.read.filters import matching_rows
 from zarr_vectors.read.level import LevelReader
 from zarr_vectors.read.link_choice import choose_cells, chunks_of_links
-from zarr_vectors.read.links import LinkPlan, plan_links
+from zarr_vectors.read.links import LinkPlan, cells_of, plan_links
 from zarr_vectors.read.query import Query
 from zarr_vectors.read.rows import (
     Loaded,
@@ -163,7 +163,9 @@ def _fetch(
     names = level.attribute_names if query.attributes is None else list(query.attributes)
     filters = dict(query.attribute_filter or {})
     columns = level.stored_attributes([*names, *filters])
-    manifests = read_query_manifests(level, query)
+    family = level.arrays.links.get(0)
+    likely = [] if family is None else cells_of(family, level, link_attributes)
+    manifests = read_query_manifests(level, query, columns, likely)
     centroid = rule is LinkRule.CENTROID and query.box is not None
     chunk_rows = meet_chunks(level, query, manifests)
     branches = level.root.links_convention == LINKS_BRANCHES
@@ -174,7 +176,7 @@ def _fetch(
     more = [] if plan is None else plan.wanted
     loaded, fetched = load_chunks(level, chunk_rows, columns, fragments=query.box is not None or branches, more=more)
     selection = replace(query, box=None) if centroid else query
-    selected = select_rows(level, loaded, selection, manifests)
+    selected = _in_chunks(level, loaded, query, select_rows(level, loaded, selection, manifests))
     if filters:
         base = np.arange(loaded.count) if selected is None else selected
         taken = {name: loaded.attributes[name].take(base) for name in filters}
@@ -192,6 +194,15 @@ def _fetch(
         table.directed or branches,
     )
     return _with_implied(found) if branches else found
+
+
+def _in_chunks(level: LevelReader, loaded: Loaded, query: Query, selected: IntArray | None) -> IntArray | None:
+    """Return those of the selected rows (None: all) that are in the chunks that a query names."""
+    if query.chunks is None:
+        return selected
+    named = np.isin(loaded.chunk_rows, level.lookup.rows(query.chunks))
+    mask = np.repeat(named, np.diff(loaded.row_offsets))
+    return np.flatnonzero(mask) if selected is None else selected[mask[selected]]
 
 
 def _table(level: LevelReader, plan: LinkPlan | None, fetched: list[FetchedCells]) -> LinkTable:
