@@ -38,7 +38,7 @@ REVISIONS = ("0.9", "0.7")
 )
 def test_any_shapes(kinds: list[str], count: int, revision: str, compressor: str | None) -> None:
     rng = np.random.default_rng(count)
-    shapes = {kind: rng.normal(size=(count, WIDTHS[kind])) for kind in kinds}
+    shapes = {kind: rng.uniform(0.1, 9, size=(count, WIDTHS[kind])) for kind in kinds}
     path = "memory://shapes"
     write_points(path, np.zeros((1, 3)), format_version=revision)
     total = count * len(kinds)
@@ -79,15 +79,27 @@ def test_queries_combine(tmp_path: Path, revision: str) -> None:
         ({"types": [0, "line"]}, [1]),
         ({"group_ids": "round", "attribute_filter": {"size": (5, 10)}}, [2]),
         ({"group_ids": [0, 1], "object_ids": [0, 1]}, [0, 1]),
+        ({"object_ids": [2, 0]}, [2, 0]),
+        ({"object_ids": [2, 1, 0], "group_ids": "round"}, [2, 0]),
         ({"attribute_filter": {"kind": "b"}}, [1]),
     ]
     for query, ids in queries:
         assert read_parametric(tmp_path / "s", **query).object_ids.tolist() == ids
+    turned = read_parametric(tmp_path / "s", object_ids=[2, 0])
+    assert turned.names == ("sphere_2", "small")
+    assert turned.coefficients[:, 3].tolist() == [9, 1]
+    assert turned.attributes["size"].tolist() == [9, 1]
     chosen = read_parametric(tmp_path / "s", attributes=["size"])
     assert list(chosen["attributes"]) == ["size"]
-    for query in ({"types": "cube"}, {"object_ids": [3]}, {"group_ids": "x"}, {"attributes": ["y"]}):
+    for query in (
+        {"types": "cube"},
+        {"object_ids": [3]},
+        {"group_ids": "x"},
+        {"attributes": ["y"]},
+        {"group_ids": True},
+    ):
         with pytest.raises(UnknownNameError):
-            read_parametric(tmp_path / "s", **query)  # type: ignore[arg-type]
+            read_parametric(tmp_path / "s", **query)
     report = validate(str(tmp_path / "s"), level=5)
     assert report.is_valid, report.errors
 
@@ -134,6 +146,27 @@ def test_they_stay_when_the_store_changes(tmp_path: Path, revision: str) -> None
             ArgumentError,
             "object 0 has 3 coefficients, but 'sphere' needs 4: cx, cy, cz, r",
         ),
+        (
+            {"sphere": np.zeros((0, 3))},
+            {},
+            ArgumentError,
+            "rows of 'sphere' have 3 coefficients, but 'sphere' needs 4: cx",
+        ),
+        (
+            {"sphere": [[0, 0, 0, 1], [0, 0, 0, -1]]},
+            {},
+            ArgumentError,
+            "radius r of object 1, a sphere, must not be neg",
+        ),
+        ({"plane": [[0, 0, 0, 1]]}, {}, ArgumentError, "normal A, B, C of object 0, a plane, must not be zero"),
+        (
+            {"line": [[1, 1, 1, 0, 0, 0]]},
+            {},
+            ArgumentError,
+            "direction dx, dy, dz of object 0, a line, must not be zero",
+        ),
+        ({"ellipsoid": [[0, 0, 0, 1, -1, 1, 1, 0, 0, 0]]}, {}, ArgumentError, "semi-axes .* must not be negative"),
+        ({"ellipsoid": [[0, 0, 0, 1, 1, 1, 0, 0, 0, 0]]}, {}, ArgumentError, "quaternion .* must not be zero"),
         ({"sphere": [1, 2, 3, 4]}, {}, ShapeError, "2 dimensions"),
         ({"sphere": [[1, 2, np.nan, 3]]}, {}, ArgumentError, "must be finite; row 0"),
         ({"sphere": "round"}, {}, ArgumentError, "must be numbers"),
@@ -160,3 +193,46 @@ def test_one_mapping_per_object(tmp_path: Path) -> None:
     assert read_parametric_objects(tmp_path / "s") == [
         {"type": "cone", "type_id": 9, "coefficients": [1.0, 2.0], "coefficient_names": ["a", "b"], "name": "hat"}
     ]
+
+
+@pytest.mark.parametrize("revision", REVISIONS)
+def test_types_of_the_store_are_used_again_and_replaced(tmp_path: Path, revision: str) -> None:
+    store = tmp_path / "s"
+    write_parametric(store, {"cone": [[1, 2]]}, types=[CONE], format_version=revision)
+    write_parametric(store, {"cone": [[3, 4]]}, mode="a")
+    assert read_parametric(store).of_type("cone")[1].tolist() == [[1, 2], [3, 4]]
+    write_parametric(store, [{"type": 9, "coefficients": [5, 6]}])
+    assert read_parametric(store).of_type("cone")[1].tolist() == [[5, 6]]
+    wider = ParametricTypeDef(9, "cone", ["a", "b", "c"])
+    with pytest.raises(ArgumentError, match=r"'cone' with id 9 and coefficients .* clashes with 'cone'"):
+        write_parametric(store, {"cone": [[3, 4, 5]]}, types=[wider], mode="a")
+    write_parametric(store, {"cone": [[3, 4, 5]]}, types=[wider])
+    assert read_parametric(store).of_type("cone")[1].tolist() == [[3, 4, 5]]
+    write_parametric(store, {"sphere": [[0, 0, 0, 1]]})
+    assert [one.name for one in read_parametric(store).types] == ["plane", "line", "sphere"]
+    with pytest.raises(ArgumentError, match="no type 'cone'"):
+        write_parametric(store, {"cone": [[3, 4, 5]]})
+    assert read_parametric(store).object_count == 1
+
+
+def test_a_type_of_ones_own_may_hold_any_numbers(tmp_path: Path) -> None:
+    own = ParametricTypeDef(12, "ellipsoid", ["size"])
+    write_parametric(tmp_path / "s", {"ellipsoid": [[-1]]}, types=[own])
+    assert read_parametric(tmp_path / "s").of_type("ellipsoid")[1].tolist() == [[-1]]
+
+
+@pytest.mark.parametrize(
+    ("more", "error"),
+    [
+        ({"object_attributes": {"z": [1, 2]}}, ShapeError),
+        ({"groups": {0: [4]}}, ArgumentError),
+        ({"group_attributes": {"a": [1]}}, ArgumentError),
+    ],
+)
+def test_nothing_is_left_where_one_mapping_per_object_is_refused(
+    tmp_path: Path, more: dict[str, Any], error: type[Exception]
+) -> None:
+    shape = {"type": "sphere", "coefficients": [0, 0, 0, 1]}
+    with pytest.raises(error):
+        write_parametric_objects(tmp_path / "s", [shape], create_new_store=True, **more)
+    assert not list(tmp_path.iterdir())

@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -26,7 +26,13 @@ from zarr_vectors.read.opening import open_reader
 from zarr_vectors.read.parametric import read_parametric_table
 from zarr_vectors.read.query import parse_names
 from zarr_vectors.storage.journal import Transaction
-from zarr_vectors.types.parametric_inputs import Given, collect_types, make_coefficients, parse_objects
+from zarr_vectors.types.parametric_inputs import (
+    Given,
+    collect_types,
+    make_coefficients,
+    parse_objects,
+    reusable_types,
+)
 from zarr_vectors.types.parametric_joining import join_tables
 from zarr_vectors.types.results import Result
 from zarr_vectors.types.tables import Attributes, Specs, check_specs, make_columns, make_groups
@@ -73,7 +79,7 @@ class ParametricResult(Result):
     Attributes
     ----------
     object_ids : (n,) int64
-        Ids, ascending.
+        Ids, in the order asked for, else ascending.
     type_ids : (n,) int64
         Type of every object.
     coefficients : (n, K) float64
@@ -166,7 +172,8 @@ def write_parametric(
     names : sequence of str, or mapping of type to sequence of str, optional
         Name of every object.
     types : sequence of ParametricTypeDef, optional
-        Further types of your own.
+        Further types of your own. Those that the store has need not be given again; under ``"w"``, which replaces all
+        objects, a type given here takes the place of one with its name or id.
     object_attributes : mapping of str to (n,) or (n, C) array, optional
         One row per object.
     groups : mapping of int or str to object ids, optional
@@ -195,7 +202,8 @@ def write_parametric(
     Raises
     ------
     ArgumentError
-        For a type that is not known, the wrong number of coefficients, NaN or infinity; names the object.
+        For a type that is not known, the wrong number of coefficients, NaN or infinity, or coefficients that describe
+        nothing (a negative radius or semi-axis, a normal, direction or quaternion of zeros); names the object.
     StoreExistsError
         Under ``"w-"``, where the store has parametric objects.
     StoreError
@@ -208,13 +216,12 @@ def write_parametric(
     {'plane': 1, 'sphere': 2}
     """
     options = WriteOptions.parse(format_version=format_version, compressor=compressor, mode=mode)
-    given = parse_objects(objects, names)
+    draft = _Draft(parse_objects(objects, names), types, object_attributes, groups, group_attributes, attribute_specs)
     check_specs(attribute_specs, object_attributes, group_attributes)
-    table = _make_table(given, collect_types((), given, types), object_attributes, attribute_specs)
-    table = replace(table, groups=make_groups(groups, group_attributes, np.arange(table.count), attribute_specs))
     try:
         open_reader(path, backend, **backend_kwargs)
     except StoreNotFoundError:
+        draft.table(())
         path = create_store(
             path,
             bounds=bounds,
@@ -230,10 +237,10 @@ def write_parametric(
             raise StoreExistsError(
                 f"{storage.url}: there are {held.count} parametric objects already, and mode 'w-' never replaces"
             )
-        if held is not None:
-            kinds = collect_types(held.types, given, types)
-            type_ids, coefficients = make_coefficients(given, kinds)
-            table = replace(table, types=kinds, type_ids=type_ids, coefficients=coefficients)
+        known: Sequence[ParametricTypeDef] = () if held is None else held.types
+        if options.mode == "w":
+            known = reusable_types(known, draft.given, types)
+        table = draft.table(known)
         if held is not None and options.mode == "a":
             table = join_tables(held, table)
         with Transaction(storage) as transaction:
@@ -242,12 +249,25 @@ def write_parametric(
     return _summary(table)
 
 
-def _make_table(
-    given: Given, kinds: tuple[ParametricTypeDef, ...], attributes: Attributes, specs: Specs
-) -> ParametricTable:
-    type_ids, coefficients = make_coefficients(given, kinds)
-    columns = make_columns("object_attributes", attributes, len(type_ids), "object", specs, dictionary=False)
-    return ParametricTable(kinds, type_ids, coefficients, given.names, columns)
+@dataclass(frozen=True, slots=True)
+class _Draft:
+    """What a user gave: a table but for the types that the store knows."""
+
+    given: Given
+    types: Sequence[ParametricTypeDef] | None
+    attributes: Attributes
+    groups: Mapping[Any, Sequence[int]] | None
+    group_attributes: Attributes
+    specs: Specs
+
+    def table(self, known: Sequence[ParametricTypeDef]) -> ParametricTable:
+        """Return the objects as rows; refuses what cannot be stored beside the types that are known."""
+        kinds = collect_types(known, self.given, self.types)
+        type_ids, coefficients = make_coefficients(self.given, kinds)
+        count = len(type_ids)
+        columns = make_columns("object_attributes", self.attributes, count, "object", self.specs, dictionary=False)
+        groups = make_groups(self.groups, self.group_attributes, np.arange(count), self.specs)
+        return ParametricTable(kinds, type_ids, coefficients, self.given.names, columns, groups)
 
 
 def _summary(table: ParametricTable) -> ParametricSummary:
@@ -279,7 +299,7 @@ def read_parametric(
     types : str, int or sequence, optional
         Only objects of these types, by name or id.
     object_ids : integers, optional
-        Only these objects.
+        Only these objects, in this order.
     group_ids : int, str or sequence, optional
         Only objects in any of these groups, by number or name.
     attribute_filter : mapping, optional
@@ -307,11 +327,12 @@ def read_parametric(
     if types is not None:
         wanted = [types] if isinstance(types, (str, int)) else list(types)
         keep &= np.isin(table.type_ids, [find_type(table.types, one).type_id for one in wanted])
-    if object_ids is not None:
-        keep &= _mask(table, as_object_ids(object_ids))
+    asked_ids = None if object_ids is None else as_object_ids(object_ids)
+    if asked_ids is not None:
+        keep &= _mask(table, asked_ids)
     members = _members(table)
     if group_ids is not None:
-        asked = [group_ids] if isinstance(group_ids, (str, int)) else list(group_ids)
+        asked = [group_ids] if isinstance(group_ids, (str, int, np.integer)) else list(group_ids)
         keep &= _mask(table, np.concatenate([np.zeros(0, np.int64), *(_group(members, one) for one in asked)]))
     names = parse_names("attributes", attributes)
     for name in [*(names or []), *(attribute_filter or {})]:
@@ -322,7 +343,7 @@ def read_parametric(
             )
     if attribute_filter:
         keep &= matching_rows(table.attributes, attribute_filter)
-    rows = np.flatnonzero(keep)
+    rows = np.flatnonzero(keep) if asked_ids is None else asked_ids[keep[asked_ids]]
     by_id = {one.type_id: one.name for one in table.types}
     kinds = table.type_ids[rows].tolist()
     given = table.names or ("",) * table.count
@@ -363,9 +384,9 @@ def _members(table: ParametricTable) -> dict[int | str, IntArray]:
 
 
 def _group(members: Mapping[int | str, IntArray], asked: int | str) -> IntArray:
-    if asked in members:
+    if asked in members and not isinstance(asked, (bool, np.bool_)):
         return members[asked]
-    if isinstance(asked, (int, np.integer)) and 0 <= asked < len(members):
+    if isinstance(asked, (int, np.integer)) and not isinstance(asked, bool) and 0 <= asked < len(members):
         return list(members.values())[int(asked)]
     raise UnknownNameError(f"group_ids: there is no group {asked!r} of parametric objects; there are {list(members)}")
 
@@ -404,11 +425,11 @@ def write_parametric_objects(
     ArgumentError, StoreError
         As in :func:`write_parametric`.
     """
-    given = parse_objects(objects, None)
-    make_coefficients(given, collect_types((), given, custom_types))
     if store_kwargs and not create_new_store:
         raise ArgumentError("store_kwargs: given without create_new_store=True")
     if create_new_store:
+        given = parse_objects(objects, None)
+        _Draft(given, custom_types, object_attributes, groups, group_attributes, None).table(())
         path = create_store(path, backend=backend, **dict(store_kwargs or {}))
     else:
         open_reader(path, backend)

@@ -3,15 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, Final
 
 import numpy as np
 
 from zarr_vectors.exceptions import ArgumentError, ShapeError
-from zarr_vectors.model.parametric import FORMAT_TYPES, KNOWN_TYPES, ParametricTypeDef
+from zarr_vectors.model.parametric import (
+    ELLIPSOID,
+    FORMAT_TYPES,
+    KNOWN_TYPES,
+    LINE,
+    PLANE,
+    SPHERE,
+    ParametricTypeDef,
+)
 from zarr_vectors.ordering import offsets_of
 from zarr_vectors.typing import AnyArray, FloatArray, IntArray
+
+_SHAPES: Final[Mapping[str, tuple[tuple[str, int, int, bool], ...]]] = {
+    PLANE.name: (("the normal A, B, C", 0, 3, False),),
+    LINE.name: (("the direction dx, dy, dz", 3, 6, False),),
+    SPHERE.name: (("the radius r", 3, 4, True),),
+    ELLIPSOID.name: (("the semi-axes rx, ry, rz", 3, 6, True), ("the quaternion qw, qx, qy, qz", 6, 10, False)),
+}
+"""Coefficients of known types that may not all be zero, or of which none may be negative."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +46,8 @@ class Given:
         How many each object has.
     names : tuple of str, optional
         Name of every object.
+    widths : mapping of str or int to int
+        Coefficients per row of the types that were given as an array without rows.
     """
 
     kinds: list[str | int]
@@ -37,6 +55,7 @@ class Given:
     values: FloatArray
     counts: IntArray
     names: tuple[str, ...] | None
+    widths: Mapping[str | int, int] = field(default_factory=dict)
 
 
 def parse_objects(objects: Any, names: Any) -> Given:
@@ -82,7 +101,9 @@ def _by_type(objects: Mapping[Any, Any], names: Any) -> Given:
         text = _names(names, sum(counts))
     kind_of = np.repeat(np.arange(len(kinds)), counts)
     widths = np.repeat(np.array([part.shape[1] for part in parts], np.int64), counts)
-    return Given(kinds, kind_of, np.concatenate([np.zeros(0), *(p.reshape(-1) for p in parts)]), widths, text)
+    empty = {kind: part.shape[1] for kind, part in zip(kinds, parts, strict=True) if not len(part) and part.shape[1]}
+    values = np.concatenate([np.zeros(0), *(p.reshape(-1) for p in parts)])
+    return Given(kinds, kind_of, values, widths, text, empty)
 
 
 def _kind(kind: Any) -> str | int:
@@ -96,7 +117,7 @@ def _numbers(what: str, values: Any, ndim: int) -> FloatArray:
         array = np.asarray(values, np.float64)
     except (TypeError, ValueError) as error:
         raise ArgumentError(f"objects: coefficients of {what} must be numbers, got {values!r}") from error
-    if array.size == 0 and ndim == 2:
+    if array.shape == (0,) and ndim == 2:
         return np.zeros((0, 0))
     if array.ndim != ndim:
         raise ShapeError(
@@ -119,6 +140,16 @@ def _names(names: Any, count: int) -> tuple[str, ...]:
     if wrong:
         raise ArgumentError(f"names: expected text, got {wrong[0]!r}")
     return listed
+
+
+def reusable_types(
+    held: Sequence[ParametricTypeDef], given: Given, added: Sequence[ParametricTypeDef] | None
+) -> tuple[ParametricTypeDef, ...]:
+    """Return the types of a store that objects in place of all of its own name, but for those defined anew."""
+    anew = [one for one in added or () if isinstance(one, ParametricTypeDef)]
+    taken = {one.name for one in anew} | {one.type_id for one in anew}
+    used = [one for one in held if one.name in given.kinds or one.type_id in given.kinds]
+    return tuple(one for one in used if one.name not in taken and one.type_id not in taken)
 
 
 def collect_types(
@@ -187,7 +218,29 @@ def make_coefficients(given: Given, types: Sequence[ParametricTypeDef]) -> tuple
         )
     longest = int(needed.max(initial=0))
     coefficients: AnyArray = np.zeros((len(needed), longest))
+    for kind, width in given.widths.items():
+        if width != len(by_key[kind].coefficients):
+            raise ArgumentError(
+                f"objects: rows of {kind!r} have {width} coefficients, but {by_key[kind].name!r} needs "
+                f"{len(by_key[kind].coefficients)}: {', '.join(by_key[kind].coefficients)}"
+            )
     columns = np.arange(len(given.values)) - np.repeat(offsets_of(given.counts)[:-1], given.counts)
     coefficients[np.repeat(np.arange(len(needed)), given.counts), columns] = given.values
     ids = np.array([one.type_id for one in chosen], np.int64)
+    for place, one in enumerate(chosen):
+        _require_shape(one, np.flatnonzero(given.kind_of == place), coefficients)
     return ids[given.kind_of], coefficients
+
+
+def _require_shape(one: ParametricTypeDef, rows: IntArray, coefficients: FloatArray) -> None:
+    """Refuse coefficients of known types that describe nothing; names the object."""
+    known = any((one.name, one.coefficients) == (other.name, other.coefficients) for other in KNOWN_TYPES)
+    for name, start, stop, negative in _SHAPES[one.name] if known else ():
+        part = coefficients[rows, start:stop]
+        wrong = np.flatnonzero((part < 0).any(axis=1) if negative else (part == 0).all(axis=1))
+        if len(wrong):
+            row = int(wrong[0])
+            raise ArgumentError(
+                f"objects: {name} of object {rows[row]}, a {one.name}, must not be "
+                f"{'negative' if negative else 'zero'}, got {part[row].tolist()}"
+            )
