@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import AsyncIterator, Generator, Sequence
 from dataclasses import replace
 from functools import partial
-from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,6 +17,7 @@ from zarr_vectors.lazy.chunks import ZVChunk, chunks_of, read_ahead, read_chunk
 from zarr_vectors.lazy.groups import ZVGroups
 from zarr_vectors.lazy.kinds import GeometryResult, Kind
 from zarr_vectors.lazy.objects import ZVObjects, count_objects
+from zarr_vectors.lazy.writer import ZVWriter
 from zarr_vectors.model.metadata import LevelMetadata
 from zarr_vectors.read.counting import count_vertices
 from zarr_vectors.read.level import LevelReader
@@ -287,7 +287,7 @@ class ZVLevel:
         """
         return self._dataset.raw_array(f"{self._index}/{name.strip('/')}")
 
-    def writer(self) -> Any:
+    def writer(self) -> ZVWriter:
         """Return a writer of the level, for a ``with`` or ``async with`` block.
 
         Raises
@@ -299,7 +299,7 @@ class ZVLevel:
             raise ReadOnlyStoreError(
                 f"cannot write to {self._dataset.url}: it was opened for reading only; use open_zv(…, mode='r+')"
             )
-        return import_module("zarr_vectors.lazy.writer").ZVWriter(self)
+        return ZVWriter(self)
 
     def __repr__(self) -> str:
         """Say what the level is; without a request unless it has been opened."""
