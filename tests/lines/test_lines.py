@@ -33,7 +33,7 @@ def make_lines(seed: int, count: int = 40, ndim: int = 3) -> Any:
 )
 def test_lines_come_back_bit_for_bit(seed: int, count: int, ndim: int, revision: str, chunk: float, data: Any) -> None:
     lines = make_lines(seed, count, ndim)
-    ids = np.array(data.draw(st.lists(st.integers(-99, 2**40), min_size=count, max_size=count, unique=True)), np.int64)
+    ids = np.array(data.draw(st.lists(st.integers(0, 2**40), min_size=count, max_size=count, unique=True)), np.int64)
     write_lines(
         "memory://lines",
         lines,

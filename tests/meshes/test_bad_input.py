@@ -93,7 +93,7 @@ def test_what_is_not_there(tmp_path: Path) -> None:
         with pytest.raises(UnknownNameError):
             read_mesh(tmp_path / "m", **query)  # type: ignore[arg-type]
     write_points(tmp_path / "p", vertices)
-    with pytest.raises(StoreError, match="holds point_cloud, not mesh"):
+    with pytest.raises(StoreError, match="holds point_cloud, not a mesh"):
         read_mesh(tmp_path / "p")
     with pytest.raises(ArgumentError, match="not mesh"):
         write_mesh(tmp_path / "p", vertices, faces, mode="a")

@@ -77,7 +77,7 @@ def walks(draw: st.DrawFn) -> Walks:
         dtype=draw(st.sampled_from(["float32", "float64"])),
         step=draw(st.sampled_from([0.0, 3.0, 30.0])),
     )
-    ids = draw(st.lists(st.integers(-(2**40), 2**40), min_size=made.count, max_size=made.count, unique=True))
+    ids = draw(st.lists(st.integers(0, 2**40), min_size=made.count, max_size=made.count, unique=True))
     return Walks(made.positions, made.offsets, np.array(ids, np.int64))
 
 

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from zarr_vectors.exceptions import ArgumentError, ShapeError
+from zarr_vectors.ordering import offsets_of
 from zarr_vectors.spatial.forests import cycle_through, root_forest, roots_of, span
-from zarr_vectors.types.parts import ids_of_parts, is_list_of_arrays, join_parts
+from zarr_vectors.types.parts import ids_of_parts, is_list_of_arrays, join_parts, parts_of
 from zarr_vectors.types.positions import as_positions
 from zarr_vectors.typing import AnyArray, BoolArray, IntArray
 
@@ -28,10 +29,12 @@ class JoinedGraphs:
         Nodes of all graphs, one after another.
     edges : (M, 2) int64
         Rows of ``positions``.
-    object_ids : (N,) integers
-        Object of every node; 0 where nothing was said.
+    object_ids : (N,) or (G,) integers, optional
+        Object of every node, or, where there are ``offsets``, of every graph.
     attributes, edge_attributes : mapping, optional
         One row per node, and per edge.
+    offsets : (G + 1,) int64, optional
+        Where the nodes of each graph of a list start.
     """
 
     positions: AnyArray
@@ -39,6 +42,7 @@ class JoinedGraphs:
     object_ids: Any
     attributes: Mapping[str, Any] | None
     edge_attributes: Mapping[str, Any] | None
+    offsets: IntArray | None = None
 
 
 def join_graphs(
@@ -50,7 +54,7 @@ def join_graphs(
     ----------
     positions : (N, D) array or list of (n_i, D) arrays
         Nodes of one graph, or of every graph.
-    edges : (M, 2) array or list of (m_i, 2) arrays
+    edges : (M, 2) array, or list of (m_i, 2) arrays or one (G, M, 2) array
         Rows of the graph's own nodes.
     object_ids : integers, optional
         One per node; for a list one per graph, ``0, 1, …`` by default.
@@ -65,24 +69,22 @@ def join_graphs(
     if not is_list_of_arrays(positions):
         nodes = as_positions("positions", positions)
         made = as_edges("edges", edges, len(nodes))
-        ids = np.zeros(len(nodes), np.int64) if object_ids is None else object_ids
-        return JoinedGraphs(nodes, made, ids, attributes, edge_attributes)
+        return JoinedGraphs(nodes, made, object_ids, attributes, edge_attributes)
     parts = [as_positions(f"positions[{i}]", part) for i, part in enumerate(positions)]
     ndims = {part.shape[1] for part in parts}
     if len(ndims) > 1:
         raise ShapeError(f"positions: graphs have {sorted(ndims)} columns; all need the same number")
-    if not isinstance(edges, Sequence) or len(edges) != len(parts):
-        found = len(edges) if isinstance(edges, Sequence) else type(edges).__name__
-        raise ShapeError(f"edges: expected a list of {len(parts)} arrays, one per graph of positions, got {found}")
+    edges = parts_of("edges", edges, len(parts), "graph", "positions")
     counts = [len(part) for part in parts]
     first = np.cumsum(counts) - counts
     shifted = [as_edges(f"edges[{i}]", part, counts[i]) + first[i] for i, part in enumerate(edges)]
     return JoinedGraphs(
         np.concatenate(parts),
         np.concatenate(shifted),
-        np.repeat(ids_of_parts(object_ids, len(parts), "graph"), counts),
+        ids_of_parts(object_ids, len(parts), "graph"),
         join_parts("attributes", attributes, len(parts), "graph"),
         join_parts("edge_attributes", edge_attributes, len(parts), "graph"),
+        offsets_of(np.array(counts, np.int64)),
     )
 
 

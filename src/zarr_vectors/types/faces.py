@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from zarr_vectors.exceptions import ArgumentError, ShapeError
-from zarr_vectors.types.parts import ids_of_parts, is_list_of_arrays, join_parts
+from zarr_vectors.ordering import offsets_of
+from zarr_vectors.types.parts import ids_of_parts, is_list_of_arrays, join_parts, parts_of
 from zarr_vectors.types.positions import as_positions
 from zarr_vectors.typing import AnyArray, BoolArray, IntArray
 
@@ -29,10 +30,12 @@ class Joined:
         Vertices of all meshes, one after another.
     faces : (M, L) int64
         Rows of ``vertices``.
-    object_ids : (N,) integers
-        Object of every vertex; 0 where nothing was said.
+    object_ids : (N,) or (G,) integers, optional
+        Object of every vertex, or, where there are ``offsets``, of every mesh.
     attributes, face_attributes : mapping, optional
         One row per vertex, and per face.
+    offsets : (G + 1,) int64, optional
+        Where the vertices of each mesh of a list start.
     """
 
     vertices: AnyArray
@@ -40,6 +43,7 @@ class Joined:
     object_ids: Any
     attributes: Mapping[str, Any] | None
     face_attributes: Mapping[str, Any] | None
+    offsets: IntArray | None = None
 
 
 def join_meshes(
@@ -51,7 +55,7 @@ def join_meshes(
     ----------
     vertices : (N, D) array or list of (n_i, D) arrays
         Vertices of one mesh, or of every mesh.
-    faces : (M, L) array or list of (m_i, L) arrays
+    faces : (M, L) array, or list of (m_i, L) arrays or one (G, M, L) array
         Rows of the mesh's own vertices.
     object_ids : integers, optional
         One per vertex; for a list one per mesh, ``0, 1, …`` by default.
@@ -66,15 +70,12 @@ def join_meshes(
     if not is_list_of_arrays(vertices):
         points = as_positions("vertices", vertices)
         made = as_faces("faces", faces, len(points))
-        ids = np.zeros(len(points), np.int64) if object_ids is None else object_ids
-        return Joined(points, made, ids, attributes, face_attributes)
+        return Joined(points, made, object_ids, attributes, face_attributes)
     parts = [as_positions(f"vertices[{i}]", part) for i, part in enumerate(vertices)]
     ndims = {part.shape[1] for part in parts}
     if len(ndims) > 1:
         raise ShapeError(f"vertices: meshes have {sorted(ndims)} columns; all need the same number")
-    if not isinstance(faces, Sequence) or len(faces) != len(parts):
-        found = len(faces) if isinstance(faces, Sequence) else type(faces).__name__
-        raise ShapeError(f"faces: expected a list of {len(parts)} arrays, one per mesh of vertices, got {found}")
+    faces = parts_of("faces", faces, len(parts), "mesh", "vertices")
     lists = [
         as_faces(f"faces[{i}]", part, len(points)) for i, (part, points) in enumerate(zip(faces, parts, strict=True))
     ]
@@ -88,9 +89,10 @@ def join_meshes(
     return Joined(
         np.concatenate(parts),
         np.concatenate([np.zeros((0, width), np.int64), *shifted]),
-        np.repeat(ids_of_parts(object_ids, len(parts), "mesh"), counts),
+        ids_of_parts(object_ids, len(parts), "mesh"),
         join_parts("attributes", attributes, len(parts), "mesh"),
         join_parts("face_attributes", face_attributes, len(parts), "mesh"),
+        offsets_of(np.array(counts, np.int64)),
     )
 
 

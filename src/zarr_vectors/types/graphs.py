@@ -13,7 +13,7 @@ from typing import Any
 import numpy.typing as npt
 
 from zarr_vectors.constants import LINKS_BRANCHES, LINKS_EXPLICIT, ORIGINAL_INDEX_ATTRIBUTE
-from zarr_vectors.exceptions import ArgumentError, StoreError
+from zarr_vectors.exceptions import ArgumentError
 from zarr_vectors.formats.columns import decode_column
 from zarr_vectors.model.attributes import Column
 from zarr_vectors.model.axes import AxesLike, UnitsLike
@@ -32,7 +32,14 @@ from zarr_vectors.types.choosing import chosen_objects
 from zarr_vectors.types.edges import as_child_parent, join_graphs, require_forest, settle_self_loops
 from zarr_vectors.types.graph_results import GraphResult as GraphResult
 from zarr_vectors.types.graph_results import GraphSummary as GraphSummary
-from zarr_vectors.types.linked import in_input_order, renumbered_objects, with_original_index, without_vertices
+from zarr_vectors.types.kinds import refused_by
+from zarr_vectors.types.linked import (
+    given_objects,
+    in_input_order,
+    renumbered_objects,
+    with_original_index,
+    without_vertices,
+)
 from zarr_vectors.types.positions import cast_positions, stored_dtype, warn_of_rounding
 from zarr_vectors.types.storing import (
     Destination,
@@ -44,7 +51,7 @@ from zarr_vectors.types.storing import (
     settle_bounds,
     store_elements,
 )
-from zarr_vectors.types.tables import Attributes, Specs, check_specs, make_columns, make_groups, make_objects, only_one
+from zarr_vectors.types.tables import Attributes, Specs, check_specs, make_columns, make_groups, only_one
 from zarr_vectors.typing import Document
 from zarr_vectors.write.options import Progress, WriteOptions
 
@@ -139,9 +146,13 @@ def write_graph(
         One row per edge; for lists as above. A skeleton with edge attributes stores all its edges. Two names for
         one argument.
     object_ids : integers, optional
-        Object of every node (by default all are object 0); for lists one id per graph (by default 0, 1, …).
+        Object of every node (by default all are object 0); for lists one id per graph (by default 0, 1, …), which
+        exists whether it has nodes or not. Ids are not negative.
         Where nodes are appended without ids, the ids that the store holds are counted on from.
-    object_attributes, groups, group_attributes
+    object_attributes : mapping of str to (O,) or (O, C) array, optional
+        One row per object: for a list one per graph in the order of the list, whatever the ids; for one graph a single
+        row; where ``object_ids`` says the object of every node, per id in ascending order, or per id ``0 … O - 1``.
+    groups, group_attributes
         As in ``write_points``.
     out_of_bounds : {"raise", "ignore", "expand"}
         Under ``"ignore"`` nodes outside the bounds are left out with the edges that name them; both are counted.
@@ -195,8 +206,7 @@ def write_graph(
     if keep_order:
         columns = with_original_index(columns, count)
         described = described if chosen == SKELETON else with_original_index(described, len(joined.edges))
-    objects = make_objects(joined.object_ids, count, object_attributes, attribute_specs)
-    assert objects is not None
+    objects = given_objects(joined.object_ids, count, joined.offsets, object_attributes, attribute_specs, "graph")
     table = make_groups(groups, group_attributes, objects.ids, attribute_specs)
     links = _make_links(Links(joined.edges, described, bool(is_directed), store), count, chosen, is_tree, self_loops)
     with Destination.open(path, options, backend, backend_kwargs) as destination:
@@ -370,9 +380,7 @@ def read_graph(
     opened = open_reader(path, backend, **backend_kwargs)
     held = opened.root.geometry_types
     if held and not set(held) & set(GEOMETRY_TYPES):
-        raise StoreError(
-            f"{opened.storage.url}: holds {', '.join(held)}, no graph or skeleton; read it with the function for that"
-        )
+        raise refused_by(opened, "a graph or skeleton")
     reader = opened.level(level)
     names, of_edges = parse_names("attributes", attributes), parse_names("edge_attributes", edge_attributes)
     extra = [ORIGINAL_INDEX_ATTRIBUTE] if restore_order else []

@@ -137,7 +137,7 @@ def write_lines(
     line_attributes, object_attributes : mapping of str to (M,) or (M, C) array, optional
         One row per line. Two names for one argument.
     object_ids : (M,) integers, optional
-        Id of every line, each once; ``0, 1, …`` by default, and on from the highest when appending.
+        Id of every line, each once and not negative; ``0, 1, …`` by default, and on from the highest when appending.
     fragment_attributes, groups, group_attributes, attribute_specs, cross_chunk_strategy, object_index_convention
         As in ``write_polylines``.
     chunk_by_attribute : str, optional

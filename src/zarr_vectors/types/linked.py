@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -11,7 +12,47 @@ from zarr_vectors.exceptions import ArgumentError, UnknownNameError
 from zarr_vectors.model.attributes import AttributeSpec, Column
 from zarr_vectors.model.elements import Elements, Groups, Objects
 from zarr_vectors.read.linked import Linked
+from zarr_vectors.types.parts import require_ids
+from zarr_vectors.types.path_inputs import path_objects
+from zarr_vectors.types.tables import Attributes, Specs, make_objects
 from zarr_vectors.typing import BoolArray, IntArray
+
+
+def given_objects(
+    object_ids: Any, count: int, offsets: IntArray | None, attributes: Attributes, specs: Specs, what: str
+) -> Objects:
+    """Make the object table of one geometry, of one with an object per vertex, or of a list.
+
+    Parameters
+    ----------
+    object_ids : integers, optional
+        One per vertex, or, where there are ``offsets``, one per item of the list. None of a single geometry makes it
+        object 0.
+    count : int
+        Number of vertices.
+    offsets : (G + 1,) int64, optional
+        Where the vertices of each item of a list start.
+    attributes : mapping, optional
+        One row per item of a list, in its order; of a single geometry one row; else as ``make_objects`` takes them.
+    specs : mapping, optional
+        Descriptions of attributes.
+    what : str
+        Name of an item, for messages.
+
+    Raises
+    ------
+    ShapeError, ArgumentError
+        When lengths differ, or ids are negative or not whole numbers within int64.
+    """
+    if offsets is None and object_ids is None and (count or attributes):
+        offsets = np.array([0, count], np.int64)
+    if offsets is not None:
+        return path_objects(object_ids, offsets, attributes, specs, what=what)
+    ids = np.zeros(count, np.int64) if object_ids is None else object_ids
+    require_ids(ids)
+    objects = make_objects(ids, count, attributes, specs)
+    assert objects is not None
+    return objects
 
 
 def with_original_index(columns: dict[str, Column], count: int) -> dict[str, Column]:

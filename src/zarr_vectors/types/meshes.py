@@ -7,13 +7,13 @@ level.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any, ClassVar
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy.typing as npt
 
 from zarr_vectors.constants import LINKS_EXPLICIT, ORIGINAL_INDEX_ATTRIBUTE
-from zarr_vectors.exceptions import ArgumentError, StoreError
+from zarr_vectors.exceptions import ArgumentError
 from zarr_vectors.formats.columns import decode_column
 from zarr_vectors.model.attributes import Column
 from zarr_vectors.model.axes import AxesLike, UnitsLike
@@ -30,9 +30,17 @@ from zarr_vectors.types.attribute_chunks import chunk_by, leading_of
 from zarr_vectors.types.choosing import chosen_objects
 from zarr_vectors.types.draco_chunks import check_draco, encode_chunks
 from zarr_vectors.types.faces import join_meshes, require_closed, require_winding, settle_degenerate, settle_shape
-from zarr_vectors.types.linked import in_input_order, renumbered_objects, with_original_index, without_vertices
+from zarr_vectors.types.kinds import refused_by
+from zarr_vectors.types.linked import (
+    given_objects,
+    in_input_order,
+    renumbered_objects,
+    with_original_index,
+    without_vertices,
+)
+from zarr_vectors.types.mesh_results import MeshResult as MeshResult
+from zarr_vectors.types.mesh_results import MeshSummary as MeshSummary
 from zarr_vectors.types.positions import cast_positions, stored_dtype, warn_of_rounding
-from zarr_vectors.types.results import Result
 from zarr_vectors.types.storing import (
     Destination,
     StoreOptions,
@@ -43,104 +51,13 @@ from zarr_vectors.types.storing import (
     settle_bounds,
     store_elements,
 )
-from zarr_vectors.types.tables import Attributes, Specs, check_specs, make_columns, make_groups, make_objects, only_one
-from zarr_vectors.typing import AnyArray, Document, FloatArray, IntArray
+from zarr_vectors.types.tables import Attributes, Specs, check_specs, make_columns, make_groups, only_one
+from zarr_vectors.typing import Document, IntArray
 from zarr_vectors.write.options import Progress, WriteOptions
 
 GEOMETRY_TYPE = "mesh"
 MESH_KEY = "mesh"
 """Key of the root's own block that says how faces are wound and whether the surface was found closed."""
-
-
-@dataclass(frozen=True, slots=True)
-class MeshSummary(Result):
-    """What ``write_mesh`` wrote.
-
-    Attributes
-    ----------
-    vertex_count, face_count, chunk_count, object_count, group_count : int
-        How many of each the store holds.
-    cross_chunk_face_count : int
-        Faces whose vertices lie in several chunks.
-    chunk_shape, bin_shape : tuple of float
-        Edge lengths, as chosen or given.
-    bounds : pair of tuple of float
-        Corners of the store's bounds.
-    ignored_count, ignored_face_count : int
-        Vertices left out under ``out_of_bounds="ignore"``, and the faces that named one of them.
-    degenerate_face_count : int
-        Faces left out under ``degenerate_faces="drop"``.
-    """
-
-    vertex_count: int
-    face_count: int
-    chunk_count: int
-    object_count: int
-    group_count: int
-    cross_chunk_face_count: int
-    chunk_shape: tuple[float, ...]
-    bin_shape: tuple[float, ...]
-    bounds: tuple[tuple[float, ...], tuple[float, ...]]
-    ignored_count: int = 0
-    ignored_face_count: int = 0
-    degenerate_face_count: int = 0
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class MeshResult(Result):
-    """Vertices and faces that ``read_mesh`` found; fields also answer to ``result["faces"]``.
-
-    Attributes
-    ----------
-    vertices : (N, D) float
-        Coordinates; column i is measured along axis i.
-    faces : (M, L) int64
-        Rows of ``vertices``, wound as they were written.
-    attributes : dict of str to array
-        ``(N,)`` or ``(N, C)`` by vertex attribute.
-    face_attributes : dict of str to array
-        ``(M,)`` or ``(M, C)`` by face attribute.
-    object_ids : (N,) int64, optional
-        Object of every vertex (-1 for none); None where the store has no objects.
-    level : int
-        Level that was read.
-    channel_names : dict of str to tuple of str
-        Channels of the attributes that have several.
-    winding_order : str, optional
-        ``"ccw"`` or ``"cw"`` as recorded.
-    closed_surface : bool, optional
-        Whether the surface was found closed when it was written; None where nothing was said.
-    """
-
-    _aliases: ClassVar[dict[str, str]] = {
-        "positions": "vertices",
-        "vertex_attributes": "attributes",
-        "link_attributes": "face_attributes",
-    }
-
-    vertices: FloatArray
-    faces: IntArray
-    attributes: dict[str, AnyArray]
-    face_attributes: dict[str, AnyArray]
-    object_ids: IntArray | None = None
-    level: int = 0
-    channel_names: dict[str, tuple[str, ...]] = field(default_factory=dict)
-    winding_order: str | None = None
-    closed_surface: bool | None = None
-
-    @property
-    def vertex_count(self) -> int:
-        """Number of vertices found."""
-        return len(self.vertices)
-
-    @property
-    def face_count(self) -> int:
-        """Number of faces found."""
-        return len(self.faces)
-
-    def keys(self) -> list[str]:
-        """Return the names that ``result[...]`` answers to."""
-        return [*Result.keys(self), "vertex_count", "face_count"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,16 +124,20 @@ def write_mesh(
         Where to write.
     vertices : (N, D) array of numbers, or list of (n_i, D) arrays
         Coordinates of one mesh, or of every mesh.
-    faces : (M, L) integers, or list of (m_i, L) arrays
+    faces : (M, L) integers, or list of (m_i, L) arrays, or one (k, M, L) array for k meshes
         Rows of vertices; L is 3, or 4 for quads and tetrahedra. In a list they count within their own mesh.
     attributes, vertex_attributes : mapping of str to (N,) or (N, C) array, optional
         One row per vertex; for lists also a list of arrays, one per mesh. Two names for one argument.
     face_attributes : mapping of str to (M,) or (M, C) array, optional
         One row per face; for lists as above. Stored as link attributes.
     object_ids : integers, optional
-        Object of every vertex (by default all are object 0); for lists one id per mesh (by default 0, 1, …).
+        Object of every vertex (by default all are object 0); for lists one id per mesh (by default 0, 1, …), which
+        exists whether it has vertices or not. Ids are not negative.
         Where vertices are appended without ids, the ids that the store holds are counted on from.
-    object_attributes, groups, group_attributes
+    object_attributes : mapping of str to (O,) or (O, C) array, optional
+        One row per object: for a list one per mesh in the order of the list, whatever the ids; for one mesh a single
+        row; where ``object_ids`` says the object of every vertex, per id in ascending order, or per id ``0 … O - 1``.
+    groups, group_attributes
         As in ``write_points``.
     closed_surface : bool, optional
         True checks that every edge belongs to exactly two faces and records it; False records that the surface is
@@ -284,8 +205,7 @@ def write_mesh(
     of_faces = make_columns("face_attributes", joined.face_attributes, len(joined.faces), "face", attribute_specs)
     if keep_order:
         columns, of_faces = with_original_index(columns, count), with_original_index(of_faces, len(joined.faces))
-    objects = make_objects(joined.object_ids, count, object_attributes, attribute_specs)
-    assert objects is not None
+    objects = given_objects(joined.object_ids, count, joined.offsets, object_attributes, attribute_specs, "mesh")
     table = make_groups(groups, group_attributes, objects.ids, attribute_specs)
     links = _make_links(joined.faces, of_faces, degenerate_faces, store)
     block: Document = {"winding_order": winding_order, "face_shape": settle_shape(face_shape, links.width)}
@@ -455,10 +375,7 @@ def read_mesh(
     """
     store = open_reader(path, backend, **backend_kwargs)
     if store.root.geometry_types and GEOMETRY_TYPE not in store.root.geometry_types:
-        raise StoreError(
-            f"{store.storage.url}: holds {', '.join(store.root.geometry_types)}, not {GEOMETRY_TYPE}; read it with the "
-            "function for that"
-        )
+        raise refused_by(store, "a mesh")
     reader = store.level(level)
     names, of_faces = parse_names("attributes", attributes), parse_names("face_attributes", face_attributes)
     extra = [ORIGINAL_INDEX_ATTRIBUTE] if restore_order else []

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -38,10 +38,56 @@ def ids_of_parts(object_ids: Any, count: int, part: str) -> AnyArray:
     ids = np.asarray(object_ids)
     if ids.shape != (count,):
         raise ShapeError(f"object_ids: expected {count} ids, one per {part} of the list, got shape {ids.shape}")
+    require_ids(ids)
     values, occurrences = np.unique(ids, return_counts=True)
     if len(values) != count:
         raise ArgumentError(f"object_ids: id {values[occurrences > 1][0]} is given to several {plural(part)}")
     return ids
+
+
+def require_ids(object_ids: Any) -> None:
+    """Refuse negative object ids: results say -1 for vertices of no object.
+
+    Raises
+    ------
+    ArgumentError
+        Naming the first of them and where it stands.
+    """
+    ids = np.asarray(object_ids)
+    if ids.dtype.kind == "i" and ids.size and int(ids.min()) < 0:
+        row = int(np.flatnonzero(ids.reshape(-1) < 0)[0])
+        raise ArgumentError(f"object_ids: ids count from 0, got {int(ids.reshape(-1)[row])} at {row}")
+
+
+def parts_of(argument: str, given: Any, count: int, part: str, whole: str) -> Sequence[Any]:
+    """Return one array per part: as a list, or the items of one array whose first axis counts the parts.
+
+    Parameters
+    ----------
+    argument : str
+        Name of the argument, for messages.
+    given : list of arrays, or array
+        What the user gave.
+    count : int
+        Number of parts.
+    part : str
+        What a part is, for messages.
+    whole : str
+        The argument that says how many parts there are, for messages.
+
+    Raises
+    ------
+    ShapeError
+        When there are more or fewer, or one array for all of them together.
+    """
+    if isinstance(given, np.ndarray) and (given.ndim == 3 or given.dtype == object):
+        given = list(given)
+    if not isinstance(given, Sequence) or len(given) != count:
+        found = str(len(given)) if isinstance(given, Sequence) else type(given).__name__
+        if isinstance(given, np.ndarray):
+            found = f"one array of shape {given.shape}"
+        raise ShapeError(f"{argument}: expected a list of {count} arrays, one per {part} of {whole}, got {found}")
+    return given
 
 
 def join_parts(argument: str, columns: Any, count: int, part: str) -> Any:

@@ -13,6 +13,7 @@ from zarr_vectors.model.attributes import Column
 from zarr_vectors.model.elements import Objects
 from zarr_vectors.ordering import offsets_of
 from zarr_vectors.read.objects import as_object_ids
+from zarr_vectors.types.parts import require_ids
 from zarr_vectors.types.positions import as_positions
 from zarr_vectors.types.tables import Attributes, Specs, make_columns
 from zarr_vectors.typing import AnyArray, IntArray
@@ -148,7 +149,7 @@ def path_objects(
     ShapeError
         When there is not one id per path.
     ArgumentError
-        When an id is given twice; names it.
+        When an id is negative or given twice; names it.
     """
     count = len(offsets) - 1
     ids = np.arange(first, first + count, dtype=np.int64)
@@ -156,6 +157,7 @@ def path_objects(
         ids = as_object_ids(object_ids)
         if len(ids) != count:
             raise ShapeError(f"object_ids: expected {count} ids, one per {what}, got {len(ids)}")
+        require_ids(ids)
     order = np.argsort(ids, kind="stable")
     twice = np.flatnonzero(ids[order][1:] == ids[order][:-1])
     if len(twice):

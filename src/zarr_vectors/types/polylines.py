@@ -178,13 +178,14 @@ def write_polylines(
         What the store says it holds; polylines by default, streamlines where ``streamline_metadata`` is given.
     streamline_metadata : mapping, optional
         How streamlines were made: step size and unit, seeding, algorithm, reference affine, … Kept as root
-        attribute ``streamline_metadata``; arrays become lists.
+        attribute ``streamline_metadata``; arrays become lists. Keys are text. When appending, keys given anew replace
+        those of the store and others stay; a store of polylines takes none.
     chunk_shape, bin_shape, bounds, dtype, axes, axis_units, coordinate_system, crs, metadata
         As in ``write_points``.
     attributes, vertex_attributes : mapping, optional
         One row per vertex: one ``(N,)`` or ``(N, C)`` array, or a list with one array per path.
     object_ids : (P,) integers, optional
-        Id of every path, each once; ``0, 1, …`` by default, and on from the highest when appending.
+        Id of every path, each once and not negative; ``0, 1, …`` by default, and on from the highest when appending.
     object_attributes : mapping of str to (P,) or (P, C) array, optional
         One row per path, in the order of the paths.
     fragment_attributes : mapping, optional
@@ -272,7 +273,7 @@ def write_polylines(
 def _geometry_types(geometry_type: str | None, streamline_metadata: Any) -> tuple[str, ...]:
     """Return the types that a store may have, that of a new one first."""
     if geometry_type is None:
-        return GEOMETRY_TYPES if streamline_metadata is None else GEOMETRY_TYPES[::-1]
+        return GEOMETRY_TYPES if streamline_metadata is None else ("streamline",)
     if geometry_type not in GEOMETRY_TYPES:
         raise ArgumentError(f"geometry_type: expected one of {', '.join(GEOMETRY_TYPES)}, got {geometry_type!r}")
     return (geometry_type,)
