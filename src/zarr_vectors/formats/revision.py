@@ -7,7 +7,7 @@ from typing import Protocol
 
 from zarr_vectors.formats.layout import CellPayloads, LevelArrays, LevelOptions
 from zarr_vectors.model.cells import Cells
-from zarr_vectors.model.links import LinkTable
+from zarr_vectors.model.links import LinkCells, LinkTable
 from zarr_vectors.model.metadata import LevelMetadata, RootMetadata
 from zarr_vectors.storage.port import BlobParts
 from zarr_vectors.typing import Document
@@ -59,6 +59,12 @@ class Revision(Protocol):
         self, level: str, cells: Cells, root: RootMetadata, metadata: LevelMetadata, options: LevelOptions
     ) -> Iterator[Iterator[tuple[str, BlobParts]]]:
         """Yield the objects of a level's arrays in batches; each batch must be written before the next."""
+
+    def file_links(self, table: LinkTable, root: RootMetadata, level: int) -> Iterator[LinkCells]:
+        """Yield links of a level as they are filed, so that those of many tables can be brought together.
+
+        Records whose rows are not as wide as a link are kept in the order in which they come, in no chunk.
+        """
 
     def stored_options(self, arrays: LevelArrays) -> LevelOptions:
         """Return options that store more as a level is stored, as far as its arrays say."""

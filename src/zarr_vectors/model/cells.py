@@ -9,7 +9,7 @@ import numpy as np
 
 from zarr_vectors.model.attributes import Column
 from zarr_vectors.model.elements import Groups
-from zarr_vectors.model.links import LinkTable
+from zarr_vectors.model.links import FiledLinks, LinkTable
 from zarr_vectors.typing import AnyArray, ByteArray, FloatArray, IntArray
 
 
@@ -133,6 +133,8 @@ class Cells:
         Stored links, a table per level difference.
     encoded : EncodedVertices, optional
         Positions as they are stored, where that is not as raw rows.
+    filed : tuple of FiledLinks
+        Further families of links, filed already.
     link_fragments : Fragments, optional
         For the links inside chunks, in stored order, which of them start in each vertex fragment.
     """
@@ -148,6 +150,7 @@ class Cells:
     links: tuple[LinkTable, ...] = ()
     link_fragments: Fragments | None = None
     encoded: EncodedVertices | None = None
+    filed: tuple[FiledLinks, ...] = ()
 
     @property
     def count(self) -> int:

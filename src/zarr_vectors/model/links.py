@@ -72,7 +72,7 @@ class LinkCells:
         Rows of the endpoints in stored order, source first.
     codes : (m,) int64, optional
         Permutation codes, where the order of the endpoints was changed and matters.
-    records : (m,) int64
+    records : (m,) int64 or slice
         Which link of the table each record is (for attributes).
     """
 
@@ -81,7 +81,35 @@ class LinkCells:
     row_offsets: IntArray
     rows: IntArray
     codes: IntArray | None
-    records: IntArray
+    records: IntArray | slice
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FiledLinks:
+    """The links of one family as a revision of the format files them.
+
+    Parameters
+    ----------
+    delta, width, directed, store
+        As of a :class:`LinkTable`.
+    count : int
+        Number of links, each counted once.
+    here : (C, S) int64
+        Chunks of the level, in numeric order.
+    cells : tuple of LinkCells
+        Records by combination of chunk offsets; ``records`` say which rows of the attributes are theirs.
+    attributes : mapping of str to Column
+        One row per record.
+    """
+
+    delta: int
+    width: int
+    count: int
+    here: IntArray
+    directed: bool
+    store: str
+    cells: tuple[LinkCells, ...]
+    attributes: Mapping[str, Column] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -304,6 +304,12 @@ class LevelMetadata:
             return None
         return self.chunk_attribute_name
 
+    @property
+    def parted_later(self) -> bool:
+        """Whether chunks came to go by an attribute of vertices after the vertices of this level were merged."""
+        described = self.extra.get(CHUNKED_BY)
+        return isinstance(described, dict) and bool(described.get("after_merging"))
+
     def grid(self, root: RootMetadata) -> Grid:
         """Return the grid of the level: its own chunk and bin shapes, else the root's."""
         chunk_shape = self.chunk_shape or root.chunk_shape

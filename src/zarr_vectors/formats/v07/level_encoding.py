@@ -27,13 +27,13 @@ from zarr_vectors.formats.objects import (
     manifest_payloads,
 )
 from zarr_vectors.formats.payloads import cell_payloads
-from zarr_vectors.formats.v07.link_encoding import cross_blobs, link_cells
+from zarr_vectors.formats.v07.link_encoding import cross_blobs, filed_cells, link_cells
 from zarr_vectors.formats.v07.tiny_array import encode_tiny
 from zarr_vectors.formats.vlen_array import encode_vlen
 from zarr_vectors.model.attributes import Column
 from zarr_vectors.model.cells import Cells, ObjectTable
 from zarr_vectors.model.elements import Groups
-from zarr_vectors.model.links import LinkTable
+from zarr_vectors.model.links import FiledLinks, LinkTable
 from zarr_vectors.parallel import split_evenly, thread_map, worker_count
 from zarr_vectors.storage.port import BlobParts
 from zarr_vectors.typing import Bytes, Document
@@ -67,11 +67,11 @@ class LevelEncoding:
         for payloads in cell_payloads(cells):
             documents.append(self._group(payloads.path, payloads.document))
             yield self._cells(payloads)
-        if cells.link_fragments is not None and cells.links:
+        if cells.link_fragments is not None and (cells.links or cells.filed):
             payloads = link_fragment_payloads(cells)
             documents.append(self._group(payloads.path, payloads.document))
             yield self._cells(payloads)
-        yield from self.encode_links(cells.links, crossings_only=cells.link_fragments is None)
+        yield from self.encode_links((*cells.links, *cells.filed), crossings_only=cells.link_fragments is None)
         yield iter(self.encode_tables(cells))
         families = {address.split("/")[1] for address, _ in documents if address.count("/") > 2}
         yield iter([*(self._group(family, {}) for family in sorted(families)), *documents])
@@ -82,7 +82,9 @@ class LevelEncoding:
             yield self._cells(one)
             yield iter([self._group(one.path, one.document)])
 
-    def encode_links(self, tables: Sequence[LinkTable], *, crossings_only: bool = False) -> Iterator[Objects]:
+    def encode_links(
+        self, tables: Sequence[LinkTable | FiledLinks], *, crossings_only: bool = False
+    ) -> Iterator[Objects]:
         """Yield the objects of link families: those inside chunks, those between chunks, then metadata.
 
         Under ``crossings_only`` links of the level that are inside chunks get no array where there are none, as in
@@ -90,12 +92,13 @@ class LevelEncoding:
         """
         documents: dict[str, Document] = {}
         for table in tables:
-            for payloads in link_cells(table):
+            inside, across = filed_cells(table)
+            for payloads in link_cells(table, inside):
                 if crossings_only and table.delta == 0 and not len(payloads.chunks) and not table.attributes:
                     continue
                 documents[payloads.path] = payloads.document
                 yield self._cells(payloads)
-            for blob in cross_blobs(table):
+            for blob in cross_blobs(table, across):
                 documents[blob.path] = blob.document
                 yield iter(self._tiny(f"{blob.path}/data", blob.data))
         above = {"/".join(path.split("/")[:depth]) for path in documents for depth in range(1, path.count("/") + 1)}

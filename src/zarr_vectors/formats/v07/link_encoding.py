@@ -15,8 +15,8 @@ from zarr_vectors.constants import (
 )
 from zarr_vectors.formats.documents import attribute_document
 from zarr_vectors.formats.layout import CellPayloads
-from zarr_vectors.formats.link_names import delta_name, ragged_cells
-from zarr_vectors.model.links import LinkTable
+from zarr_vectors.formats.link_names import RAGGED_HEADER, delta_name, ragged_cells
+from zarr_vectors.model.links import FiledLinks, LinkCells, LinkTable
 from zarr_vectors.ordering import offsets_of, stable_order
 from zarr_vectors.typing import AnyArray, BoolArray, ByteArray, Document
 
@@ -51,16 +51,38 @@ def inside_chunks(table: LinkTable) -> BoolArray:
     return inside
 
 
-def link_cells(table: LinkTable) -> Iterator[CellPayloads]:
-    """Yield the per-chunk arrays of one family: its links inside chunks, and their attributes."""
-    delta = delta_name(table.delta)
-    rows = np.flatnonzero(inside_chunks(table))
+def file_links(table: LinkTable) -> Iterator[LinkCells]:
+    """Yield the links inside chunks, then all others as records of chunk coordinates and row of every endpoint."""
+    inside = inside_chunks(table)
+    rows = np.flatnonzero(inside)
     source = table.chunks[rows, 0]
     if len(rows) and bool((source[1:] < source[:-1]).any()):
         rows = rows[stable_order([source.astype(np.uint32)])]
         source = table.chunks[rows, 0]
     heads = np.flatnonzero(np.append(True, source[1:] != source[:-1])) if len(source) else np.zeros(0, np.int64)
     chunks, offsets = table.here[source[heads]], offsets_of(np.diff(np.append(heads, len(source))))
+    yield LinkCells((), chunks, offsets, table.rows[rows], None, rows)
+    across = np.flatnonzero(~inside)
+    ndim = table.here.shape[1]
+    record = np.empty((len(across), table.width, ndim + 1), np.int64)
+    for endpoint in range(table.width):
+        grid = table.here if endpoint == 0 else table.there
+        record[:, endpoint, :ndim] = grid[table.chunks[across, endpoint]]
+        record[:, endpoint, ndim] = table.rows[across, endpoint]
+    none = np.zeros((1, ndim), np.int64)
+    ends = np.array([0, len(across)], np.int64)
+    yield LinkCells((), none, ends, record.reshape(len(across), table.width * (ndim + 1)), None, across)
+
+
+def filed_cells(table: LinkTable | FiledLinks) -> tuple[LinkCells, LinkCells]:
+    """Return the links inside chunks and those between chunks."""
+    inside, across = table.cells if isinstance(table, FiledLinks) else file_links(table)
+    return inside, across
+
+
+def link_cells(table: LinkTable | FiledLinks, filed: LinkCells) -> Iterator[CellPayloads]:
+    """Yield the per-chunk arrays of one family: its links inside chunks, and their attributes."""
+    delta = delta_name(table.delta)
     document = {
         "zv_array": "links",
         "dtype": "int64",
@@ -69,42 +91,47 @@ def link_cells(table: LinkTable) -> Iterator[CellPayloads]:
         "directed": table.directed,
         "store": table.store,
     }
-    stored = np.ascontiguousarray(table.rows[rows], "<i8")
+    path = f"{LINKS}/{delta}"
     if table.delta:
-        buffer, byte_offsets = ragged_cells(stored, offsets)
-        yield CellPayloads(f"{LINKS}/{delta}", document, chunks, buffer, byte_offsets, 8)
+        yield _ragged_payloads(path, document, filed)
     else:
-        yield CellPayloads.of_rows(f"{LINKS}/{delta}", document, chunks, stored, offsets)
+        rows = np.ascontiguousarray(filed.rows, "<i8")
+        yield CellPayloads.of_rows(path, document, filed.chunks, rows, filed.row_offsets)
     for name, column in table.attributes.items():
         described = attribute_document("link_attribute", name, column.spec) | {"level_delta": table.delta}
         path = f"{LINK_ATTRIBUTES}/{name}/{delta}"
-        yield CellPayloads.of_rows(path, described, chunks, column.values[rows], offsets)
+        yield CellPayloads.of_rows(path, described, filed.chunks, column.values[filed.records], filed.row_offsets)
 
 
-def cross_blobs(table: LinkTable) -> Iterator[Blob]:
+def _ragged_payloads(path: str, document: Document, filed: LinkCells) -> CellPayloads:
+    def make(first: int, last: int) -> ByteArray:
+        part = filed.row_offsets[first : last + 1]
+        rows = np.ascontiguousarray(filed.rows[part[0] : part[-1]], "<i8")
+        return ragged_cells(rows, part - part[0])[0]
+
+    sizes = filed.row_offsets * (8 * filed.rows.shape[1]) + RAGGED_HEADER * np.arange(len(filed.row_offsets))
+    return CellPayloads(path, document, filed.chunks, make, sizes, 8)
+
+
+def cross_blobs(table: LinkTable | FiledLinks, filed: LinkCells) -> Iterator[Blob]:
     """Yield the links between chunks as one blob of records, and their attributes as others."""
     delta = delta_name(table.delta)
-    across = np.flatnonzero(~inside_chunks(table))
-    if len(across) == 0 and table.delta:
+    count = len(filed.rows)
+    if count == 0 and table.delta:
         return
     ndim = table.here.shape[1]
-    record = np.empty((len(across), table.width, ndim + 1), "<i8")
-    for endpoint in range(table.width):
-        grid = table.here if endpoint == 0 else table.there
-        record[:, endpoint, :ndim] = grid[table.chunks[across, endpoint]]
-        record[:, endpoint, ndim] = table.rows[across, endpoint]
     document = {
         "zv_array": "cross_chunk_links",
         "level_delta": table.delta,
         "link_width": table.width,
-        "num_links": len(across),
+        "num_links": count,
         "sid_ndim": ndim,
         "directed": table.directed,
         "store": table.store,
     }
-    yield Blob(f"{CROSS_CHUNK_LINKS}/{delta}", document, _bytes(record))
+    yield Blob(f"{CROSS_CHUNK_LINKS}/{delta}", document, _bytes(filed.rows))
     for name, column in table.attributes.items():
-        values = column.values[across]
+        values = column.values[filed.records]
         described = attribute_document("cross_chunk_link_attribute", name, column.spec) | {
             "level_delta": table.delta,
             "shape": list(values.shape),

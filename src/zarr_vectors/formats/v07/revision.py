@@ -28,8 +28,9 @@ from zarr_vectors.formats.documents import (
 from zarr_vectors.formats.layout import CellPayloads, LevelArrays, LevelOptions
 from zarr_vectors.formats.v07.level import open_level
 from zarr_vectors.formats.v07.level_encoding import LevelEncoding
+from zarr_vectors.formats.v07.link_encoding import file_links
 from zarr_vectors.model.cells import Cells
-from zarr_vectors.model.links import LinkTable
+from zarr_vectors.model.links import LinkCells, LinkTable
 from zarr_vectors.model.metadata import LevelMetadata, RootMetadata
 from zarr_vectors.storage.port import BlobParts
 from zarr_vectors.typing import Document
@@ -102,6 +103,10 @@ class Revision07:
                 "pass shard_shape=None or a later format_version"
             )
         return LevelEncoding(level, options, metadata.shared_fragments).encode(cells)
+
+    def file_links(self, table: LinkTable, root: RootMetadata, level: int) -> Iterator[LinkCells]:
+        """Yield the links inside chunks, then those between chunks as records of a blob."""
+        return file_links(table)
 
     def stored_options(self, arrays: LevelArrays) -> LevelOptions:
         """Return the default options: whether a tiny array is compressed stands in its own metadata."""

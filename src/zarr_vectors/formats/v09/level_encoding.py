@@ -26,7 +26,7 @@ from zarr_vectors.formats.objects import (
 )
 from zarr_vectors.formats.payloads import cell_payloads
 from zarr_vectors.formats.v09.grid_encoding import GridExtent, encode_grid
-from zarr_vectors.formats.v09.link_encoding import encode_links
+from zarr_vectors.formats.v09.link_encoding import encode_filed, encode_links
 from zarr_vectors.formats.vlen_array import encode_vlen
 from zarr_vectors.model.attributes import Column
 from zarr_vectors.model.cells import Cells, ObjectTable
@@ -68,12 +68,14 @@ class LevelEncoding:
             data, document = encode_grid(self.level, payloads, self.extent, self.options)
             documents.append(document)
             yield data
-        if cells.link_fragments is not None and cells.links:
+        if cells.link_fragments is not None and (cells.links or cells.filed):
             data, document = encode_grid(self.level, link_fragment_payloads(cells), self.extent, self.options)
             documents.append(document)
             yield data
         for table in cells.links:
             yield from encode_links(self.level, table, self.scales[table.delta], self.extent, self.options)
+        for family in cells.filed:
+            yield from encode_filed(self.level, family, family.cells, self.extent, self.options)
         yield iter(self.encode_tables(cells))
         yield iter([*self._groups_of_arrays(documents), *documents])
 

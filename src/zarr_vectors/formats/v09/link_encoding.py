@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 
@@ -14,7 +14,7 @@ from zarr_vectors.formats.layout import CellPayloads, LevelOptions
 from zarr_vectors.formats.link_names import RAGGED_HEADER, delta_name, ragged_cells
 from zarr_vectors.formats.v09.filing import file_links, format_offsets
 from zarr_vectors.formats.v09.grid_encoding import GridExtent, encode_grid
-from zarr_vectors.model.links import LinkCells, LinkTable
+from zarr_vectors.model.links import FiledLinks, LinkCells, LinkTable
 from zarr_vectors.storage.port import BlobParts
 from zarr_vectors.typing import ByteArray, Document, IntArray
 
@@ -25,11 +25,22 @@ def encode_links(
     level: str, table: LinkTable, scales: tuple[IntArray, IntArray], extent: GridExtent, options: LevelOptions
 ) -> Iterator[Batch]:
     """Yield the objects of one family of links and its attributes in batches, metadata last."""
+    return encode_filed(level, table, file_links(table, *scales), extent, options)
+
+
+def encode_filed(
+    level: str,
+    table: LinkTable | FiledLinks,
+    filed: Iterable[LinkCells],
+    extent: GridExtent,
+    options: LevelOptions,
+) -> Iterator[Batch]:
+    """Yield the objects of one family of links of which it is known how they are filed."""
     delta = delta_name(table.delta)
     family = f"{LINKS}/{delta}"
     documents: list[tuple[str, BlobParts]] = [_group(level, LINKS, {})]
     physical = 0
-    for cells in file_links(table, *scales):
+    for cells in filed:
         physical += len(cells.rows)
         segment = format_offsets(cells.offsets)
         data, document = encode_grid(level, _link_payloads(f"{family}/{segment}", table, cells), extent, options)
@@ -55,7 +66,7 @@ def encode_links(
     yield iter(documents)
 
 
-def _family_document(table: LinkTable, physical: int) -> Document:
+def _family_document(table: LinkTable | FiledLinks, physical: int) -> Document:
     return {
         "zv_array": "links_family",
         "level_delta": table.delta,
@@ -68,7 +79,7 @@ def _family_document(table: LinkTable, physical: int) -> Document:
     }
 
 
-def _link_payloads(path: str, table: LinkTable, cells: LinkCells) -> CellPayloads:
+def _link_payloads(path: str, table: LinkTable | FiledLinks, cells: LinkCells) -> CellPayloads:
     width = table.width + (cells.codes is not None)
     inside = table.delta == 0 and not np.any(cells.offsets)
 

@@ -27,6 +27,7 @@ from zarr_vectors.formats.documents import (
     root_block,
 )
 from zarr_vectors.formats.layout import CellPayloads, LevelArrays, LevelOptions
+from zarr_vectors.formats.v09.filing import file_links
 from zarr_vectors.formats.v09.grid_array import GridArray
 from zarr_vectors.formats.v09.grid_encoding import GridExtent, encode_grid
 from zarr_vectors.formats.v09.level import open_level
@@ -34,7 +35,7 @@ from zarr_vectors.formats.v09.level_encoding import LevelEncoding
 from zarr_vectors.formats.v09.link_encoding import encode_links
 from zarr_vectors.model.cells import Cells
 from zarr_vectors.model.grid import MAX_GRID_CELLS, grid_extent
-from zarr_vectors.model.links import LinkTable
+from zarr_vectors.model.links import LinkCells, LinkTable
 from zarr_vectors.model.metadata import LevelMetadata, RootMetadata
 from zarr_vectors.storage.port import BlobParts
 from zarr_vectors.typing import Document, IntArray
@@ -99,6 +100,10 @@ class Revision09:
         extent = level_extent(cells, root, metadata)
         scales = _scales(root, metadata.level, cells.links)
         return LevelEncoding(level, extent, options, scales, metadata.shared_fragments).encode(cells)
+
+    def file_links(self, table: LinkTable, root: RootMetadata, level: int) -> Iterator[LinkCells]:
+        """Yield links by combination of chunk offsets."""
+        return file_links(table, root.chunk_scale(level), root.chunk_scale(level + table.delta))
 
     def stored_options(self, arrays: LevelArrays) -> LevelOptions:
         """Return options with the level's choice of shards, and none or the default compression, or zstd."""
