@@ -97,6 +97,13 @@ class RaggedArray(Protocol):
     def decode(self, blobs: Blobs, rows: IntArray | None) -> tuple[ByteArray, IntArray]:
         """Return those entries as one buffer and ``(n + 1,)`` offsets into it."""
 
+    @property
+    def keeps(self) -> bool:
+        """Whether what is decoded is kept, so that it can be asked for ahead."""
+
+    def plan(self, rows: IntArray | None) -> tuple[list[Range], Callable[[Blobs], tuple[ByteArray, IntArray]]]:
+        """Return the ranges to be read for some entries, without those at hand, and what decodes the answers."""
+
 
 @dataclass(frozen=True, slots=True)
 class ObjectIndex:

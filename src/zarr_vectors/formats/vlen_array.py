@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -49,6 +49,11 @@ class VlenArray:
         self._pipeline = Pipeline.from_documents(codecs[1:])
         self._kept: dict[int, tuple[ByteArray, IntArray]] = {}
 
+    @property
+    def keeps(self) -> bool:
+        """Whether what is decoded is kept, so that it can be asked for ahead."""
+        return KEPT_BYTES > 0
+
     def _chunk_numbers(self, rows: IntArray | None) -> list[int]:
         if rows is None:
             return list(range(-(-self.count // self.rows_per_chunk)))
@@ -58,12 +63,30 @@ class VlenArray:
         """Return the Zarr chunks that hold some entries (None: all)."""
         return [Range(f"{self.path}/c/{n}") for n in self._chunk_numbers(rows)]
 
+    def plan(self, rows: IntArray | None) -> tuple[list[Range], Callable[[Blobs], tuple[ByteArray, IntArray]]]:
+        """Return the Zarr chunks to be read for some entries, without those kept, and what takes them in."""
+        numbers = self._chunk_numbers(rows)
+        kept = {number: self._kept[number] for number in numbers if number in self._kept}
+        missing = [number for number in numbers if number not in kept]
+
+        def decode(blobs: Blobs) -> tuple[ByteArray, IntArray]:
+            read = {number: self._chunk(number, blob) for number, blob in zip(missing, blobs, strict=True)}
+            return self._joined([(number, *(kept.get(number) or read[number])) for number in numbers], rows)
+
+        return [Range(f"{self.path}/c/{number}") for number in missing], decode
+
     def decode(self, blobs: Blobs, rows: IntArray | None) -> tuple[ByteArray, IntArray]:
         """Return those entries as one buffer and offsets into it."""
+        numbers = self._chunk_numbers(rows)
+        return self._joined([(n, *self._chunk(n, blob)) for n, blob in zip(numbers, blobs, strict=True)], rows)
+
+    def _joined(
+        self, chunks: Sequence[tuple[int, ByteArray, IntArray]], rows: IntArray | None
+    ) -> tuple[ByteArray, IntArray]:
+        """Return some entries, or all, of decoded chunks."""
         parts: list[ByteArray] = []
         counts: list[IntArray] = []
-        for number, blob in zip(self._chunk_numbers(rows), blobs, strict=True):
-            buffer, offsets = self._chunk(number, blob)
+        for number, buffer, offsets in chunks:
             lengths = np.diff(offsets)
             if rows is not None:
                 local = rows[rows // self.rows_per_chunk == number] - number * self.rows_per_chunk
@@ -90,9 +113,15 @@ class VlenArray:
         if number in self._kept:
             return self._kept[number]
         buffer, offsets = self._decoded(number, blob)
-        if sum(part.nbytes + ends.nbytes for part, ends in list(self._kept.values())) + buffer.nbytes <= KEPT_BYTES:
+        size = buffer.nbytes + offsets.nbytes
+        if size <= KEPT_BYTES:
+            while self._kept and self._kept_bytes() + size > KEPT_BYTES:
+                self._kept.pop(next(iter(list(self._kept))), None)  # the one decoded longest ago
             self._kept[number] = buffer, offsets
         return buffer, offsets
+
+    def _kept_bytes(self) -> int:
+        return sum(part.nbytes + ends.nbytes for part, ends in list(self._kept.values()))
 
     def _decoded(self, number: int, blob: object) -> tuple[ByteArray, IntArray]:
         expected = min(self.rows_per_chunk, self.count - number * self.rows_per_chunk)

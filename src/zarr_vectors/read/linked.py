@@ -23,7 +23,7 @@ from zarr_vectors.read.fetch import FetchedCells
 from zarr_vectors.read.filters import matching_rows
 from zarr_vectors.read.level import LevelReader
 from zarr_vectors.read.link_choice import choose_cells, chunks_of_links
-from zarr_vectors.read.links import LinkPlan, plan_links
+from zarr_vectors.read.links import LinkPlan, cells_of, plan_links
 from zarr_vectors.read.query import Query
 from zarr_vectors.read.rows import (
     Loaded,
@@ -163,7 +163,9 @@ def _fetch(
     names = level.attribute_names if query.attributes is None else list(query.attributes)
     filters = dict(query.attribute_filter or {})
     columns = level.stored_attributes([*names, *filters])
-    manifests = read_query_manifests(level, query)
+    family = level.arrays.links.get(0)
+    likely = [] if family is None else cells_of(family, level, link_attributes)
+    manifests = read_query_manifests(level, query, columns, likely)
     centroid = rule is LinkRule.CENTROID and query.box is not None
     chunk_rows = meet_chunks(level, query, manifests)
     branches = level.root.links_convention == LINKS_BRANCHES

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -123,6 +123,15 @@ def plan_links(
     if choice is not None and len(cells.arrays):
         cells = cells.select(np.flatnonzero(choice(cells.corners, cells.rows)))
     return LinkPlan(level, other, family, wanted, choice, cells)
+
+
+def cells_of(
+    family: LinkFamily, level: LevelReader, names: Sequence[str] | None
+) -> Iterator[tuple[CellArray, IntArray]]:
+    """Yield the arrays of a family of links and of their attributes (all by default), with the chunks of each."""
+    for array in family.arrays:
+        for cells in (array.cells, *(c for name, c in array.attributes.items() if names is None or name in names)):
+            yield cells, level.chunks if array.cells.chunks is None else array.cells.chunks
 
 
 def read_links(level: LevelReader, other: LevelReader, delta: int, names: list[str] | None = None) -> LinkTable:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,6 +11,7 @@ from zarr_vectors.constants import OBJECT_ID_ATTRIBUTE
 from zarr_vectors.formats.layout import CellArray
 from zarr_vectors.model.cells import Fragments
 from zarr_vectors.ordering import offsets_of
+from zarr_vectors.read.ahead import read_ahead
 from zarr_vectors.read.fetch import decode_fragments, decode_rows, fetch_cells
 from zarr_vectors.read.level import LevelReader
 from zarr_vectors.read.objects import object_rows, read_manifests
@@ -104,8 +106,19 @@ def box_chunks(level: LevelReader, query: Query) -> IntArray:
     return np.flatnonzero(reached)
 
 
-def objects_meeting(level: LevelReader, query: Query) -> tuple[IntArray, LoadedChunks]:
+def objects_meeting(
+    level: LevelReader, query: Query, columns: Mapping[str, CellArray] | None = None
+) -> tuple[IntArray, LoadedChunks]:
     """Return the objects that have a vertex in a box or in some chunks.
+
+    Parameters
+    ----------
+    level : LevelReader
+        An open level.
+    query : Query
+        Box and chunks.
+    columns : mapping of str to CellArray, optional
+        Vertex attributes that will be read of these objects.
 
     Returns
     -------
@@ -118,6 +131,10 @@ def objects_meeting(level: LevelReader, query: Query) -> tuple[IntArray, LoadedC
     named = level.arrays.fragment_attributes.get(OBJECT_ID_ATTRIBUTE)
     if level.metadata.shared_fragments or level.arrays.object_index is None:
         named = None
+    if len(chunk_rows):
+        arrays = [a for a in (level.arrays.vertices, level.arrays.vertex_fragments) if a is not None]
+        certain = [(a, level.chunks[chunk_rows]) for a in (*arrays, named) if a is not None]
+        read_ahead(level, certain=certain, likely=[(a, level.chunks) for a in (*arrays, *(columns or {}).values())])
     loaded, owners = _load(level, chunk_rows, named, with_positions=query.box is not None)
     hit = np.ones(loaded.fragments.count, bool) if query.box is None else _fragments_inside(level, query, loaded)
     if owners is not None:

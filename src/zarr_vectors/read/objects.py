@@ -74,12 +74,12 @@ def as_object_ids(object_ids: Any) -> IntArray:
 
 
 def read_manifests(level: LevelReader, rows: IntArray | None) -> Manifests:
-    """Return the manifests of some objects (None: all), in one round."""
+    """Return the manifests of some objects (None: all), in one round, or none where they are at hand."""
     index = level.arrays.object_index
     if index is None:
         raise UnknownNameError(f"{level.name} has no object index")
-    blobs = level.storage.get_many(index.manifests.requests(rows))
-    buffer, offsets = index.manifests.decode(blobs, rows)
+    requests, decode = index.manifests.plan(rows)
+    buffer, offsets = decode(level.storage.get_many(requests) if requests else [])
     try:
         return parse_manifests(buffer, offsets, index.sid_ndim)
     except ArrayError as error:

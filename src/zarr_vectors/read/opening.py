@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from zarr_vectors.exceptions import ZarrVectorsError
 from zarr_vectors.read.store import StoreReader
+from zarr_vectors.storage.concurrency import together
 from zarr_vectors.storage.journal import overlay
 from zarr_vectors.storage.port import Storage
 from zarr_vectors.storage.resolve import resolve_storage
@@ -32,5 +34,23 @@ def open_reader(path: Any, backend: str | None = None, **backend_kwargs: Any) ->
 
 
 def open_storage(storage: Storage) -> StoreReader:
-    """Open the store in a storage, looking through a change that is final but not yet in place."""
-    return StoreReader.open(overlay(storage) or storage)
+    """Open the store in a storage, looking through a change that is final but not yet in place.
+
+    Whether there is such a change is asked in the same round as the root.
+    """
+    if not storage.can_list:
+        return StoreReader.open(storage)
+    opened, view = together(lambda: _opened(storage), lambda: overlay(storage))
+    if view is not None:
+        return StoreReader.open(view)
+    if isinstance(opened, StoreReader):
+        return opened
+    raise opened
+
+
+def _opened(storage: Storage) -> StoreReader | ZarrVectorsError:
+    """Open the store as it is; what prevents it counts only where no change is to be looked through."""
+    try:
+        return StoreReader.open(storage)
+    except ZarrVectorsError as error:
+        return error

@@ -10,21 +10,19 @@ import numpy as np
 
 from zarr_vectors.constants import OBJECTS_IDENTITY
 from zarr_vectors.exceptions import ArrayError, UnknownNameError
-from zarr_vectors.formats.layout import CellArray, DenseArray
+from zarr_vectors.formats.layout import CellArray, DenseArray, ObjectIndex
 from zarr_vectors.formats.objects import parse_manifests
 from zarr_vectors.model.attributes import Column
 from zarr_vectors.model.cells import Manifests
 from zarr_vectors.ordering import offsets_of
-from zarr_vectors.read.fetch import decode_fragments, fetch_cells
+from zarr_vectors.read.ahead import read_ahead
+from zarr_vectors.read.fetch import decode_fragments, fetch_cells, get_some
 from zarr_vectors.read.filters import matching_rows
 from zarr_vectors.read.level import LevelReader
 from zarr_vectors.read.objects import object_rows, read_columns, read_object_ids
 from zarr_vectors.read.query import Query
 from zarr_vectors.storage.port import Range
-from zarr_vectors.typing import BoolArray, IntArray
-
-_INDEXES_AT_ONCE = 64
-"""Shard indexes of a level that are read before it is known which of them are needed."""
+from zarr_vectors.typing import BoolArray, ByteArray, IntArray
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -79,7 +77,7 @@ def _identity_count(level: LevelReader) -> int:
 def asked_rows(level: LevelReader, query: Query, columns: Mapping[str, CellArray]) -> IntArray | None:
     """Return the manifest rows of the objects that a query names, in its order; None where it names none.
 
-    The shard indexes that the objects may need are read in the same round as the ids.
+    The manifests and the shard indexes that the objects may need are read in the same round as the ids.
     """
     if query.object_ids is None:
         return None
@@ -89,21 +87,15 @@ def asked_rows(level: LevelReader, query: Query, columns: Mapping[str, CellArray
         if len(unknown):
             raise UnknownNameError(f"object_ids: {level.name} has no object {unknown[0]} ({count} objects)")
         return query.object_ids
-    index = level.arrays.object_index
-    if index is None or index.ids is None or level.object_ids is not None:
-        return object_rows(level, query.object_ids)
-    arrays = [a for a in (level.arrays.vertices, level.arrays.vertex_fragments, *columns.values()) if a is not None]
-    plans = [array.index_requests(level.chunks) for array in arrays]
-    if sum(map(len, plans)) > _INDEXES_AT_ONCE:
-        plans = [[] for _ in arrays]
-    requests = index.ids.requests(None)
-    blobs = level.storage.get_many([*requests, *(request for plan in plans for request in plan)])
-    start = len(requests)
-    for array, plan in zip(arrays, plans, strict=True):
-        array.accept_indexes(plan, blobs[start : start + len(plan)])
-        start += len(plan)
-    level.object_ids = index.ids.decode(blobs[: len(requests)], None).astype(np.int64)
+    if level.arrays.object_index is not None:
+        likely = [(array, level.chunks) for array in _path_arrays(level, columns)]
+        read_ahead(level, likely=likely, object_ids=query.object_ids)
     return object_rows(level, query.object_ids)
+
+
+def _path_arrays(level: LevelReader, columns: Mapping[str, CellArray]) -> list[CellArray]:
+    """Return the arrays whose cells are read for whole objects."""
+    return [a for a in (level.arrays.vertices, level.arrays.vertex_fragments, *columns.values()) if a is not None]
 
 
 def rows_meeting_conditions(level: LevelReader, conditions: Mapping[str, Any], rows: IntArray | None) -> IntArray:
@@ -128,7 +120,12 @@ def object_attribute(level: LevelReader, name: str) -> DenseArray:
     return level.arrays.object_attributes[name]
 
 
-def read_object_tables(level: LevelReader, rows: IntArray | None, names: Sequence[str] | None) -> ObjectTables:
+def read_object_tables(
+    level: LevelReader,
+    rows: IntArray | None,
+    names: Sequence[str] | None,
+    columns: Mapping[str, CellArray] | None = None,
+) -> ObjectTables:
     """Read ids, manifests and attributes of some objects (None: all) in one round.
 
     Parameters
@@ -139,6 +136,9 @@ def read_object_tables(level: LevelReader, rows: IntArray | None, names: Sequenc
         Manifest rows, in any order.
     names : sequence of str, optional
         Object attributes wanted; all by default.
+    columns : mapping of str to CellArray, optional
+        Vertex attributes that will be read of the same objects. Where the manifests are at hand, the shard indexes
+        for these, the vertices and the fragments are read in the same round.
     """
     known = list(level.arrays.object_attributes) if names is None else list(names)
     attributes = {name: object_attribute(level, name) for name in known}
@@ -153,29 +153,40 @@ def read_object_tables(level: LevelReader, rows: IntArray | None, names: Sequenc
             nothing = Manifests(np.zeros(1, np.int64), level.chunks[:0], np.zeros(0, np.int64))
             return ObjectTables(np.zeros(0, np.int64), nothing, {})
         raise UnknownNameError(f"{level.name} has no object index, so that its vertices are in no order")
-    plans: list[list[Range]] = [index.manifests.requests(rows)]
+    requests, decode = index.manifests.plan(rows)
+    at_hand = None if requests else _parsed(level, index, decode([]))
+    plans: list[list[Range]] = [requests]
     plans.append([] if index.ids is None or level.object_ids is not None else index.ids.requests(rows))
     plans += [array.requests(rows) for array in attributes.values()]
-    blobs = level.storage.get_many([request for plan in plans for request in plan])
+    cells = [] if at_hand is None or columns is None else _path_arrays(level, columns)
+    if at_hand is not None:
+        plans += [array.index_requests(at_hand.chunks) for array in cells]
+    blobs = get_some(level.storage, [request for plan in plans for request in plan])
     parts, start = [], 0
     for plan in plans:
         parts.append(blobs[start : start + len(plan)])
         start += len(plan)
-    buffer, offsets = index.manifests.decode(parts[0], rows)
-    try:
-        manifests = parse_manifests(buffer, offsets, index.sid_ndim)
-    except ArrayError as error:
-        raise ArrayError(f"{level.name}: object_index: {error}") from error
+    first = len(plans) - len(cells)
+    for cell_array, plan, part in zip(cells, plans[first:], parts[first:], strict=True):
+        cell_array.accept_indexes(plan, part)
+    manifests = _parsed(level, index, decode(parts[0])) if at_hand is None else at_hand
     ids = np.arange(index.count) if rows is None else rows
     if level.object_ids is not None:
         ids = level.object_ids.copy() if rows is None else level.object_ids[rows]
     elif index.ids is not None:
         ids = index.ids.decode(parts[1], rows).astype(np.int64)
-    columns = {
+    values = {
         name: Column(array.decode(part, rows), array.spec)
-        for (name, array), part in zip(attributes.items(), parts[2:], strict=True)
+        for (name, array), part in zip(attributes.items(), parts[2 : 2 + len(attributes)], strict=True)
     }
-    return ObjectTables(ids, manifests, columns)
+    return ObjectTables(ids, manifests, values)
+
+
+def _parsed(level: LevelReader, index: ObjectIndex, entries: tuple[ByteArray, IntArray]) -> Manifests:
+    try:
+        return parse_manifests(*entries, index.sid_ndim)
+    except ArrayError as error:
+        raise ArrayError(f"{level.name}: object_index: {error}") from error
 
 
 def manifest_places(level: LevelReader, manifests: Manifests) -> IntArray:

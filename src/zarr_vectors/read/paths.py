@@ -97,9 +97,9 @@ def read_paths(
 ) -> Paths:
     """Read whole objects, their vertices in manifest order.
 
-    On an open store one object costs three rounds of requests (ids and shard indexes, manifests, cells) and the
-    objects of a box six (shard indexes, cells, ids, manifests, shard indexes, cells), where the shard indexes of a
-    level are few enough to be read at once.
+    On an open store one object costs three rounds of requests (ids, manifests and shard indexes; attributes of the
+    object; cells) and the objects of a box five (ids and shard indexes, cells, manifests, shard indexes, cells); fewer
+    where the shard indexes of a level are few enough to be read at once.
 
     Parameters
     ----------
@@ -131,10 +131,10 @@ def read_paths(
     rows = asked_rows(level, query, columns)
     seen: LoadedChunks | None = None
     if rows is None and (query.box is not None or query.chunks is not None):
-        rows, seen = objects_meeting(level, query)
+        rows, seen = objects_meeting(level, query, columns)
     if query.attribute_filter:
         rows = rows_meeting_conditions(level, query.attribute_filter, rows)
-    tables = read_object_tables(level, rows, object_attributes)
+    tables = read_object_tables(level, rows, object_attributes, columns)
     if query.object_ids is not None and (query.box is not None or query.chunks is not None):
         tables = tables.select(_may_meet(level, query, tables.manifests))
     elif not (keep_empty if keep_empty is not None else level.metadata.level == 0 or query.object_ids is not None):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,6 +14,7 @@ from zarr_vectors.formats.layout import CellArray
 from zarr_vectors.model.attributes import Column
 from zarr_vectors.model.cells import Fragments, Manifests
 from zarr_vectors.ordering import expand_ranges
+from zarr_vectors.read.ahead import read_ahead
 from zarr_vectors.read.chunk_values import chunk_values
 from zarr_vectors.read.fetch import FetchedCells, decode_fragments, decode_rows, fetch_many
 from zarr_vectors.read.filters import matching_rows, meets
@@ -68,7 +69,7 @@ def read_rows(level: LevelReader, query: Query) -> Rows:
     names = level.attribute_names if query.attributes is None else list(query.attributes)
     filters = dict(query.attribute_filter or {})
     columns = level.stored_attributes([*names, *filters])
-    manifests = read_query_manifests(level, query)
+    manifests = read_query_manifests(level, query, columns)
     chunk_rows = meet_chunks(level, query, manifests)
     if query.box is not None and level.arrays.object_index is None and not level.leads:
         found = read_bins(level, query.box, chunk_rows, [level.arrays.vertices, *columns.values()])
@@ -167,9 +168,41 @@ def _filtered(
     return Rows(positions[keep], {name: columns[name].take(keep) for name in names}, None, chunks)
 
 
-def read_query_manifests(level: LevelReader, query: Query) -> Manifests | None:
-    """Return the manifests of the objects that a query asks for, or None where it asks for none."""
-    return None if query.object_ids is None else read_manifests(level, object_rows(level, query.object_ids))
+def read_query_manifests(
+    level: LevelReader,
+    query: Query,
+    columns: Mapping[str, CellArray],
+    more: Iterable[tuple[CellArray, IntArray]] = (),
+) -> Manifests | None:
+    """Return the manifests of the objects that a query asks for, or None where it asks for none.
+
+    In the same round the shard indexes of the level are read, where they are few.
+
+    Parameters
+    ----------
+    level : LevelReader
+        An open level.
+    query : Query
+        What to read.
+    columns : mapping of str to CellArray
+        Vertex attributes that will be read.
+    more : iterable of (CellArray, (n, S) int64)
+        Further cells of which some will be read.
+    """
+    if query.object_ids is None:
+        return None
+    if level.arrays.object_index is not None:
+        arrays = (level.arrays.vertices, level.arrays.vertex_fragments, _owner_array(level), *columns.values())
+        likely = [(array, level.chunks) for array in arrays if array is not None]
+        read_ahead(level, likely=[*likely, *more], object_ids=query.object_ids)
+    return read_manifests(level, object_rows(level, query.object_ids))
+
+
+def _owner_array(level: LevelReader) -> CellArray | None:
+    """Return the array of the object of every fragment, where it says all."""
+    if level.arrays.object_index is None or level.metadata.shared_fragments:
+        return None
+    return level.arrays.fragment_attributes.get(OBJECT_ID_ATTRIBUTE)
 
 
 def meet_chunks(level: LevelReader, query: Query, manifests: Manifests | None) -> IntArray:
@@ -239,9 +272,7 @@ def load_chunks(
     """
     chunks = level.chunks[chunk_rows]
     has_objects = level.arrays.object_index is not None
-    owner_array = level.arrays.fragment_attributes.get(OBJECT_ID_ATTRIBUTE) if has_objects else None
-    if level.metadata.shared_fragments:
-        owner_array = None
+    owner_array = _owner_array(level)
     fragment_array = level.arrays.vertex_fragments if fragments or has_objects else None
     arrays: list[CellArray] = [level.arrays.vertices, *columns.values()]
     extra = [array for array in (fragment_array, owner_array) if array is not None]

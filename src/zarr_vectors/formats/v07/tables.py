@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from zarr_vectors.exceptions import ArrayError, MetadataError
@@ -94,6 +96,15 @@ class BlobLists:
     def requests(self, rows: IntArray | None) -> list[Range]:
         """Return the ranges of both blobs."""
         return [*tiny_requests(f"{self.path}/data"), *tiny_requests(f"{self.path}/offsets")]
+
+    @property
+    def keeps(self) -> bool:
+        """Always false."""
+        return False
+
+    def plan(self, rows: IntArray | None) -> tuple[list[Range], Callable[[Blobs], tuple[ByteArray, IntArray]]]:
+        """Return the blobs to be read, and what takes them in; nothing is kept."""
+        return self.requests(rows), lambda blobs: self.decode(blobs, rows)
 
     def decode(self, blobs: Blobs, rows: IntArray | None) -> tuple[ByteArray, IntArray]:
         """Return some lists (None: all) as one buffer and offsets into it."""
