@@ -11,6 +11,7 @@ from zarr_vectors.constants import (
     FRAGMENT_ATTRIBUTES,
     OBJECT_ATTRIBUTES,
     OBJECT_ID_ATTRIBUTE,
+    OBJECT_INDEX,
     OBJECTS_IDENTITY,
     VERTEX_ATTRIBUTES,
 )
@@ -38,6 +39,7 @@ from zarr_vectors.repairing.objects import (
 )
 from zarr_vectors.repairing.rewriting import rewrite_level
 from zarr_vectors.repairing.tables import repair_columns, repair_groups
+from zarr_vectors.storage.port import list_folder
 from zarr_vectors.spatial.linking import inside_chunks, link_fragments
 from zarr_vectors.typing import BoolArray, IntArray
 from zarr_vectors.validate.consistency import tiling_chunks
@@ -76,6 +78,10 @@ def repair_contents(context: Context, store: StoreReader, subject: LevelSubject)
     number = level.metadata.level
     if level.arrays.vertices.spec.encoding not in (None, "raw"):
         context.hopeless("cells-readable", f"{number}/vertices", "vertices that are encoded are not repaired")
+        return
+    if level.arrays.object_index is None and OBJECT_INDEX in list_folder(level.storage, str(number)).folders:
+        said = "there is an object index that cannot be opened; which fragments are whose is lost with it"
+        context.hopeless("cells-readable", f"{number}/{OBJECT_INDEX}", said)
         return
     vertices = salvage_rows(level.storage, level.arrays.vertices, level.chunks)
     gone = _gone_chunks(context, level, vertices)
@@ -264,7 +270,9 @@ def _objects(
             parts.kept.add(OBJECT_ATTRIBUTES)
             return None
         return ObjectTable(ids, manifests, repair_columns(context, level, count, parts.kept))
-    evidence = ObjectEvidence(level, parts.chunks, parts.fragments, stated, links)
+    evidence = ObjectEvidence(
+        level, parts.chunks, parts.positions, parts.row_offsets, parts.fragments, stated, links
+    )
     found_ids = decode_ids(context, store, level, stated)
     if found_ids is None:
         context.hopeless("cells-readable", evidence.path, "object ids are lost, and nothing else names them all")

@@ -53,7 +53,7 @@ def repair_links(context: Context, store: StoreReader, subject: LevelSubject) ->
         table, missing = _inside(table, _row_counts(level), _row_counts(other))
         if damaged or missing:
             made = _made_anew(store, level, other, delta, cells)
-            if made is not None:
+            if made is not None and made.count >= table.count + max(missing, damaged):
                 context.repaired("link-endpoints", path, f"{made.count} links were made anew")
                 table = made
             else:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
+
+import numpy as np
 
 from zarr_vectors.constants import (
     FRAGMENT_ATTRIBUTES,
@@ -21,11 +24,16 @@ from zarr_vectors.constants import (
     VERTEX_FRAGMENTS,
     VERTICES,
 )
+from zarr_vectors.encoding.compression import resolve_compressor
 from zarr_vectors.exceptions import ZarrVectorsError
 from zarr_vectors.formats.cell_access import is_grid, open_cell_array
 from zarr_vectors.formats.chunk_keys import format_keys
+from zarr_vectors.formats.dense_array import encode_values
 from zarr_vectors.formats.documents import LEVEL_KEY, group_document, parse_attribute
+from zarr_vectors.formats.layout import LevelOptions
+from zarr_vectors.formats.objects import MANIFESTS_PER_CHUNK
 from zarr_vectors.formats.revision import Revision
+from zarr_vectors.formats.vlen_array import encode_vlen
 from zarr_vectors.model.attributes import AttributeSpec
 from zarr_vectors.read.fetch import fetch_cells
 from zarr_vectors.repairing.context import Context
@@ -128,8 +136,11 @@ def repair_nodes(context: Context, revision: Revision, number: int, ndim: int, s
     found, folders = find_documents(context.draft, revision, str(number))
     good = {path: document for path, document in found.items() if isinstance(document, dict)}
     nodes = Nodes(context, revision, number, ndim, specs, good)
-    for path in _expected(nodes, found, folders):
+    vertices = f"{number}/{VERTICES}"
+    for path in sorted(_expected(nodes, found, folders), key=lambda path: (path != vertices, path)):
         _repair_node(nodes, path, unreadable=isinstance(found.get(path), str))
+        if vertices not in nodes.documents:
+            return
     if not revision.keyed_by_chunk:
         _repair_grids(nodes)
         _repair_lists(nodes)
@@ -159,19 +170,29 @@ def _repair_node(nodes: Nodes, path: str, *, unreadable: bool) -> None:
             return
         if _fits(nodes, path, nodes.documents[path]):
             return
-    for made in _candidates(nodes, path, document):
+    below = [one for one in nodes.context.draft.list_all(path) if one != f"{path}/zarr.json"]
+    for made in _candidates(nodes, path, document) if below or name != VERTICES else ():
         if _fits(nodes, path, made):
             nodes.put(path, made, "its zarr.json was made anew")
             return
-    below = [one for one in nodes.context.draft.list_all(path) if one != f"{path}/zarr.json"]
     if name == VERTICES:
-        nodes.context.hopeless("arrays-present", path, "the vertices, or what they are stored as, are lost")
+        _lose_vertices(nodes, path)
         return
     what = "its metadata is lost, and nothing tells its data type" if below else "it is listed, but all of it is gone"
     if (unreadable or document is not None or below or name) and nodes.context.lost(nodes.check(), path, what):
         nodes.context.draft.delete_prefix(path)
         nodes.documents.pop(path, None)
         _unlist(nodes, name)
+
+
+def _lose_vertices(nodes: Nodes, path: str) -> None:
+    """A coarse level without vertices can be dropped, full resolution cannot."""
+    said = "the vertices, or what they are stored as, are lost"
+    if nodes.number == 0:
+        nodes.context.hopeless("arrays-present", path, said)
+    elif nodes.context.lost("arrays-present", path, f"{said}, and with them the level"):
+        nodes.context.draft.delete_prefix(nodes.path)
+        nodes.documents.clear()
 
 
 def _unlist(nodes: Nodes, name: str) -> None:
@@ -317,6 +338,34 @@ def _candidates(nodes: Nodes, path: str, own: Document | None) -> Iterator[Docum
         yield copy
         if isinstance(copy.get("shape"), list) and own is not None and isinstance(own.get("shape"), list):
             yield {**copy, "shape": own["shape"]}
+    yield from _empty_tables(nodes, path)
+
+
+def _empty_tables(nodes: Nodes, path: str) -> Iterator[Document]:
+    """Yield documents of manifests and object ids by the number of rows that others of the level have."""
+    index, name = f"{nodes.path}/{OBJECT_INDEX}", path.rpartition("/")[2]
+    beside = [f"{index}/object_ids", f"{index}/manifests"]
+    beside += [one for one in nodes.documents if one.startswith(f"{nodes.path}/{OBJECT_ATTRIBUTES}/")]
+    shapes = [(nodes.documents.get(one) or {}).get("shape") for one in beside if one != path]
+    counts = [shape[0] for shape in shapes if isinstance(shape, list) and shape and isinstance(shape[0], int)]
+    stated = ((nodes.documents.get(index) or {}).get("attributes") or {}).get("num_objects")
+    counts += [stated] if isinstance(stated, int) else []
+    if not counts or not path.startswith(f"{index}/"):
+        return
+    count = counts[0]
+    for codecs in (resolve_compressor("zstd"), []):
+        if name == "manifests":
+            none = np.zeros(0, np.uint8)
+            yield parsed(encode_vlen(path, none, np.zeros(count + 1, np.int64), MANIFESTS_PER_CHUNK, codecs, {})[-1][1])
+        elif name == "object_ids":
+            options = LevelOptions(codecs or None, None)
+            yield parsed(encode_values(path, np.zeros(count, np.int64), options, 0, {})[-1][1])
+
+
+def parsed(blob: bytes) -> Document:
+    """Return a document that was encoded here."""
+    found: Document = json.loads(blob)
+    return found
 
 
 def _named(name: str) -> bool:

@@ -15,7 +15,8 @@ from zarr_vectors.read.objects import read_manifests, read_object_ids
 from zarr_vectors.read.store import StoreReader
 from zarr_vectors.repairing.context import Context
 from zarr_vectors.spatial.lookup import ChunkLookup
-from zarr_vectors.typing import BoolArray, IntArray
+from zarr_vectors.typing import BoolArray, FloatArray, IntArray
+from zarr_vectors.validate.blocks import REPEATING
 from zarr_vectors.validate.conventions import PATHS
 from zarr_vectors.validate.subjects import DAMAGE
 
@@ -30,6 +31,10 @@ class ObjectEvidence:
         The level.
     chunks : (C, S) int64
         Its chunks.
+    positions : (N, D) float
+        Their vertices.
+    row_offsets : (C + 1,) int64
+        Where those of each chunk start.
     fragments : Fragments
         Their fragments.
     stated : (F,) int64, optional
@@ -40,6 +45,8 @@ class ObjectEvidence:
 
     level: LevelReader
     chunks: IntArray
+    positions: FloatArray
+    row_offsets: IntArray
     fragments: Fragments
     stated: IntArray | None
     links: LinkTable | None
@@ -215,8 +222,10 @@ def _ordered(
 
 
 def _ranks(evidence: ObjectEvidence, owners: IntArray, used: IntArray) -> IntArray | None:
-    """Return how many fragments of its path come before each, from the links between chunks."""
+    """Return how many fragments of its path come before each: from the links between chunks, or repeated vertices."""
     table, fragments = evidence.links, evidence.fragments
+    if evidence.level.root.cross_chunk_strategy in REPEATING:
+        return _depths(_before_by_repetition(evidence, owners, used))
     before = np.full(fragments.count, -1, np.int64)
     if table is not None and table.width == 2 and fragments.explicit is None:
         chunk = fragments.chunk_of
@@ -232,6 +241,24 @@ def _ranks(evidence: ObjectEvidence, owners: IntArray, used: IntArray) -> IntArr
             if a in last and b in first:
                 before[first[b]] = last[a]
     return _depths(before)
+
+
+def _before_by_repetition(evidence: ObjectEvidence, owners: IntArray, used: IntArray) -> IntArray:
+    """Return the fragment that ends with the vertex with which another of the same object begins; -1 for none."""
+    fragments = evidence.fragments
+    before = np.full(fragments.count, -1, np.int64)
+    if fragments.explicit is not None:
+        return before
+    begins = (evidence.row_offsets[:-1][fragments.chunk_of] + fragments.starts)[used]
+    ends = begins + fragments.counts[used] - 1
+    of = owners[used].tolist()
+    first = list(zip(of, [row.tobytes() for row in evidence.positions[begins]], strict=True))
+    last = list(zip(of, [row.tobytes() for row in evidence.positions[ends]], strict=True))
+    place = {key: n for n, key in zip(used.tolist(), last, strict=True)}
+    for n, key in zip(used.tolist(), first, strict=True):
+        if place.get(key, n) != n:
+            before[n] = place[key]
+    return before
 
 
 def _depths(before: IntArray) -> IntArray | None:

@@ -24,6 +24,7 @@ from zarr_vectors.constants import (
 from zarr_vectors.encoding.compression import resolve_compressor
 from zarr_vectors.formats.documents import LEVEL_KEY
 from zarr_vectors.formats.layout import LevelOptions
+from zarr_vectors.formats.link_names import delta_name
 from zarr_vectors.model.cells import Cells
 from zarr_vectors.model.metadata import LevelMetadata
 from zarr_vectors.read.level import LevelReader
@@ -106,7 +107,10 @@ def rewrite_level(
     written = write_level(
         target, store.revision, store.root, metadata, cells, stored_options(draft, store, level), previous=level.attributes
     )
-    draft.delete_many([one for one in before if one not in target.addresses and not is_below(one, left)])
+    above = {node_address(node) for one in left for node in _parents(one)}
+    opened = [f"{path}/{name}" for name in opened_nodes(level)]
+    stale = [one for one in before if one not in target.addresses and one not in above and not is_below(one, left)]
+    draft.delete_many([one for one in stale if is_below(one, opened)])
     nodes = set(written.nodes)
     for one in before:
         node = one[len(path) + 1 : -len("/zarr.json")]
@@ -122,6 +126,35 @@ def rewrite_level(
         block.pop("nodes", None)
     block["arrays_present"] = sorted({node.split("/")[0] for node in present})
     draft.put_document(path, document)
+
+
+def opened_nodes(level: LevelReader) -> list[str]:
+    """Return the paths below a level of everything that was opened, and is therefore written again or dropped."""
+    arrays = level.arrays
+    nodes = [VERTICES]
+    nodes += [] if arrays.vertex_fragments is None else [VERTEX_FRAGMENTS]
+    nodes += [] if arrays.link_fragments is None else [LINK_FRAGMENTS]
+    nodes += [] if arrays.object_index is None else [OBJECT_INDEX]
+    nodes += [] if arrays.groups is None else [GROUPS]
+    families = {
+        VERTEX_ATTRIBUTES: arrays.vertex_attributes,
+        FRAGMENT_ATTRIBUTES: arrays.fragment_attributes,
+        OBJECT_ATTRIBUTES: arrays.object_attributes,
+        GROUP_ATTRIBUTES: arrays.group_attributes,
+    }
+    nodes += [f"{family}/{name}" for family, named in families.items() for name in named]
+    for delta, links in arrays.links.items():
+        step = delta_name(delta)
+        nodes += [f"{LINKS}/{step}", f"{CROSS_CHUNK_LINKS}/{step}"]
+        nodes += [f"{LINK_ATTRIBUTES}/{name}/{step}" for array in links.arrays for name in array.attributes]
+        tables = {} if links.blob is None else links.blob.attributes
+        nodes += [f"{CROSS_CHUNK_LINK_ATTRIBUTES}/{name}/{step}" for name in tables]
+    return nodes
+
+
+def _parents(path: str) -> list[str]:
+    parts = path.split("/")
+    return ["/".join(parts[:depth]) for depth in range(1, len(parts))]
 
 
 def stored_options(draft: Draft, store: StoreReader, level: LevelReader) -> LevelOptions:

@@ -56,19 +56,20 @@ def make_plan(storage: Storage, *, drop: bool) -> Plan:
     """
     plan = Plan(Draft(storage))
     context = Context(plan.draft, (), drop)
+    context.findings = first = _findings(plan.draft)
     seen: list[object] = []
     for _ in range(MAX_PASSES):
-        context.findings = _findings(plan.draft)
-        context.losses.clear()
         state = plan.draft.state()
+        context.losses.clear()
         if not context.findings or state in seen:
             break
         seen.append(state)
         _pass(context)
         if plan.draft.state() == state:
             break
-    context.findings = _findings(plan.draft)
+        context.findings = _findings(plan.draft)
     plan.items += context.items
+    plan.items += _unsaid(context, first)
     plan.items += _left(context)
     plan.items += find_strays(plan.draft)
     return plan
@@ -131,31 +132,47 @@ def _contents(context: Context, number: int) -> None:
     found = _subject(context, number)
     if found is None:
         return
+    before, said = context.draft.state(), len(context.items)
     try:
         repair_contents(context, *found)
     except (ZarrVectorsError, KeyError) as failure:
         context.hopeless("cells-readable", str(number), f"the level cannot be read as a whole: {failure}")
+    if context.draft.state() == before:
+        del context.items[said:]  # a level is written as a whole or not at all
 
 
 def _links(context: Context, number: int) -> None:
     found = _subject(context, number)
     if found is None:
         return
+    before, said = context.draft.state(), len(context.items)
     try:
         repair_links(context, *found)
     except (ZarrVectorsError, ArgumentError, KeyError) as failure:
         context.hopeless("link-endpoints", str(number), f"links cannot be read: {failure}")
+    if context.draft.state() == before:
+        del context.items[said:]
+
+
+def _unsaid(context: Context, first: tuple[Finding, ...]) -> list[RepairItem]:
+    """Return what was found at first, is found no more, and was not spoken of by the step that repaired it."""
+    left = {(finding.check, level_of(finding)) for finding in context.findings}
+    said = {(item.check, item.path.split("/")[0]) for item in [*context.items, *context.losses.values()]}
+    return [
+        RepairItem("repaired", finding.check, finding.path, f"{finding.message}: no longer")
+        for finding in first
+        if (finding.check, level_of(finding)) not in left and (finding.check, finding.path.split("/")[0]) not in said
+    ]
 
 
 def _left(context: Context) -> list[RepairItem]:
     """Return what is still damaged: what the steps said of it, and what validation finds besides."""
     said = list(context.losses.values())
-    levels = {item.path.split("/")[0] for item in said}
     for finding in context.findings:
         if finding.check in DESPITE_WARNING and finding.severity != "error":
             continue
         known = any(item.check == finding.check and item.path.split("/")[0] == finding.path.split("/")[0] for item in said)
-        if not known or not levels:
+        if not known:
             advice = REPAIRS[finding.check].otherwise
             item = RepairItem("unrepairable", finding.check, finding.path, f"{finding.message} ({advice})")
             said.append(item)

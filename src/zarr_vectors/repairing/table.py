@@ -87,6 +87,8 @@ REPAIRS: Final[dict[str, Repair]] = {
     "vertex-count": Repair(_DROP, by_contents=True, source="the vertices"),
     "link-levels": Repair(_DROP),
     "link-endpoints": Repair(_DROP, source="manifests, for paths; the other level's copy of links across levels"),
+    "link-counts": Repair(_DROP, source="the links"),
+    "link-fragments": Repair(_DROP, source="the links, where they stand in the order of their fragments"),
     "levels-ascending": Repair(_PYRAMID),
     "chunk-multiples": Repair(_PYRAMID, source="the root's chunk_scale"),
     "bins-nest": Repair(_PYRAMID, source="the root's chunk_scale"),
@@ -96,6 +98,7 @@ REPAIRS: Final[dict[str, Repair]] = {
     "objects-kept": Repair(_PYRAMID),
     "object-sparsity": Repair(_PYRAMID, source="the objects that the level keeps"),
     "recomputed": Repair("harmless"),
+    "remade": Repair(_PYRAMID),
     "metavertices": Repair(_PYRAMID),
     "centroids": Repair(_PYRAMID),
     "aggregates": Repair(_PYRAMID),
@@ -105,5 +108,5 @@ REPAIRS: Final[dict[str, Repair]] = {
 DESPITE_WARNING: Final = frozenset({"arrays-present", "zv-array", "arrays-stated", "chunks-stated"})
 """Rules whose warnings are repaired too."""
 
-LINK_CHECKS: Final = ("link-levels", "link-endpoints")
+LINK_CHECKS: Final = ("link-levels", "link-endpoints", "link-counts", "link-fragments")
 """Rules whose damage is repaired once everything else of their level is sound."""
