@@ -11,7 +11,9 @@ import pytest
 
 from tests.validate.damage import Files
 from zarr_vectors.multiresolution.coarsen import build_pyramid
+from zarr_vectors.types.graphs import write_graph
 from zarr_vectors.types.points import write_points
+from zarr_vectors.types.polylines import write_polylines
 
 REVISIONS = ("0.7", "0.9")
 FACTORS = [(2, 1.0), (4, 1.0)]
@@ -55,6 +57,28 @@ def make(
     )  # fmt: skip
 
 
+def make_tracks(path: Path, revision: str) -> None:
+    """Write 20 walks of 30 vertices in the same square, and a coarse level."""
+    rng = np.random.default_rng(3)
+    walks = [np.clip(np.cumsum(rng.normal(0, 6, (30, 2)), axis=0) + 50, 1, 99) for _ in range(20)]
+    write_polylines(
+        path, walks, chunk_shape=50, bin_shape=12.5, bounds=([0, 0], [100, 100]), compressor=None, shard_shape=None,
+        format_version=revision, vertex_attributes={"fa": [walk[:, 0] for walk in walks]},
+    )  # fmt: skip
+    build_pyramid(path, factors=[(2, 1.0)], compressor=None, shard_shape=None)
+
+
+def make_network(path: Path, revision: str) -> None:
+    """Write a graph of 300 nodes and 500 edges in the same square, and a coarse level."""
+    rng = np.random.default_rng(4)
+    edges = rng.integers(0, 300, (500, 2))
+    write_graph(
+        path, rng.uniform(0, 100, (300, 2)), edges[edges[:, 0] != edges[:, 1]], chunk_shape=50, bin_shape=12.5,
+        bounds=([0, 0], [100, 100]), compressor=None, shard_shape=None, format_version=revision,
+    )  # fmt: skip
+    build_pyramid(path, factors=[(2, 1.0)], compressor=None, shard_shape=None)
+
+
 @pytest.fixture(scope="session")
 def good_stores(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Folder of good stores, ``points-0.9`` and the like."""
@@ -65,6 +89,8 @@ def good_stores(tmp_path_factory: pytest.TempPathFactory) -> Path:
         make(folder / f"corner-{revision}", revision, objects=True, extent=49.0)
         make(folder / f"bare-{revision}", revision, objects=False, links="none")
         make(folder / f"diagonal-{revision}", revision, objects=False, links="none", diagonal=True)
+        make_tracks(folder / f"tracks-{revision}", revision)
+        make_network(folder / f"network-{revision}", revision)
     return folder
 
 

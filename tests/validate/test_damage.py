@@ -136,6 +136,16 @@ def wild_link(files: Files) -> None:
     path.write_bytes(bytes(data))
 
 
+def drop_cell(array: str) -> Damage:
+    return lambda files: files.cell_file(array, KEY).unlink()
+
+
+def swap_endpoints(files: Files) -> None:
+    """Let every link of a chunk lead from its first endpoint to row 0 of the chunk."""
+    array = "1/links/0" if files.keyed else "1/links/0/0.0"
+    files.change_rows(array, KEY, "<i8", lambda values: values.reshape(-1, 2) * [1, 0])
+
+
 def link_to_nowhere(files: Files) -> None:
     (files.root / "2/links/-1").rename(files.root / "2/links/+1")
     files.level_block(2, nodes=["vertices", "vertex_fragments"])
@@ -275,6 +285,10 @@ CASES: list[tuple[str, str, str, Damage, tuple[str, ...]]] = [
     ("fragment-owners", "other", "objects", rows("0/fragment_attributes/object_id", "<i8", add(0, 3)), BOTH),
     ("vertex-count", "more", "points", lambda f: f.level_block(1, vertex_count=17), BOTH),
     ("link-endpoints", "row", "points", wild_link, BOTH),
+    ("link-endpoints", "cell", "network", drop_cell("0/links/0/0.0"), ("0.9",)),
+    ("link-endpoints", "blob", "network", lambda f: shutil.rmtree(f.root / "0/cross_chunk_links/0/data"), ("0.7",)),
+    ("link-counts", "stated", "network", lambda f: f.attributes("0/links/0", num_links=7), ("0.9",)),
+    ("link-fragments", "gone", "network", drop_cell("0/link_fragments"), BOTH),
     ("link-levels", "level", "points", link_to_nowhere, BOTH),
     ("vertices-finite", "nan", "points", rows("0/vertices", "<f4", assign(4, np.nan)), BOTH),
     ("vertices-in-chunk", "moved", "points", rows("0/vertices", "<f4", add(4, 50)), BOTH),
@@ -294,6 +308,10 @@ CASES: list[tuple[str, str, str, Damage, tuple[str, ...]]] = [
     ("centroids", "moved", "points", rows("1/vertices", "<f4", add(0, 0.5)), BOTH),
     ("aggregates", "mean", "points", rows("1/vertex_attributes/intensity", "<f8", add(0, 0.01)), BOTH),
     ("aggregates", "count", "points", rows("1/vertex_attributes/merged", "<u4", add(0, 1)), BOTH),
+    ("remade", "moved", "tracks", rows("1/vertices", "<f4", add(0, 0.01)), BOTH),
+    ("remade", "mean", "tracks", rows("1/vertex_attributes/fa", "<f8", add(0, 0.01)), BOTH),
+    ("remade", "node", "network", rows("1/vertices", "<f4", add(0, 0.01)), BOTH),
+    ("remade", "edges", "network", swap_endpoints, BOTH),
 ]  # fmt: skip
 APART = {"objects-kept", "counts-shrink", "identity-convention", "objects-used", "recomputed"}
 """Rules with a test of their own below."""

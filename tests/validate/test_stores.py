@@ -167,12 +167,13 @@ def test_summary_and_report_name_every_check(copied: Callable[[str], Files]) -> 
     assert head == "Level 5 validation: PASS"
     assert re.fullmatch(r"  \d+ passed, 0 warnings, 0 errors", counts)
     assert good.passed == len(good.outcomes)
-    files.level_block(1, stale=True)
+    files.level_block(2, stale=True)
     files.change_rows("1/vertices", "0.0", "<f4", lambda values: values + 0.5)
     bad = validate(files.root, level=5)
     lines = bad.summary().split("\n")
     assert lines[0] == "Level 5 validation: FAIL"
-    assert lines[1] == f"  {good.passed - 2} passed, 1 warnings, 1 errors"
+    assert lines[1] == f"  {bad.passed} passed, 1 warnings, 1 errors"
+    assert 0 < bad.passed < good.passed
     assert [line.split(":")[0].strip() for line in lines[2:]] == ["error", "warning"]
     assert str(bad) == bad.summary()
     text = bad.report()

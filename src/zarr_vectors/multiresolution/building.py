@@ -83,12 +83,14 @@ def build_levels(
     seed: int | None,
     beside: Sequence[LevelReader] = (),
     *,
+    kept: Sequence[BoolArray] | None = None,
     shared: bool = False,
 ) -> Built:
     """Make the coarse levels of a store.
 
     Objects that more of the levels ``beside`` hold (coarse ones that stay) are kept first, so that the objects of
-    each level are among those of the finer ones. Paths share the metavertices of coarse bins where ``shared`` is set.
+    each level are among those of the finer ones; ``kept`` says which stay without choosing. Paths share the
+    metavertices of coarse bins where ``shared`` is set.
 
     Raises
     ------
@@ -108,7 +110,8 @@ def build_levels(
         _require_paths(store)
     ids = ordered_object_ids(level)
     attributes = read_columns(level, dict(level.arrays.object_attributes), None)
-    kept = _kept(level, plans, ids, attributes, strategy, seed, beside)
+    if kept is None:
+        kept = _kept(level, plans, ids, attributes, strategy, seed, beside)
     recipe = Recipe(plans, modes, counted, ids, kept, cross.reach, link_modes, shared)
     coarsened = coarsener(level, recipe)
     groups = read_groups(level)

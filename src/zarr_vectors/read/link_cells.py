@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from zarr_vectors.constants import NONEMPTY_CHUNKS
 from zarr_vectors.encoding.links import decode_link_rows, permutations_from_codes
 from zarr_vectors.encoding.ragged import join_ragged
 from zarr_vectors.exceptions import ArrayError
@@ -125,6 +126,7 @@ def _decode_run(
 ) -> Records:
     """Decode the cells of arrays whose rows are of one kind."""
     has_perm, ragged = _kind(run[0].array)
+    _check_presence(run, payloads)
     buffer, sizes = _joined(run, payloads, ragged)
     counts, rest = np.divmod(sizes, 8 * (family.width + has_perm))
     if rest.any():
@@ -156,6 +158,22 @@ def _decode_run(
         rows, chunks = rows[lowest], chunks[lowest]
         attributes = {name: values[lowest] for name, values in attributes.items()}
     return Records(chunks, rows, attributes)
+
+
+def _check_presence(run: Sequence[FetchedArray], payloads: list[Bytes]) -> None:
+    """Refuse cells that the metadata lists and that are not there."""
+    if all(payloads):
+        return
+    cell = 0
+    for part in run:
+        listed = NONEMPTY_CHUNKS in part.array.cells.document
+        for payload in payloads[cell : cell + len(part.cells.chunks)]:
+            if listed and len(payload) == 0:
+                raise ArrayError(
+                    f"{_cell_name(run, cell)} is listed in {NONEMPTY_CHUNKS}, but its cell is missing or empty; the "
+                    "store is damaged or its copy incomplete"
+                )
+            cell += 1
 
 
 def _joined(run: Sequence[FetchedArray], payloads: list[Bytes], ragged: bool) -> tuple[Bytes, IntArray]:

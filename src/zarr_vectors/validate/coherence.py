@@ -16,7 +16,7 @@ from zarr_vectors.validate.consistency import has_objects
 from zarr_vectors.validate.conventions import POINTS
 from zarr_vectors.validate.metavertices import Merged, merge, owner_of_rows
 from zarr_vectors.validate.pyramid import PyramidSubject
-from zarr_vectors.validate.rules import Problem, error, note
+from zarr_vectors.validate.rules import Problem, error
 
 AGGREGATION_KEY = "aggregation"
 """Level metadata of this package: how each attribute was aggregated, ``{attribute: mode}``."""
@@ -209,13 +209,6 @@ def obstacle(subject: CoherenceSubject) -> str:
     if level.failed or finest.failed:
         return "errors were found in it or in full resolution"
     return ""
-
-
-def recomputable(subject: CoherenceSubject) -> Iterator[Problem]:
-    """Check that coarse levels can be compared with full resolution."""
-    reason = obstacle(subject)
-    if reason:
-        yield note(subject.pyramid.level.path, f"the level was not compared with full resolution: {reason}")
 
 
 def compare(merged: Merged, stored: Stored, grid: Grid) -> Comparison:

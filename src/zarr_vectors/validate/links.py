@@ -1,4 +1,4 @@
-"""Level 3: links name vertices that are there."""
+"""Level 3: links name vertices that are there, are as many as stated, and have their attributes and fragments."""
 
 from __future__ import annotations
 
@@ -6,8 +6,14 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from zarr_vectors.constants import LINKS, LINKS_SEQUENTIAL
+from zarr_vectors.constants import LINK_FRAGMENTS, LINKS, LINKS_SEQUENTIAL
+from zarr_vectors.formats.chunk_keys import format_keys
+from zarr_vectors.formats.layout import LinkArray
+from zarr_vectors.formats.link_names import delta_name
+from zarr_vectors.formats.objects import parse_fragments
+from zarr_vectors.read.fetch import decode_payloads, fetch_cells
 from zarr_vectors.read.links import read_links
+from zarr_vectors.read.vertices import holds_faces
 from zarr_vectors.typing import BoolArray, IntArray
 from zarr_vectors.validate.rules import Problem, error, note
 from zarr_vectors.validate.subjects import DAMAGE, LevelSubject
@@ -46,9 +52,10 @@ def link_endpoints(level: LevelSubject) -> Iterator[Problem]:
 def _wrong_endpoints(level: LevelSubject, other: LevelSubject, delta: int) -> str:
     """Return what is wrong with the endpoints of one family; empty where nothing is."""
     try:
-        table = read_links(level.reader, other.reader, delta, [])
+        table = read_links(level.reader, other.reader, delta)
     except DAMAGE as failure:
         return str(failure)
+    level.link_counts[delta] = table.count
     counts = [level.row_counts, *[other.row_counts] * (table.width - 1)]
     for endpoint, rows_of_chunk in enumerate(counts):
         bad = _outside(table.chunks[:, endpoint], table.rows[:, endpoint], rows_of_chunk)
@@ -72,3 +79,57 @@ def _outside(chunks: IntArray, rows: IntArray, counts: IntArray) -> BoolArray:
 def has_links(level: LevelSubject) -> bool:
     """Return whether a level stores links and all of its chunks were looked at."""
     return bool(level.reader.arrays.links) and not level.is_sampled
+
+
+def link_counts(level: LevelSubject) -> Iterator[Problem]:
+    """Check that there are as many links as the metadata of their family states."""
+    for delta, found in sorted(level.link_counts.items()):
+        family = level.reader.arrays.links[delta]
+        stated = family.document.get("num_links")
+        if family.blob is None and not holds_faces(level.reader) and isinstance(stated, int) and stated != found:
+            path = f"{level.path}/{LINKS}/{delta_name(delta)}"
+            message = f"num_links is {stated}, but {found} links are there"
+            yield error(path, message) if level.is_ours else note(path, message)
+
+
+def link_fragments(level: LevelSubject) -> Iterator[Problem]:
+    """Check that the fragments of the links inside chunks cover all of them."""
+    reader = level.reader
+    fragments, inside = reader.arrays.link_fragments, _inside(level)
+    assert fragments is not None
+    assert inside is not None
+    path = f"{level.path}/{LINK_FRAGMENTS}"
+    chunks = reader.chunks if inside.cells.chunks is None else inside.cells.chunks
+    try:
+        cells, tables = fetch_cells(reader.storage, [inside.cells, fragments], chunks)
+        sizes = np.array([len(payload) for payload in decode_payloads([cells])], np.int64)
+        indexes = decode_payloads([tables])
+        present = np.flatnonzero([len(index) > 0 for index in indexes])
+        found = parse_fragments([indexes[row] for row in present])
+    except DAMAGE as failure:
+        yield error(path, str(failure))
+        return
+    rows = sizes // (8 * reader.arrays.links[0].width)
+    covered = np.zeros(len(chunks), np.int64)
+    np.add.at(covered, present[found.chunk_of], found.counts)
+    wrong = covered != rows
+    if wrong.any():
+        first = int(np.flatnonzero(wrong)[0])
+        message = (
+            f"{int(wrong.sum())} chunks have fragments that do not cover their links; of the {rows[first]} links of "
+            f"chunk {format_keys(chunks[first : first + 1])[0]}, {covered[first]} are covered"
+        )
+        yield error(path, message) if level.is_ours else note(path, message)
+
+
+def _inside(level: LevelSubject) -> LinkArray | None:
+    """Return the links inside chunks, where there are any."""
+    family = level.reader.arrays.links.get(0)
+    return None if family is None else next((a for a in family.arrays if not np.any(a.offsets) and not a.ragged), None)
+
+
+def has_link_fragments(level: LevelSubject) -> bool:
+    """Return whether stored links inside chunks have fragments, and all of them could be read."""
+    if holds_faces(level.reader) or level.reader.arrays.link_fragments is None:
+        return False
+    return 0 in level.link_counts and _inside(level) is not None

@@ -138,6 +138,8 @@ class LevelSubject:
         Why the level cannot be opened.
     counted : int, optional
         Vertices that were found, where all chunks could be read.
+    link_counts : dict of int to int
+        Links that were found, by level difference.
     """
 
     store: StoreSubject
@@ -148,6 +150,7 @@ class LevelSubject:
     failed: bool = False
     obstacle: str = ""
     counted: int | None = None
+    link_counts: dict[int, int] = field(default_factory=dict)
 
     @classmethod
     def find(cls, store: StoreSubject, number: int, sampling: Sampling) -> LevelSubject:

@@ -13,6 +13,7 @@ from zarr_vectors.validate import (
     links,
     objects,
     pyramid,
+    remaking,
     root_metadata,
     structure,
 )
@@ -115,6 +116,8 @@ VERTEX_COUNT: Final = _rule(3, "vertex-count", consistency.vertex_count)
 LINK_RULES: Final[tuple[Rule[LevelSubject], ...]] = (
     _rule(3, "link-levels", links.link_levels, links.has_links),
     _rule(3, "link-endpoints", links.link_endpoints, links.has_links),
+    _rule(3, "link-counts", links.link_counts, links.has_links),
+    _rule(3, "link-fragments", links.link_fragments, links.has_link_fragments),
 )
 """Rules of links, run when the vertices of all levels were counted."""
 
@@ -131,9 +134,10 @@ PYRAMID_RULES: Final[tuple[Rule[PyramidSubject], ...]] = (
 """Rules of a coarse level beside the others."""
 
 COHERENCE_RULES: Final[tuple[Rule[CoherenceSubject], ...]] = (
-    _rule(5, "recomputed", coherence.recomputable),
+    _rule(5, "recomputed", remaking.recomputable),
     _rule(5, "metavertices", coherence.metavertices, coherence.is_comparable),
     _rule(5, "centroids", coherence.centroids, coherence.is_comparable),
     _rule(5, "aggregates", coherence.aggregates, coherence.has_aggregates),
+    _rule(5, "remade", remaking.remade, remaking.is_remade),
 )
 """Rules that make a coarse level anew."""

@@ -46,6 +46,8 @@ class CrossChunkLinks:
         self.attributes = attributes
         self.width = int(document.get("link_width", 2))
         self.ndim = int(document.get("sid_ndim", ndim))
+        stated = document.get("num_links")
+        self.stated = stated if isinstance(stated, int) else None
 
     def requests(self) -> list[Range]:
         """Return the ranges of the table."""
@@ -54,6 +56,11 @@ class CrossChunkLinks:
     def decode(self, blobs: Blobs) -> tuple[IntArray, IntArray]:
         """Return the chunk coordinates and the rows of all endpoints."""
         if blobs[0] is None and blobs[1] is None:
+            if self.stated:
+                raise ArrayError(
+                    f"{self.path}: its metadata states {self.stated} links, but its data are missing; the store is "
+                    "damaged or its copy incomplete"
+                )
             return np.zeros((0, self.width, self.ndim), np.int64), np.zeros((0, self.width), np.int64)
         data = decode_tiny(f"{self.path}/data", blobs[0], blobs[1])
         stride = 8 * self.width * (self.ndim + 1)
