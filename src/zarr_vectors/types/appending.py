@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -20,7 +21,7 @@ from zarr_vectors.read.query import Query
 from zarr_vectors.read.rows import read_rows
 from zarr_vectors.read.store import StoreReader
 from zarr_vectors.types.storing import StoreOptions, parse_bounds
-from zarr_vectors.typing import FloatArray
+from zarr_vectors.typing import FloatArray, IntArray
 from zarr_vectors.write.joining import join_columns
 from zarr_vectors.write.options import WriteOptions
 
@@ -47,9 +48,10 @@ def append_options(
     Raises
     ------
     ArgumentError
-        When shapes, axes, chunking or revision are given and differ from those of the store.
+        When shapes, axes, chunking, revision or coordinate system are given and differ from those of the store.
     """
     root = store.root
+    _require_crs(store, said)
     finest = store.level(0)
     chunked_by = finest.keyed_attribute
     if finest.leads and chunked_by is None:
@@ -83,14 +85,38 @@ def append_options(
         ),
         axes=root.axes,
         axis_units=None,
-        crs=said.crs or root.crs,
+        crs=root.crs or said.crs,
         chunk_by_attribute=chunked_by,
-        metadata=said.metadata if said.metadata is not None else store.attributes.get("user_metadata"),
+        metadata=merged_metadata(store.attributes.get("user_metadata"), said.metadata),
     )
     layout = store.revision.stored_options(store.level(0).arrays)
     compressor = layout.compressor if options.layout.compressor == "auto" else options.layout.compressor
     shards = layout.shard_shape if options.layout.shard_shape == "auto" else options.layout.shard_shape
     return kept, replace(options, revision=store.revision, layout=LevelOptions(compressor, shards))
+
+
+def _require_crs(store: StoreReader, said: StoreOptions) -> None:
+    """Refuse another coordinate system than that of the vertices that are there."""
+    held: Mapping[str, Any] = store.root.crs or {}
+    if not held and store.level(0).metadata.vertex_count == 0:
+        return
+    name = said.coordinate_system
+    if name is not None and name != held.get("name"):
+        raise ArgumentError(
+            f"coordinate_system: {name!r} given, but the store has {held.get('name')!r}; appending cannot change it"
+        )
+    if said.crs is None:
+        return
+    given = json.loads(json.dumps(dict(said.crs) if name is None else {**said.crs, "name": name}))
+    if given != held:
+        raise ArgumentError(f"crs: {given} given, but the store has {dict(held) or None}; appending cannot change it")
+
+
+def merged_metadata(held: Any, given: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    """Return metadata of a store with what is given anew: by key, the later value of two under one key."""
+    if given is None and held is None:
+        return None
+    return {**(held if isinstance(held, Mapping) else {}), **(given or {})}
 
 
 def _shape(given: Any, ndim: int) -> tuple[float, ...] | None:
@@ -165,6 +191,8 @@ def _join_links(old: Links | None, new: Links | None, shift: int) -> Links | Non
             f"links: the store has {'directed' if old.directed else 'undirected'} ones of {old.width} vertices, given "
             f"{'directed' if new.directed else 'undirected'} ones of {new.width}"
         )
+    if old.store != new.store:
+        raise ArgumentError(f"store: {new.store!r} given, but the store has {old.store!r}; appending cannot change it")
     numbered = _numbered("link attributes", old.attributes, new.attributes, len(new.rows))
     attributes = join_columns("link attributes", old.attributes, numbered)
     return replace(old, rows=np.concatenate([old.rows, moved.rows]), attributes=attributes)
@@ -195,7 +223,10 @@ def join_objects(old: Objects | None, new: Objects | None) -> Objects | None:
 
 
 def join_groups(old: Groups | None, new: Groups | None) -> Groups | None:
-    """Unite groups: by name where both have names, else by number."""
+    """Unite groups: by name where both have names, else by number.
+
+    Groups that exist keep the attributes that are not given anew; new groups need all of them.
+    """
     if old is None or new is None:
         return new if old is None else old
     old_names, new_names = old.attributes.get(GROUP_NAME_ATTRIBUTE), new.attributes.get(GROUP_NAME_ATTRIBUTE)
@@ -213,10 +244,19 @@ def join_groups(old: Groups | None, new: Groups | None) -> Groups | None:
     )
     pairs = np.unique(np.stack([owner, np.concatenate([old.members, new.members])]), axis=1)
     offsets = offsets_of(np.bincount(pairs[0], minlength=count))
-    if set(old.attributes) != set(new.attributes):
-        raise ArgumentError(f"group_attributes: the store has {sorted(old.attributes)}, given {sorted(new.attributes)}")
-    table = join_columns("group_attributes", old.attributes, new.attributes)
+    return Groups(pairs[1], offsets, _join_group_columns(old, new, target, count))
+
+
+def _join_group_columns(old: Groups, new: Groups, target: IntArray, count: int) -> dict[str, Column]:
+    """Join attributes of groups; the row that is given last for a group is its own."""
+    lacking, extra = set(old.attributes) - set(new.attributes), sorted(set(new.attributes) - set(old.attributes))
+    if extra or (lacking and count > old.count):
+        names = f"the store has {sorted(old.attributes)}, given {sorted(new.attributes)}"
+        raise ArgumentError(f"group_attributes: {names}; groups that are not in the store need all of them")
+    kept = {name: column for name, column in old.attributes.items() if name not in lacking}
+    table = join_columns("group_attributes", kept, new.attributes)
     latest = np.concatenate([np.arange(old.count), target])
     rows = np.zeros(count, np.int64)
     rows[latest] = np.arange(len(latest))
-    return Groups(pairs[1], offsets, {name: column.take(rows) for name, column in table.items()})
+    joined = {name: column.take(rows) for name, column in table.items()}
+    return {name: old.attributes[name] if name in lacking else joined[name] for name in old.attributes}

@@ -32,7 +32,7 @@ from zarr_vectors.read.store import StoreReader
 from zarr_vectors.spatial.boxes import Box
 from zarr_vectors.spatial.partition import FragmentRule, partition
 from zarr_vectors.spatial.sharing import share_fragments
-from zarr_vectors.types.appending import append_elements, append_options, refuse_fragment_attributes
+from zarr_vectors.types.appending import append_elements, append_options, merged_metadata, refuse_fragment_attributes
 from zarr_vectors.types.attribute_chunks import chunk_by
 from zarr_vectors.types.kinds import require_ordered
 from zarr_vectors.types.path_inputs import path_columns, path_objects
@@ -176,10 +176,14 @@ def write_paths(
         root_attributes = arguments.root_attributes
         if old is not None and destination.store is not None:
             refuse_fragment_attributes(destination.store, arguments.fragment_attributes)
-            elements = append_elements(old, elements)
             said, options = append_options(destination.store, said, options, positions)
+            elements = append_elements(old, elements)
             said = replace(said, kept_rows=old.count)
-            root_attributes = {**destination.store.attributes, **root_attributes}
+            held = destination.store.attributes
+            root_attributes = {
+                **held,
+                **{key: merged_metadata(held.get(key), block) for key, block in root_attributes.items()},
+            }
             shared = arguments.share_fragments or destination.store.level(0).metadata.shared_fragments
             arguments = replace(arguments, share_fragments=shared)
         arguments = replace(arguments, root_attributes=root_attributes)
@@ -200,7 +204,9 @@ def _check_choices(arguments: PathArguments) -> None:
 def _require_kind(store: StoreReader, arguments: PathArguments) -> None:
     held = store.root.geometry_types
     if not set(held) & set(arguments.geometry_types):
-        raise ArgumentError(f"mode='a': {store.storage.url} holds {', '.join(held)}, not {arguments.geometry_types[0]}")
+        asked = arguments.geometry_types[0]
+        why = "".join(f"; {name} is of {asked}s" for name in arguments.root_attributes)
+        raise ArgumentError(f"mode='a': {store.storage.url} holds {', '.join(held)}, not {asked}{why}")
     fixed = (
         ("cross_chunk_strategy", arguments.cross_chunk_strategy, store.root.cross_chunk_strategy),
         ("object_index_convention", arguments.object_index_convention, store.root.object_index_convention),

@@ -205,7 +205,7 @@ def write_points(
     groups : mapping of int or str to object ids, optional
         Sets of objects by number or name.
     group_attributes : mapping of str to (G,) or (G, C) array, optional
-        One row per group.
+        One row per group. When appending, groups of the store keep attributes that are not given; new ones need all.
     attribute_specs : mapping of str to AttributeSpec or dict, optional
         ``unit``, ``description``, ``channel_names`` by attribute name.
     dtype : float type, optional
@@ -219,7 +219,7 @@ def write_points(
     crs : mapping, optional
         Coordinate reference system.
     metadata : mapping, optional
-        Your own metadata (JSON), kept under the root attribute ``user_metadata``.
+        Your own metadata (JSON), kept under the root attribute ``user_metadata``; merged by key when appending.
     chunk_by_attribute : str, optional
         Vertex attribute whose values become the first component of every chunk key, so that the points of one
         value lie together (a gene, a label); it must be a scalar without missing values.

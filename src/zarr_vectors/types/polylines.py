@@ -193,7 +193,7 @@ def write_polylines(
     groups : mapping of int or str to object ids, optional
         Sets of paths by number or name, for example ``{"CST": [0, 4, 7]}``.
     group_attributes : mapping of str to (G,) or (G, C) array, optional
-        One row per group.
+        One row per group. When appending, groups of the store keep attributes that are not given; new ones need all.
     attribute_specs : mapping of str to AttributeSpec or dict, optional
         ``unit``, ``description``, ``channel_names`` by attribute name.
     cross_chunk_strategy : {"explicit_links", "boundary_deduplication", "both"}, optional

@@ -42,12 +42,13 @@ def join_column(argument: str, name: str, old: Column, new: Column) -> Column:
     Raises
     ------
     ArgumentError
-        When the new values cannot be kept as the stored ones are.
+        When the new values cannot be kept as the stored ones are, or are described in another way.
     """
     if old.values.shape[1:] != new.values.shape[1:]:
         raise ArgumentError(
             f"{argument}: {name!r} has {old.values.shape[1:]} channels in the store, {new.values.shape[1:]} given"
         )
+    _require_described(argument, name, old.spec, new.spec)
     if old.spec.categories is not None and new.spec.categories is not None:
         return _join_categories(argument, name, old, new)
     if old.spec.categories is not None or new.spec.categories is not None:
@@ -66,6 +67,24 @@ def join_column(argument: str, name: str, old: Column, new: Column) -> Column:
     if old.values.dtype.kind in "iu" and not np.array_equal(cast, new.values):
         raise ArgumentError(f"{argument}: {name!r} has values beyond the {old.values.dtype} of the store")
     return Column(np.concatenate([old.values, cast]), old.spec)
+
+
+def _require_described(argument: str, name: str, old: AttributeSpec, new: AttributeSpec) -> None:
+    """Refuse descriptions of new rows that are not those of the store; rows without any take those of the store."""
+    channels = new.channel_names
+    if channels == tuple(f"ch{c}" for c in range(len(channels or ()))):  # none were named
+        channels = None
+    described = (
+        ("unit", old.unit, new.unit),
+        ("description", old.description, new.description),
+        ("channel_names", old.channel_names, channels),
+    )
+    for key, held, given in described:
+        if given is not None and given != held:
+            raise ArgumentError(
+                f"attribute_specs: {name!r} of {argument} has {key} {held!r} in the store, {given!r} given; appending "
+                "cannot change it"
+            )
 
 
 def _join_categories(argument: str, name: str, old: Column, new: Column) -> Column:
