@@ -29,6 +29,8 @@ def make_points(
         bounds=([0, 0], [100, 100]),
         chunk_shape=(25, 25),
         geometry_types=["point_cloud"],
+        links_convention="implicit_sequential",
+        object_index_convention="standard",
         format_version=revision,
         backend="icechunk",
         **options,

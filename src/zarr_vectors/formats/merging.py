@@ -11,7 +11,7 @@ _SETS = frozenset({"nonempty_chunks", "nodes", "arrays_present", "format_capabil
 """Lists that say what there is, in no meaningful order."""
 
 _COUNTS = frozenset({"vertex_count"})
-"""Totals, to which both sides may have added."""
+"""Totals, to which both sides may have added; sides that added as much did not add the same."""
 
 _BOUNDS = frozenset({"bounds"})
 """Pairs of corners, which both sides may have moved apart."""
@@ -47,7 +47,9 @@ def merge_documents(address: str, before: bytes, ours: bytes, theirs: bytes) -> 
 
 
 def _merged(name: str, before: Any, ours: Any, theirs: Any) -> Any:
-    if ours == theirs or before == theirs:
+    if name in _COUNTS and _ABSENT not in (before, ours, theirs):
+        return ours + theirs - before
+    if before == theirs:
         return ours
     if before == ours:
         return theirs
@@ -59,12 +61,12 @@ def _merged(name: str, before: Any, ours: Any, theirs: Any) -> Any:
             for one in names
         }
         return {one: value for one, value in entries.items() if value is not _ABSENT}
+    if ours == theirs:
+        return ours
     if before is _ABSENT or ours is _ABSENT or theirs is _ABSENT:
         raise _ConflictError(name)
     if name in _SETS:
         return _united(before, ours, theirs)
-    if name in _COUNTS:
-        return ours + theirs - before
     if name in _BOUNDS:
         return _spanned(before, ours, theirs)
     raise _ConflictError(name)

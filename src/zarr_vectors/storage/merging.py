@@ -110,7 +110,7 @@ def _compare(
     merged : dict of str to bytes
         Documents that were merged.
     settled : set of str
-        What is merged, or alike in the target already.
+        What is merged, or was not changed after all.
     conflicts : set of str
         What excludes each other.
     """
@@ -120,12 +120,13 @@ def _compare(
     for part in _parts(shared):
         columns = _whole(change.before, part), _whole(change.after, part), _whole(target, part)
         for address, before, mine, theirs in zip(part, *columns, strict=True):
-            if mine in (before, theirs):
+            if mine == before:
                 settled.add(address)
             elif theirs != before:
-                result = None
-                if is_document(address) and merge_documents is not None:
-                    result = _merged(address, before, theirs, mine, merge_documents)
+                result = _merged(address, before, theirs, mine, merge_documents) if is_document(address) else None
+                if mine is None and theirs is None:
+                    settled.add(address)
+                    continue
                 if result is None:
                     conflicts.add(address)
                 else:
@@ -135,9 +136,12 @@ def _compare(
 
 
 def _merged(
-    address: str, before: bytes | None, theirs: bytes | None, mine: bytes | None, merge_documents: MergeDocuments
+    address: str, before: bytes | None, theirs: bytes | None, mine: bytes | None, merge_documents: MergeDocuments | None
 ) -> bytes | None:
-    if before is None or theirs is None or mine is None:
+    """Merge a document. One that both made alike is fine; one that both changed alike may hold a total."""
+    if before is None and theirs == mine:
+        return mine
+    if before is None or theirs is None or mine is None or merge_documents is None:
         return None
     return merge_documents(address, before, theirs, mine)
 
@@ -183,7 +187,7 @@ def _same_places(change: Change, other: Change) -> set[str]:
     found: set[str] = set()
     for place in ours.keys() & theirs.keys():
         if any(_differs(other, key) for key in theirs[place]):
-            found.update(key for key in ours[place] if _differs(change, key) and not _agreed(change, other, key))
+            found.update(key for key in ours[place] if _differs(change, key))
     return found
 
 
@@ -199,11 +203,6 @@ def _places(change: Change) -> dict[tuple[str, tuple[int, ...]], list[str]]:
         if chunk is not None and rest:
             places.setdefault((level, chunk), []).append(key)
     return places
-
-
-def _agreed(change: Change, other: Change, key: str) -> bool:
-    """Say whether both sides wrote the same."""
-    return _whole(change.after, [key]) == _whole(other.after, [key])
 
 
 def _differs(change: Change, key: str) -> bool:

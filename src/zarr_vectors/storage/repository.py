@@ -269,7 +269,8 @@ def parse_place(text: str, options: Mapping[str, Any]) -> Place:
     family = _FAMILIES.get(scheme.lower() if mark else "")
     if family is None:
         raise ArgumentError(
-            f"backend='icechunk' keeps repositories in folders, s3://, gs:// and az://, not at {without_secrets(text)!r}"
+            f"backend='icechunk' keeps repositories in folders and at s3://, gs:// and az://, "
+            f"not at {without_secrets(text)!r}"
         )
     if family == "local":
         target = url2pathname(urlsplit(plain).path) if mark else plain
