@@ -16,6 +16,7 @@ from zarr_vectors.model.links import LinkTable
 from zarr_vectors.ordering import stable_order
 from zarr_vectors.read.absent import absent_values
 from zarr_vectors.read.cells import read_chunks
+from zarr_vectors.read.chunk_values import chunk_values
 from zarr_vectors.read.level import LevelReader
 from zarr_vectors.read.links import read_links, row_numbers
 from zarr_vectors.read.objects import fragment_owners, read_columns, read_groups, read_object_ids
@@ -23,10 +24,17 @@ from zarr_vectors.spatial.branches import implied_links
 from zarr_vectors.typing import IntArray
 
 
-def read_linked_elements(level: LevelReader) -> Elements:
+def read_linked_elements(level: LevelReader, *, keyed: bool = False) -> Elements:
     """Read all vertices of a level with their objects, groups and the links between them, in stored order.
 
     Objects come in ascending id order, links in reading order.
+
+    Parameters
+    ----------
+    level : LevelReader
+        An open level.
+    keyed : bool
+        Whether an attribute that stands in the chunk keys, and in no array, is among the attributes.
 
     Raises
     ------
@@ -35,6 +43,9 @@ def read_linked_elements(level: LevelReader) -> Elements:
     """
     chunk_rows = np.arange(len(level.chunks))
     cells = read_chunks(level, chunk_rows, fragment_attributes=False)
+    attributes = dict(cells.attributes)
+    if keyed and level.keyed_attribute is not None:
+        attributes[level.keyed_attribute] = chunk_values(level, np.repeat(chunk_rows, np.diff(cells.row_offsets)))
     ids = read_object_ids(level)
     objects = None
     if ids is not None:
@@ -45,14 +56,14 @@ def read_linked_elements(level: LevelReader) -> Elements:
         place = np.empty_like(order)
         place[order] = np.arange(len(order))
         columns = read_columns(level, dict(level.arrays.object_attributes), None)
-        attributes = {name: column.take(order) for name, column in columns.items()}
-        objects = Objects(ids[order], np.repeat(place[owners], cells.fragments.counts), attributes)
+        described = {name: column.take(order) for name, column in columns.items()}
+        objects = Objects(ids[order], np.repeat(place[owners], cells.fragments.counts), described)
     links = None
     if 0 in level.arrays.links:
         links = as_links(read_links(level, level, 0), cells.row_offsets)
     if level.root.links_convention == LINKS_BRANCHES:
         links = with_implied_links(links, cells.fragments, cells.row_offsets)
-    return Elements(cells.positions, cells.attributes, objects, read_groups(level), links)
+    return Elements(cells.positions, attributes, objects, read_groups(level), links)
 
 
 def as_links(table: LinkTable, row_offsets: IntArray) -> Links:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from zarr_vectors.constants import ORIGINAL_INDEX_ATTRIBUTE
 from zarr_vectors.encoding.draco import decode_draco, encode_draco
 from zarr_vectors.exceptions import ArgumentError
 from zarr_vectors.extras import require
@@ -35,8 +36,14 @@ def check_draco(elements: Elements, bits: Any) -> Any:
     links = elements.links
     if elements.ndim != 3 or elements.positions.dtype != np.float32 or links is None or links.width != 3:
         raise ArgumentError(
-            f"use_draco: Draco holds triangles of float32 vertices in three dimensions, not faces of "
-            f"{0 if links is None else links.width} of {elements.positions.dtype} in {elements.ndim}"
+            "use_draco: Draco holds triangles of float32 vertices in three dimensions (dtype='float32' rounds to them); "
+            f"given are {elements.positions.dtype} vertices in {elements.ndim} dimensions with faces of "
+            f"{0 if links is None else links.width} vertices"
+        )
+    if set(links.attributes) == {ORIGINAL_INDEX_ATTRIBUTE}:
+        raise ArgumentError(
+            "keep_order: the order of faces is kept as a face attribute, which has no place in Draco blobs; leave out "
+            "keep_order or use_draco"
         )
     if links.attributes:
         raise ArgumentError(

@@ -157,7 +157,8 @@ def write_graph(
     out_of_bounds : {"raise", "ignore", "expand"}
         Under ``"ignore"`` nodes outside the bounds are left out with the edges that name them; both are counted.
     mode : {"w", "w-", "a"}
-        Replace, refuse what exists, or append nodes and edges. Appended edges count within what is appended.
+        Replace, refuse what exists, or append nodes and edges. Appended edges count within what is appended;
+        ``store`` and ``is_directed`` must be those of the store.
     keep_order : bool
         Store the input row of every node (and of every edge of a graph) as attribute ``original_index``.
 
@@ -249,7 +250,7 @@ def _appended(store: StoreReader, elements: Elements, job: _Job) -> tuple[Elemen
             f"mode='a': {store.storage.url} holds {', '.join(store.root.geometry_types)}, not {job.geometry_type}"
         )
     said, options = append_options(store, job.said, job.options, elements.positions)
-    old = read_linked_elements(store.level(0))
+    old = read_linked_elements(store.level(0), keyed=True)
     if job.numbered and old.objects is not None and old.objects.count:
         elements = renumbered_objects(elements, int(old.objects.ids[-1]) + 1)
     held = store.root.extra.get(GRAPH_KEY)

@@ -159,6 +159,7 @@ def write_mesh(
         Under ``"ignore"`` vertices outside the bounds are left out with the faces that name them; both are counted.
     mode : {"w", "w-", "a"}
         Replace, refuse what exists, or append vertices and faces. Appended faces count within what is appended.
+        ``store`` must be the store's own, and nothing can be appended with or to Draco blobs.
     keep_order : bool
         Store the input row of every vertex and face as attribute ``original_index``.
 
@@ -247,8 +248,13 @@ def _appended(destination: Destination, elements: Elements, job: _Job) -> tuple[
             f"mode='a': {store.storage.url} is encoded with Draco, and appending would round every vertex once more; "
             "read it and write it anew"
         )
+    if job.draco is not None and len(store.level(0).chunks):
+        raise ArgumentError(
+            f"use_draco: {store.storage.url} holds vertices as they were given, and Draco would round all of them; "
+            "append without use_draco, or read it and write it anew with use_draco=True"
+        )
     said, options = append_options(store, job.said, job.options, elements.positions)
-    old = read_linked_elements(store.level(0))
+    old = read_linked_elements(store.level(0), keyed=True)
     if job.numbered and old.objects is not None and old.objects.count:
         elements = renumbered_objects(elements, int(old.objects.ids[-1]) + 1)
     held = store.root.extra.get(MESH_KEY) or {}
