@@ -112,3 +112,13 @@ def test_errors_of_draco_say_what_was_given() -> None:
         write_mesh("memory://never", vertices, faces, use_draco=True, dtype="float64")
     with pytest.raises(ArgumentError, match=r"keep_order: .* leave out keep_order or use_draco"):
         write_mesh("memory://never", vertices, faces, use_draco=True, keep_order=True)
+
+
+@pytest.mark.parametrize("revision", REVISIONS)
+def test_only_the_finest_level_is_said_to_be_closed(tmp_path: Path, revision: str) -> None:
+    write_mesh(tmp_path / "a", *icosphere(2), chunk_shape=20, bin_shape=5, closed_surface=True, format_version=revision)
+    build_pyramid(tmp_path / "a", [(2.0, 1.0)])
+    assert read_mesh(tmp_path / "a").closed_surface is True
+    coarse = read_mesh(tmp_path / "a", level=1)
+    assert coarse.closed_surface is None
+    assert coarse.winding_order == "ccw"

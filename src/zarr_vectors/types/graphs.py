@@ -139,7 +139,8 @@ def write_graph(
     self_loops : {"keep", "drop", "raise"}
         What happens to edges that join a node with itself. To a tree they are cycles.
     store : {"canonical", "duplicate"}
-        Whether an edge is filed once, or once under every chunk that it touches.
+        Whether an edge is filed once, or once under every chunk that it touches. Readers of revision 0.9 that came
+        before this package (zarr-vectors 0.9.2) take every copy for an edge of its own: use ``"canonical"`` for them.
     attributes, vertex_attributes, node_attributes : mapping of str to (N,) or (N, C) array, optional
         One row per node; for lists also a list of arrays, one per graph. Three names for one argument.
     edge_attributes, link_attributes : mapping of str to (M,) or (M, C) array, optional

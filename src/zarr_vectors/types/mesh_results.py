@@ -66,7 +66,8 @@ class MeshResult(Result):
     winding_order : str, optional
         ``"ccw"`` or ``"cw"`` as recorded.
     closed_surface : bool, optional
-        Whether the surface was found closed when it was written; None where nothing was said.
+        Whether the surface was found closed when it was written; None where nothing was said, and at coarse levels,
+        whose surfaces nobody checked.
     """
 
     _aliases: ClassVar[dict[str, str]] = {

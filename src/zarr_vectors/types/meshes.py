@@ -149,7 +149,8 @@ def write_mesh(
     degenerate_faces : {"raise", "drop", "keep"}
         What happens to faces that name a vertex more than once.
     store : {"canonical", "duplicate"}
-        Whether a face is filed once, or once under every chunk that it touches.
+        Whether a face is filed once, or once under every chunk that it touches. Readers of revision 0.9 that came
+        before this package (zarr-vectors 0.9.2) take every copy for a face of its own: use ``"canonical"`` for them.
     use_draco : bool
         Store the vertices of each chunk and the faces inside it as one Draco blob (extra ``draco``): triangles of
         float32 vertices in three dimensions without face attributes. Positions are then rounded.
@@ -414,5 +415,5 @@ def read_mesh(
         level=level,
         channel_names={n: c.spec.channel_names for n, c in named.items() if c.spec.channel_names is not None},
         winding_order=block.get("winding_order"),
-        closed_surface=block.get("closed_surface"),
+        closed_surface=block.get("closed_surface") if level == 0 else None,
     )
