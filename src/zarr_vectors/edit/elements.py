@@ -221,8 +221,8 @@ def rewrite(change: Change, elements: Elements, root: RootMetadata | None = None
     change.mark_stale()
 
 
-def drop_cross_levels(change: Change, root: RootMetadata) -> None:
-    """Take away the links between level 0 and coarse levels, which name rows; write the root where that changes it.
+def drop_cross_levels(change: Change, root: RootMetadata, changed: int = 0) -> None:
+    """Take away the links between a level and others, which name rows; write the root where that changes it.
 
     Parameters
     ----------
@@ -230,14 +230,16 @@ def drop_cross_levels(change: Change, root: RootMetadata) -> None:
         The store.
     root : RootMetadata
         Metadata that it is to have, but for the token that says that there are links across levels.
+    changed : int
+        The level whose rows are others now.
     """
     across = False
     for number in change.store.level_numbers():
         level = change.level(number)
-        deltas = [delta for delta in level.arrays.links if delta and 0 in (number, number + delta)]
+        deltas = [delta for delta in level.arrays.links if delta and changed in (number, number + delta)]
         if deltas:
             level = remove_link_families(change.staged, change.store, level, deltas)
-        across |= any(level.arrays.links)
+        across |= any(level.arrays.links)  # 0 is the difference of links of one level
     change.reopen()
     if not across:
         kept = tuple(token for token in root.format_capabilities if token != CAP_MULTISCALE_LINKS)
