@@ -22,6 +22,9 @@ import pytest
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
+NEEDED = {"transactions": "icechunk"}
+"""Optional packages that all examples of a document need."""
+
 FENCE = re.compile(r"^(?P<indent> *)(?P<fence>`{3,})(?P<language>[\w+-]*)")
 SKIP = re.compile(r"^ *<!--\s*skip:\s*(?P<reason>.*?)\s*-->\s*$")
 COMMAND = re.compile(r"^\$ +(?P<command>zarr-vectors\b(?:[^\n]*\\\n)*[^\n]*)", re.MULTILINE)
@@ -96,6 +99,8 @@ def run_commands(block: Block) -> None:
     "document", sorted({block.document for block in RUN}), ids=lambda path: str(path.relative_to(ROOT))
 )
 def test_examples_of_a_document_run(document: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    if document.stem in NEEDED:
+        pytest.importorskip(NEEDED[document.stem], reason=f"install zarr-vectors[{NEEDED[document.stem]}]")
     monkeypatch.chdir(tmp_path)
     (tmp_path / "examples").symlink_to(ROOT / "examples")
     namespace: dict[str, Any] = {"__name__": "__main__"}
