@@ -6,7 +6,13 @@ from typing import Any
 
 from zarr_vectors.exceptions import StoreError, StoreNotFoundError
 from zarr_vectors.read.store import ROOT_ADDRESS
-from zarr_vectors.repairing.leftovers import Leftovers, find_leftovers, remove_leftovers, restore_swapped
+from zarr_vectors.repairing.leftovers import (
+    Leftovers,
+    find_leftovers,
+    remove_empty_folders,
+    remove_leftovers,
+    restore_swapped,
+)
 from zarr_vectors.repairing.report import RepairItem, RepairReport
 from zarr_vectors.repairing.running import Plan, make_plan
 from zarr_vectors.storage.journal import Transaction, overlay
@@ -127,6 +133,7 @@ def _carry_out(storage: Storage, plan: Plan) -> None:
     with Transaction(storage) as change:
         change.put_many(sorted(draft.written.items()))
         change.delete_many(sorted(draft.deleted))
+    remove_empty_folders(storage)
 
 
 def _report(storage: Storage, found: Leftovers, plan: Plan, *, dry_run: bool) -> RepairReport:

@@ -12,7 +12,7 @@ from zarr_vectors.formats.detection import REVISIONS
 
 app = typer.Typer(
     name="zarr-vectors",
-    help="Look at, check, make and convert stores of points, lines, graphs and meshes.",
+    help="Look at, check, make, convert and repair stores of points, lines, graphs and meshes.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -43,5 +43,6 @@ for command in (
     building.ingest,
     building.pyramid,
     building.migrate,
+    building.repair,
 ):
     app.command(command.__name__)(command)

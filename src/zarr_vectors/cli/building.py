@@ -1,4 +1,4 @@
-"""Commands that write: ``ingest``, ``pyramid``, ``migrate``."""
+"""Commands that write: ``ingest``, ``pyramid``, ``migrate``, ``repair``."""
 
 from __future__ import annotations
 
@@ -11,13 +11,14 @@ import typer
 from rich.markup import escape
 
 from zarr_vectors.cli.parsing import parse_aggregation, parse_factors, parse_names, parse_numbers
-from zarr_vectors.cli.reporting import Json, output, plain, print_json, progress_bar, readable_shape, reported
+from zarr_vectors.cli.reporting import FAILED, Json, output, plain, print_json, progress_bar, readable_shape, reported
 from zarr_vectors.cli.tables import make_level_table
 from zarr_vectors.convert.las import ingest_las
 from zarr_vectors.exceptions import ArgumentError, StoreExistsError
 from zarr_vectors.formats.detection import DEFAULT_REVISION, REVISIONS
 from zarr_vectors.migration import migrate as migrate_store
 from zarr_vectors.multiresolution.coarsen import build_pyramid
+from zarr_vectors.repair import repair as repair_store
 
 LAS_SUFFIXES = (".las", ".laz")
 Version = Annotated[str, typer.Option("--format-version", help=f"Format revision: {' or '.join(REVISIONS)}.")]
@@ -154,6 +155,25 @@ def migrate(
         f"{summary.target_version}: {summary.vertex_count:,} vertices{checked}. Written to {escape(target)}",
         soft_wrap=True,
     )
+
+
+@reported
+def repair(
+    store: Annotated[str, typer.Argument(help="Path or URL of a store.", show_default=False)],
+    dry_run: Annotated[bool, typer.Option("--dry-run", "-n", help="Only say what would be done.")] = False,
+    drop_damaged: Annotated[
+        bool, typer.Option("--drop-damaged", help="Take out what cannot be made anew from what remains.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Repair a damaged store; exit code 1 where something is still damaged."""
+    report = repair_store(store, dry_run=dry_run, drop_damaged=drop_damaged)
+    if as_json:
+        print_json(report.to_dict())
+    else:
+        output().print(escape(report.summary()), soft_wrap=True)
+    if not report.is_sound:
+        raise typer.Exit(FAILED)
 
 
 @contextmanager

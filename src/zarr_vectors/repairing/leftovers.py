@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +15,7 @@ from zarr_vectors.storage.documents import parse_document
 from zarr_vectors.storage.journal import JOURNAL_FOLDER, MARKER_NAME
 from zarr_vectors.storage.local import TEMPORARY, LocalStorage
 from zarr_vectors.storage.lock import LOCK_FOLDER
-from zarr_vectors.storage.port import Storage, get_whole, list_folder
+from zarr_vectors.storage.port import INTERNAL_PREFIX, Storage, get_whole, list_folder
 from zarr_vectors.storage.processes import is_dead, runs
 from zarr_vectors.storage.replace import UNFINISHED_NOTE, restore_old
 from zarr_vectors.typing import Document
@@ -37,12 +39,15 @@ class Leftovers:
         Temporary files that can go.
     unreadable : tuple of str
         Journals whose marker cannot be read.
+    folders : tuple of Path
+        Folders in which nothing is, innermost first.
     """
 
     items: tuple[RepairItem, ...]
     addresses: tuple[str, ...]
     files: tuple[Path, ...]
     unreadable: tuple[str, ...]
+    folders: tuple[Path, ...] = ()
 
 
 def find_leftovers(storage: Storage, *, drop: bool) -> Leftovers:
@@ -66,7 +71,10 @@ def find_leftovers(storage: Storage, *, drop: bool) -> Leftovers:
         addresses.append(UNFINISHED_NOTE)
     files = _temporary_files(storage)
     items += [_item("repaired", path.name, "a temporary file of a process that is gone; removed") for path in files]
-    return Leftovers(tuple(items), tuple(addresses), tuple(files), tuple(unreadable))
+    folders = _empty_folders(storage)
+    tops = [path for path in folders if path.parent not in folders]
+    items += [_item("repaired", _below(storage, path), "a folder without anything in it; removed") for path in tops]
+    return Leftovers(tuple(items), tuple(addresses), tuple(files), tuple(unreadable), tuple(folders))
 
 
 def remove_leftovers(storage: Storage, found: Leftovers) -> None:
@@ -74,6 +82,18 @@ def remove_leftovers(storage: Storage, found: Leftovers) -> None:
     storage.delete_many(found.addresses)
     for path in found.files:
         path.unlink(missing_ok=True)
+    _remove_folders(found.folders)
+
+
+def remove_empty_folders(storage: Storage) -> None:
+    """Remove folders in which nothing is: others see them as chunks and levels."""
+    _remove_folders(_empty_folders(storage))
+
+
+def _remove_folders(folders: Iterable[Path]) -> None:
+    for path in folders:
+        with contextlib.suppress(OSError):  # somebody has put something there
+            path.rmdir()
 
 
 def restore_swapped(storage: Storage) -> None:
@@ -157,6 +177,25 @@ def _temporary_files(storage: Storage) -> list[Path]:
             if pid.isdecimal() and not runs(int(pid)) and path.stat().st_mtime < time.time() - TEMPORARY_SECONDS:
                 found.append(path)
     return found
+
+
+def _empty_folders(storage: Storage) -> list[Path]:
+    """Return folders in which nothing is, innermost first."""
+    if not isinstance(storage, LocalStorage):
+        return []
+    empty: dict[Path, None] = {}
+    for folder, below, names in os.walk(storage.root, topdown=False):
+        path = Path(folder)
+        internal = path.relative_to(storage.root).parts[:1]
+        if names or path == storage.root or (internal and internal[0].startswith(INTERNAL_PREFIX)):
+            continue
+        if all(path / name in empty for name in below):
+            empty[path] = None
+    return list(empty)
+
+
+def _below(storage: Storage, path: Path) -> str:
+    return path.relative_to(storage.root).as_posix() if isinstance(storage, LocalStorage) else str(path)
 
 
 def _item(kind: Kind, path: str, message: str) -> RepairItem:
