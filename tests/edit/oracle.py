@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from zarr_vectors.read.objects import read_column, read_groups, read_object_ids
+from zarr_vectors.read.opening import open_reader
 from zarr_vectors.types.graphs import read_graph, write_graph
 from zarr_vectors.types.meshes import read_mesh, write_mesh
 from zarr_vectors.types.points import read_points, write_points
@@ -159,3 +161,14 @@ def _seen(positions: Any, attributes: Any, owners: Any, links: Any, marks: Any) 
     values = marks["mark"].tolist() if "mark" in marks else [0.0] * len(named)
     plain.links = Counter(zip(named, values, strict=True))
     return Seen(tags, named, plain)
+
+
+def tables_of(path: Any, level: int = 0) -> tuple[dict[int, float], dict[str, set[int]]]:
+    """Read the attribute ``weight`` of every object of a level, and its groups by name."""
+    reader = open_reader(path).level(level)
+    ids, groups = read_object_ids(reader), read_groups(reader)
+    assert ids is not None
+    weights = read_column(reader, reader.arrays.object_attributes["weight"]).values
+    names = [] if groups is None else groups.attributes["name"].values.tolist()
+    members = {} if groups is None else {name: set(groups.of(g).tolist()) for g, name in enumerate(names)}
+    return dict(zip(ids.tolist(), map(float, weights.tolist()), strict=True)), members
