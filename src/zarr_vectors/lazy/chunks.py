@@ -6,23 +6,25 @@ from collections.abc import Callable, Generator, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import ClassVar, TypeVar
+from typing import ClassVar, Final, TypeVar
 
 import numpy as np
 
 from zarr_vectors.formats.columns import decode_column
-from zarr_vectors.read.fetch import decode_fragments, fetch_cells
 from zarr_vectors.read.level import LevelReader
 from zarr_vectors.read.linked import read_linked
 from zarr_vectors.read.ordered_objects import has_identity
 from zarr_vectors.read.query import Query
-from zarr_vectors.read.rows import meet_chunks, read_rows
+from zarr_vectors.read.rows import ids_of_rows, load_chunks, meet_chunks
 from zarr_vectors.spatial.boxes import Box
 from zarr_vectors.types.results import Result
 from zarr_vectors.typing import AnyArray, FloatArray, IntArray
 
 T = TypeVar("T")
 R = TypeVar("R")
+
+_AHEAD_BYTES: Final = 64 << 20
+_MOST_AHEAD: Final = 64
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -74,57 +76,87 @@ class ZVChunk(Result):
         return len(self.positions)
 
 
-def chunks_of(level: LevelReader, box: Box | None) -> IntArray:
-    """Return the chunks of a level that may hold vertices inside a box, ``(n, S)``."""
-    return level.chunks[meet_chunks(level, Query(box=box), None)]
+def chunks_met(level: LevelReader, box: Box | None) -> IntArray:
+    """Return the rows, in ``level.chunks``, of the chunks that may hold vertices inside a box, ``(n,)``."""
+    return meet_chunks(level, Query(box=box), None)
 
 
-def read_chunk(
-    level: LevelReader, chunk: IntArray, box: Box | None, attributes: Sequence[str] | None, *, linked: bool
-) -> ZVChunk:
-    """Read one chunk.
+def read_chunks(
+    level: LevelReader, chunk_rows: IntArray, box: Box | None, attributes: Sequence[str] | None, *, linked: bool
+) -> list[ZVChunk]:
+    """Read some chunks at once; those without a vertex are left out.
 
     Parameters
     ----------
     level : LevelReader
         An open level.
-    chunk : (S,) int64
-        The chunk.
+    chunk_rows : (n,) int64
+        Rows of the chunks in ``level.chunks``, ascending.
     box : Box, optional
         Only vertices inside.
     attributes : sequence of str, optional
         Vertex attributes wanted; all by default.
     linked : bool
-        Whether the links inside the chunk are wanted.
+        Whether the links inside the chunks are wanted.
     """
-    chunk_shape = np.array(level.grid.chunk_shape)
-    corner = chunk[len(chunk) - level.grid.ndim :]
-    where = tuple(chunk.tolist()), corner * chunk_shape, (corner + 1) * chunk_shape
-    number = level.metadata.level
     if linked:
-        found = read_linked(level, Query(box=box, attributes=attributes, chunks=chunk[None]))
-        columns = {name: decode_column(column) for name, column in found.attributes.items()}
-        described = {name: decode_column(column) for name, column in found.link_attributes.items()}
-        return ZVChunk(*where, found.positions, columns, found.object_ids, found.links, described, number)
+        found = [_read_linked_chunk(level, chunk, box, attributes) for chunk in level.chunks[chunk_rows]]
+        return [chunk for chunk in found if len(chunk)]
+    names = level.attribute_names if attributes is None else list(attributes)
     identity = has_identity(level)
-    query = Query(box=None if identity else box, attributes=attributes, chunks=chunk[None])
-    rows = read_rows(level, query)
-    positions, ids = rows.positions, rows.object_ids
-    columns = {name: decode_column(column) for name, column in rows.attributes.items()}
-    if identity:
-        ids = _identity_ids(level, chunk)
-        keep = slice(None) if box is None else box.contains(positions)
-        positions, ids = positions[keep], ids[keep]
-        columns = {name: values[keep] for name, values in columns.items()}
-    return ZVChunk(*where, positions, columns, ids, level=number)
+    loaded, _ = load_chunks(level, chunk_rows, level.stored_attributes(names), fragments=identity)
+    columns = {name: decode_column(loaded.attributes[name]) for name in names}
+    ids = None if loaded.owners is None else ids_of_rows(loaded)
+    if identity and loaded.fragments is not None:
+        ids = np.repeat(np.arange(loaded.fragments.count, dtype=np.int64), loaded.fragments.counts)
+    inside = None if box is None else box.contains(loaded.positions)
+    chunks = []
+    for place, chunk in enumerate(level.chunks[chunk_rows]):
+        first, last = loaded.row_offsets[place : place + 2].tolist()
+        rows = np.arange(first, last) if inside is None else first + np.flatnonzero(inside[first:last])
+        if len(rows):  # taken, not cut out: a chunk that is kept must not keep the others
+            taken = {name: values[rows] for name, values in columns.items()}
+            own = None if ids is None else ids[rows]
+            chunks.append(ZVChunk(*_place(level, chunk), loaded.positions[rows], taken, own, level=_number(level)))
+    return chunks
 
 
-def _identity_ids(level: LevelReader, chunk: IntArray) -> IntArray:
-    """Return the object of every row where object i is fragment i."""
-    array = level.arrays.vertex_fragments
-    assert array is not None
-    fragments = decode_fragments(fetch_cells(level.storage, [array], chunk[None])[0])
-    return np.repeat(np.arange(fragments.count, dtype=np.int64), fragments.counts)
+def _read_linked_chunk(
+    level: LevelReader, chunk: IntArray, box: Box | None, attributes: Sequence[str] | None
+) -> ZVChunk:
+    found = read_linked(level, Query(box=box, attributes=attributes, chunks=chunk[None]))
+    columns = {name: decode_column(column) for name, column in found.attributes.items()}
+    described = {name: decode_column(column) for name, column in found.link_attributes.items()}
+    place = _place(level, chunk)
+    return ZVChunk(*place, found.positions, columns, found.object_ids, found.links, described, _number(level))
+
+
+def _place(level: LevelReader, chunk: IntArray) -> tuple[tuple[int, ...], FloatArray, FloatArray]:
+    """Return a chunk's coordinates and corners."""
+    shape = np.array(level.grid.chunk_shape)
+    corner = chunk[len(chunk) - level.grid.ndim :]
+    return tuple(chunk.tolist()), corner * shape, (corner + 1) * shape
+
+
+def _number(level: LevelReader) -> int:
+    return level.metadata.level
+
+
+def default_prefetch(level: LevelReader, n_workers: int) -> int:
+    """Return how many chunks are read ahead unless somebody says: about 64 MB of them, and no more than 64."""
+    arrays = [level.arrays.vertices, *level.arrays.vertex_attributes.values()]
+    row = sum(array.spec.row_stride for array in arrays)
+    chunk = row * level.metadata.vertex_count / max(1, len(level.chunks))
+    return int(min(_MOST_AHEAD, max(n_workers, _AHEAD_BYTES // max(1, chunk))))
+
+
+def batch_sizes(prefetch: int, n_workers: int) -> tuple[int, int]:
+    """Return how many chunks are read at once and how many such reads are made ahead.
+
+    With those that the consumer is given one by one there are never more than ``prefetch + 1`` chunks.
+    """
+    size = max(1, (prefetch + 1) // (n_workers + 1))
+    return size, (prefetch + 1) // size - 1
 
 
 def read_ahead(

@@ -13,7 +13,7 @@ import numpy as np
 from zarr_vectors.constants import VERTICES
 from zarr_vectors.exceptions import ArgumentError, ReadOnlyStoreError, StoreError
 from zarr_vectors.lazy.asynchronous import iterate
-from zarr_vectors.lazy.chunks import ZVChunk, chunks_of, read_ahead, read_chunk
+from zarr_vectors.lazy.chunks import ZVChunk, batch_sizes, chunks_met, default_prefetch, read_ahead, read_chunks
 from zarr_vectors.lazy.groups import ZVGroups
 from zarr_vectors.lazy.kinds import GeometryResult, Kind
 from zarr_vectors.lazy.objects import ZVObjects, count_objects
@@ -29,6 +29,7 @@ from zarr_vectors.typing import IntArray
 
 if TYPE_CHECKING:
     from zarr_vectors.lazy.dataset import ZVDataset
+    from zarr_vectors.lazy.snapshot import Snapshot
 
 
 class ZVLevel:
@@ -196,14 +197,16 @@ class ZVLevel:
     ) -> Generator[ZVChunk, None, None]:
         """Iterate over the chunks that hold vertices (in a box), in numeric order, in bounded memory.
 
-        While one chunk is worked on the next ones are read by threads; at most ``prefetch + 1`` are in memory.
+        While one chunk is worked on the next ones are read by threads, several at once; at most ``prefetch + 1`` are in
+        memory.
 
         Parameters
         ----------
         bbox : pair of D numbers, optional
             Only vertices in the half-open box ``[lower, upper)``.
         prefetch : int, optional
-            Chunks that are read ahead; by default as many as there are threads. 0 reads each when it is asked for.
+            Chunks that are read ahead; about 64 MB of them by default, and no more than 64. 0 reads each when it is
+            asked for.
         n_workers : int, optional
             Threads; those of the dataset unless given.
         attributes : sequence of str, optional
@@ -226,21 +229,38 @@ class ZVLevel:
             When the dataset is closed, or reloaded, before the end.
         """
         workers = self._dataset.n_workers if n_workers is None else check_count("n_workers", n_workers, least=1)
-        ahead = workers if prefetch is None else check_count("prefetch", prefetch, least=0)
-        snapshot = self._dataset.snapshot
-        reader = self.reader
+        snapshot, reader = self._dataset.snapshot, self.reader
+        ahead = default_prefetch(reader, workers) if prefetch is None else check_count("prefetch", prefetch, least=0)
         names = parse_names("attributes", attributes)
         reader.stored_attributes(names or [])
         box = None if bbox is None else Box.parse(bbox, reader.root.ndim)
         linked = snapshot.kind.linked and (links or holds_faces(reader))
 
-        def read(chunk: IntArray) -> ZVChunk:
-            if self._dataset.snapshot is not snapshot:
-                raise StoreError(f"{reader.name}: the store was changed and reloaded while its chunks were read")
-            return read_chunk(reader, chunk, box, names, linked=linked)
+        def read(rows: IntArray) -> list[ZVChunk]:
+            self._check_same(snapshot)
+            return read_chunks(reader, rows, box, names, linked=linked)
 
-        made = read_ahead(read, chunks_of(reader, box), ahead, workers)
-        return _nonempty(made, links=links)
+        size, batches = batch_sizes(ahead, workers)
+        rows = chunks_met(reader, box)
+        parts = (rows[first : first + size] for first in range(0, len(rows), size))
+        return self._one_by_one(read_ahead(read, parts, batches, workers), snapshot, links=links)
+
+    def _one_by_one(
+        self, batches: Generator[list[ZVChunk], None, None], snapshot: Snapshot, *, links: bool
+    ) -> Generator[ZVChunk, None, None]:
+        """Yield the chunks of batches, without links that were not asked for, while the dataset stays as it is."""
+        try:
+            for batch in batches:
+                while batch:
+                    self._check_same(snapshot)
+                    chunk = batch.pop(0)
+                    yield chunk if links or chunk.links is None else replace(chunk, links=None, link_attributes={})
+        finally:
+            batches.close()
+
+    def _check_same(self, snapshot: Snapshot) -> None:
+        if self._dataset.snapshot is not snapshot:
+            raise StoreError(f"{self._dataset.url}: the store was changed and reloaded while its chunks were read")
 
     def aiter_chunks(self, bbox: Any = None, **arguments: Any) -> AsyncIterator[ZVChunk]:
         """Iterate over chunks without blocking the event loop; arguments as in :meth:`iter_chunks`."""
@@ -319,15 +339,3 @@ def check_count(argument: str, value: Any, *, least: int) -> int:
     if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
         raise ArgumentError(f"{argument}: expected a whole number, {least} or more, got {value!r}")
     return int(value)
-
-
-def _nonempty(chunks: Generator[ZVChunk, None, None], *, links: bool) -> Generator[ZVChunk, None, None]:
-    """Leave out chunks without a vertex, and links that were not asked for."""
-    try:
-        for chunk in chunks:
-            if len(chunk) and not links and chunk.links is not None:
-                yield replace(chunk, links=None, link_attributes={})
-            elif len(chunk):
-                yield chunk
-    finally:
-        chunks.close()
