@@ -232,6 +232,17 @@ def test_the_session_is_at_hand_and_goes_on(tmp_path: Path) -> None:
     assert root.attrs["last"] == 3
 
 
+def test_a_session_that_was_replaced_holds_nothing(tmp_path: Path) -> None:
+    root = make_points(tmp_path / "a")
+    root.attrs["note"] = "pending"
+    session = session_for(root)
+    assert session.has_uncommitted_changes
+    build_pyramid(root, factors=[(2, 1)])
+    assert session_for(root) is not session
+    assert not session.has_uncommitted_changes
+    assert (root.attrs["note"], root.children()) == ("pending", ["0", "1"])
+
+
 def test_branches_go_their_own_way(place: tuple[str, dict[str, Any]]) -> None:
     path, options = place
     root = make_points(path, **{k: v for k, v in options.items() if k != "backend"})

@@ -1,6 +1,6 @@
 """Bytes at addresses: getting, putting, listing and deleting many of them at once.
 
-The only package that imports zarr, obstore and fsspec; it knows nothing of the format.
+The only package that imports zarr, obstore, fsspec and icechunk; it knows nothing of the format.
 """
 
 from zarr_vectors.storage.dense import decode_dense, dense_requests, encode_dense, fetch_dense
@@ -29,12 +29,14 @@ from zarr_vectors.storage.replace import (
     recover,
 )
 from zarr_vectors.storage.resolve import Backend, Mode, StorePath, detect_scheme, resolve_storage
+from zarr_vectors.storage.transactional import IcechunkStorage
 from zarr_vectors.storage.zarr_backed import ZarrStorage
 
 __all__ = [
     "DOCUMENT_NAME",
     "Backend",
     "Blob",
+    "IcechunkStorage",
     "Listing",
     "LocalStorage",
     "Lock",

@@ -320,16 +320,23 @@ class IcechunkStorage:
             raise
         finally:
             state.depth -= 1
+        self._finish_or_restore(before)
+
+    def _finish_or_restore(self, before: SessionKeys | None) -> None:
+        """Commit if that is due, and empty the session that was replaced, so that nobody commits it by mistake."""
         try:
             self._finish()
         except BaseException:
             self._restore(before)
             raise
+        if self.place is not None and before is not None and before is not self.state.keys and before.changed:
+            before.session.discard_changes()
 
     def _restore(self, before: SessionKeys | None) -> None:
         """Go back to what was held before; a session of somebody else stays the same object."""
         if self.place is not None or before is None or self.state.keys is None:
-            self.state.keys = before
+            at_tip = self.commits and not self.state.depth
+            self.state.keys = None if at_tip else before  # without changes to keep, the next access begins at the tip
             return
         session = self.state.keys.session
         session.discard_changes()
@@ -359,11 +366,7 @@ class IcechunkStorage:
             return
         before = self.state.keys
         self.state.repository, self.state.keys = fork.state.repository, fork.state.keys
-        try:
-            self._finish()
-        except BaseException:
-            self._restore(before)
-            raise
+        self._finish_or_restore(before)
 
     def _finish(self) -> None:
         """Commit at the end of the outermost unit, on top of what others committed meanwhile."""
