@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import threading
 import weakref
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 import zarr_vectors as zv
 from tests.lazy.stores import BOX, READERS, REVISIONS, SPATIAL, counted, store
 from zarr_vectors.lazy import ZVChunk, open_zv
-from zarr_vectors.lazy.chunks import read_ahead
+from zarr_vectors.lazy.chunks import batch_sizes, default_prefetch, read_ahead
 
 
 def sorted_rows(values: Any) -> Any:
@@ -171,3 +174,41 @@ def test_a_chunk_answers_to_keys() -> None:
         assert chunk["faces"] is chunk["links"] is chunk.links
         assert chunk["vertex_attributes"] is chunk.attributes
         assert set(chunk.keys()) >= {"positions", "vertex_count", "chunk"}
+
+
+@given(st.integers(0, 500), st.integers(1, 40))
+def test_batches_never_hold_more_than_was_said(prefetch: int, workers: int) -> None:
+    size, ahead = batch_sizes(prefetch, workers)
+    assert size >= 1
+    assert ahead >= min(prefetch, 1)
+    assert size * (ahead + 1) <= prefetch + 1
+
+
+@pytest.mark.parametrize(("prefetch", "workers"), [(0, 3), (1, 1), (5, 2), (20, 3)])
+def test_no_more_chunks_are_fetched_than_were_asked_for(prefetch: int, workers: int) -> None:
+    dataset, storage = counted(store("points"), cache_size=0)
+    assert dataset[0].chunk_count == 64
+    storage.reset()
+    chunks = dataset.iter_chunks(0, None, prefetch, workers, attributes=[])
+    next(chunks)
+    chunks.close()
+    cells = [request for request in storage.log if (request.start or 0) >= 0]
+    assert 1 <= len(cells) <= prefetch + 1
+
+
+def test_chunks_that_are_kept_do_not_keep_others() -> None:
+    with open_zv(store("points")) as dataset:
+        for chunk in dataset.iter_chunks(prefetch=30):
+            assert chunk.positions.base is None
+            assert chunk.attributes["row"].base is None
+
+
+def test_by_default_so_many_chunks_are_read_ahead_as_fit_a_budget() -> None:
+    with open_zv(store("points")) as dataset:
+        reader = dataset[0].reader
+        assert default_prefetch(reader, 2) == 64
+        assert reader.arrays.vertices.spec.row_stride == 12
+        large = replace(reader, metadata=replace(reader.metadata, vertex_count=64 * 1_000_000))
+        assert 1 <= default_prefetch(large, 1) == (64 << 20) // (24 * 1_000_000)
+        huge = replace(reader, metadata=replace(reader.metadata, vertex_count=64 * 10**9))
+        assert default_prefetch(huge, 2) == 2
