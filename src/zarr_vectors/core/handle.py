@@ -101,6 +101,11 @@ class StoreHandle:
                 f"cannot write to {self.storage.url}: it was opened for reading only; open it with mode='r+'"
             )
 
+    def forget_consolidated(self) -> None:
+        """Look again for consolidated metadata before the next change: somebody may have written it."""
+        self._unconsolidated = False
+        self.invalidate()
+
     def _unconsolidate(self) -> None:
         """Remove consolidated metadata, once, before the first change that makes it stale."""
         if not self._unconsolidated:

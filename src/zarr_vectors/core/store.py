@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from zarr_vectors.core.bounds import set_bounds
+from zarr_vectors.core.consolidation import consolidate_metadata
 from zarr_vectors.core.creating import create_store
 from zarr_vectors.core.group import FsGroup, Group
 from zarr_vectors.core.handle import StoreHandle, put_right
@@ -52,6 +53,7 @@ __all__ = [
     "add_resolution_level",
     "branch",
     "commit",
+    "consolidate_metadata",
     "create_resolution_level",
     "create_store",
     "detect_scheme",
