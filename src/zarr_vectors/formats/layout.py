@@ -196,6 +196,8 @@ class LinkFamily:
         Links that are not in any array.
     document : dict
         The family's own metadata.
+    without_rows : mapping of str to AttributeSpec
+        Link attributes of a family that has no links, and so no array to say what they are (revision 0.9).
     """
 
     delta: int
@@ -205,6 +207,7 @@ class LinkFamily:
     arrays: tuple[LinkArray, ...]
     blob: LinkBlob | None
     document: Document
+    without_rows: Mapping[str, AttributeSpec] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

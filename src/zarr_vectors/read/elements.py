@@ -103,4 +103,5 @@ def link_specs(arrays: LevelArrays, delta: int = 0) -> dict[str, AttributeSpec]:
     if family is None:
         return {}
     known = {name: cells.spec for array in family.arrays for name, cells in array.attributes.items()}
+    known = {**family.without_rows, **known}
     return known | ({} if family.blob is None else {name: table.spec for name, table in family.blob.attributes.items()})

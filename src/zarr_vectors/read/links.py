@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -74,11 +74,12 @@ class LinkPlan:
             parts.append(Records(np.zeros((0, width), np.int64), np.zeros((0, width), np.int64), {}))
         chunks = parts[0].chunks if len(parts) == 1 else np.concatenate([part.chunks for part in parts])
         rows = parts[0].rows if len(parts) == 1 else np.concatenate([part.rows for part in parts])
-        known = {name: array for links in family.arrays for name, array in links.attributes.items()}
+        known = dict(family.without_rows)
+        known |= {name: array.spec for links in family.arrays for name, array in links.attributes.items()}
         columns = {}
         for name in self.names:
             if name in known:
-                spec = known[name].spec
+                spec = known[name]
                 values = [part.attributes.get(name, absent_values(spec, len(part.rows))) for part in parts]
                 columns[name] = Column(np.concatenate([absent_values(spec, 0), *values]), spec)
         here, there = self.level.chunks, self.other.chunks
@@ -110,15 +111,16 @@ def plan_links(
     Raises
     ------
     UnknownNameError
-        When the level has no such links.
+        When the level has no such links, or no such link attribute.
     """
     family = level.arrays.links.get(delta)
     if family is None:
         raise UnknownNameError(
             f"{level.name} stores no links with level difference {delta}; it stores {sorted(level.arrays.links)}"
         )
-    known = {name for links in family.arrays for name in links.attributes}
+    known = {*family.without_rows, *(name for links in family.arrays for name in links.attributes)}
     wanted = sorted(known) if names is None else list(names)
+    require_attributes(level, known | set(() if family.blob is None else family.blob.attributes), wanted)
     cells = list_cells(level, other, family)
     if choice is not None and len(cells.arrays):
         cells = cells.select(np.flatnonzero(choice(cells.corners, cells.rows)))
@@ -132,6 +134,19 @@ def cells_of(
     for array in family.arrays:
         for cells in (array.cells, *(c for name, c in array.attributes.items() if names is None or name in names)):
             yield cells, level.chunks if array.cells.chunks is None else array.cells.chunks
+
+
+def require_attributes(level: LevelReader, known: Collection[str], names: Sequence[str]) -> None:
+    """Refuse names of link attributes that are not there.
+
+    Raises
+    ------
+    UnknownNameError
+        Naming the first of them and those that are there.
+    """
+    unknown = [name for name in names if name not in known]
+    if unknown:
+        raise UnknownNameError(f"{level.name} has no link attribute {unknown[0]!r}; it has {sorted(known)}")
 
 
 def read_links(level: LevelReader, other: LevelReader, delta: int, names: list[str] | None = None) -> LinkTable:

@@ -36,7 +36,7 @@ def check_draco(elements: Elements, bits: Any) -> Any:
     links = elements.links
     if elements.ndim != 3 or elements.positions.dtype != np.float32 or links is None or links.width != 3:
         raise ArgumentError(
-            "use_draco: Draco holds triangles of float32 vertices in three dimensions (dtype='float32' rounds to them); "
+            "use_draco: Draco holds triangles of float32 vertices in three dimensions (dtype='float32' rounds); "
             f"given are {elements.positions.dtype} vertices in {elements.ndim} dimensions with faces of "
             f"{0 if links is None else links.width} vertices"
         )

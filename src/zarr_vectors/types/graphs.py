@@ -37,6 +37,7 @@ from zarr_vectors.types.linked import (
     given_objects,
     in_input_order,
     renumbered_objects,
+    wanted_links,
     with_original_index,
     without_vertices,
 )
@@ -393,8 +394,7 @@ def read_graph(
         attributes=None if names is None else [*names, *(n for n in extra if n not in names)],
         chunks=parse_chunks(chunks, reader.chunks.shape[1]),
     )
-    more = [] if by_child else extra
-    wanted = None if of_edges is None else [*of_edges, *(n for n in more if n not in of_edges)]
+    wanted = wanted_links(reader, "edge_attributes", of_edges, with_order=restore_order and not by_child)
     linked = read_linked(reader, query, include_boundary=include_boundary_edges, link_attributes=wanted)
     if restore_order:
         linked = _in_input_order(linked, by_child=by_child)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -11,6 +12,8 @@ from zarr_vectors.constants import ORIGINAL_INDEX_ATTRIBUTE
 from zarr_vectors.exceptions import ArgumentError, UnknownNameError
 from zarr_vectors.model.attributes import AttributeSpec, Column
 from zarr_vectors.model.elements import Elements, Groups, Objects
+from zarr_vectors.read.elements import link_specs
+from zarr_vectors.read.level import LevelReader
 from zarr_vectors.read.linked import Linked
 from zarr_vectors.types.parts import require_ids
 from zarr_vectors.types.path_inputs import path_objects
@@ -93,6 +96,39 @@ def without_vertices(elements: Elements, rows: IntArray) -> Elements:
         links = replace(links, rows=number[links.rows[whole]], attributes=columns)
     attributes = {name: column.take(keep) for name, column in elements.attributes.items()}
     return replace(elements, positions=elements.positions[keep], attributes=attributes, objects=objects, links=links)
+
+
+def wanted_links(
+    reader: LevelReader, argument: str, names: Sequence[str] | None, *, with_order: bool = False
+) -> list[str] | None:
+    """Return the link attributes to be read, None for all.
+
+    Parameters
+    ----------
+    reader : LevelReader
+        The level.
+    argument : str
+        Name of the argument, for messages.
+    names : sequence of str, optional
+        What the user asked for.
+    with_order : bool
+        Whether ``original_index`` is wanted too, where it is there.
+
+    Raises
+    ------
+    UnknownNameError
+        When the level has no such link attribute; names those it has.
+    """
+    if names is None:
+        return None
+    known = link_specs(reader.arrays)
+    unknown = [name for name in names if name not in known]
+    if unknown:
+        raise UnknownNameError(
+            f"{argument}: {reader.name} has no link attribute {unknown[0]!r}; it has {sorted(known) or 'none'}"
+        )
+    more = [ORIGINAL_INDEX_ATTRIBUTE] if with_order and ORIGINAL_INDEX_ATTRIBUTE in known else []
+    return list(dict.fromkeys([*names, *more]))
 
 
 def in_input_order(linked: Linked) -> Linked:

@@ -35,6 +35,7 @@ from zarr_vectors.types.linked import (
     given_objects,
     in_input_order,
     renumbered_objects,
+    wanted_links,
     with_original_index,
     without_vertices,
 )
@@ -386,6 +387,7 @@ def read_mesh(
     reader = store.level(level)
     names, of_faces = parse_names("attributes", attributes), parse_names("face_attributes", face_attributes)
     extra = [ORIGINAL_INDEX_ATTRIBUTE] if restore_order else []
+    wanted = wanted_links(reader, "face_attributes", of_faces, with_order=restore_order)
     query = Query(
         box=None if bbox is None else Box.parse(bbox, store.root.ndim),
         object_ids=chosen_objects(reader, object_ids, group_ids, attribute_filter),
@@ -396,7 +398,7 @@ def read_mesh(
         reader,
         query,
         rule=LinkRule.CENTROID,
-        link_attributes=None if of_faces is None else list(dict.fromkeys([*of_faces, *extra])),
+        link_attributes=wanted,
     )
     if restore_order:
         linked = in_input_order(linked)

@@ -14,6 +14,7 @@ from zarr_vectors.formats.layout import CellPayloads, LevelOptions
 from zarr_vectors.formats.link_names import RAGGED_HEADER, delta_name, ragged_cells
 from zarr_vectors.formats.v09.filing import file_links, format_offsets
 from zarr_vectors.formats.v09.grid_encoding import GridExtent, encode_grid
+from zarr_vectors.model.attributes import Column
 from zarr_vectors.model.links import FiledLinks, LinkCells, LinkTable
 from zarr_vectors.storage.port import BlobParts
 from zarr_vectors.typing import ByteArray, Document, IntArray
@@ -48,22 +49,26 @@ def encode_filed(
         yield data
         for name, column in table.attributes.items():
             path = f"{LINK_ATTRIBUTES}/{name}/{delta}/{segment}"
-            described = attribute_document("link_attribute", name, column.spec)
-            described["row_shape"] = list(column.values.shape[1:])
+            described = _described(name, column)
             rows = column.values[cells.records]
             payloads = CellPayloads.of_rows(path, described, cells.chunks, rows, cells.row_offsets)
             data, document = encode_grid(level, payloads, extent, options)
             documents.append(document)
             yield data
     documents.append(_group(level, family, _family_document(table, physical)))
-    for name in table.attributes:
-        attributes = {"zv_array": "link_attribute_family", "name": name, "num_links": table.count}
+    for name, column in table.attributes.items():
+        attributes: Document = {} if physical else _described(name, column)
+        attributes |= {"zv_array": "link_attribute_family", "name": name, "num_links": table.count}
         documents += [
             _group(level, LINK_ATTRIBUTES, {}),
             _group(level, f"{LINK_ATTRIBUTES}/{name}", {}),
             _group(level, f"{LINK_ATTRIBUTES}/{name}/{delta}", attributes),
         ]
     yield iter(documents)
+
+
+def _described(name: str, column: Column) -> Document:
+    return attribute_document("link_attribute", name, column.spec) | {"row_shape": list(column.values.shape[1:])}
 
 
 def _family_document(table: LinkTable | FiledLinks, physical: int) -> Document:

@@ -42,7 +42,19 @@ def _open_family(level: str, name: str, delta: int, documents: Documents) -> Lin
     width = attributes.get("link_width") or (1 + len(arrays[0].offsets) if arrays else 2)
     directed = bool(attributes.get("directed", delta != 0))
     store = str(attributes.get("store", "canonical"))
-    return LinkFamily(delta, int(width), directed, store, arrays, None, attributes)
+    bare = {} if arrays else _attributes_without_rows(level, name, documents)
+    return LinkFamily(delta, int(width), directed, store, arrays, None, attributes, bare)
+
+
+def _attributes_without_rows(level: str, delta: str, documents: Documents) -> dict[str, AttributeSpec]:
+    """Return the attributes of a family without links by what their groups say of them, if they do."""
+    prefix, suffix = f"{level}/{LINK_ATTRIBUTES}/", f"/{delta}"
+    groups = {
+        node[len(prefix) : -len(suffix)]: (document.get("attributes") or {}, node)
+        for node, document in documents.items()
+        if node.startswith(prefix) and node.endswith(suffix) and node.count("/") == prefix.count("/") + 1
+    }
+    return {name: parse_attribute(document, node) for name, (document, node) in groups.items() if "dtype" in document}
 
 
 def _open_array(level: str, name: str, segment: str, delta: int, documents: Documents) -> LinkArray:
