@@ -53,6 +53,7 @@ if TYPE_CHECKING:
     from zarr_vectors.core.group import FsGroup, Group
     from zarr_vectors.core.store import create_store, open_store, rebind
     from zarr_vectors.lazy.level import ZVLevel
+    from zarr_vectors.lazy.writer import ZVWriter
     from zarr_vectors.migration import migrate
     from zarr_vectors.storage.backend import StorageBackend
     from zarr_vectors.storage.resolve import detect_scheme
@@ -96,6 +97,7 @@ __all__ = [
     "UnknownNameError",
     "UnsupportedFeatureError",
     "ZVLevel",
+    "ZVWriter",
     "ZarrVectorsError",
     "__version__",
     "create_store",
@@ -110,6 +112,7 @@ _LAZY = {
     "Group": "zarr_vectors.core.group",
     "StorageBackend": "zarr_vectors.storage.backend",
     "ZVLevel": "zarr_vectors.lazy.level",
+    "ZVWriter": "zarr_vectors.lazy.writer",
     "create_store": "zarr_vectors.core.store",
     "detect_scheme": "zarr_vectors.storage.resolve",
     "migrate": "zarr_vectors.migration",
