@@ -204,5 +204,7 @@ def _equal(first: Any, second: Any) -> bool:
     if isinstance(first, dict) and isinstance(second, dict):
         return first.keys() == second.keys() and all(_equal(first[key], second[key]) for key in first)
     if isinstance(first, np.ndarray) or isinstance(second, np.ndarray):
-        return first is not None and second is not None and np.array_equal(first, second)
+        if first is None or second is None:
+            return False
+        return np.array_equal(first, second, equal_nan=np.asarray(first).dtype.kind == "f")
     return bool(first == second)
