@@ -96,7 +96,6 @@ def test_queries_combine(tmp_path: Path, revision: str) -> None:
         {"object_ids": [3]},
         {"group_ids": "x"},
         {"attributes": ["y"]},
-        {"group_ids": True},
     ):
         with pytest.raises(UnknownNameError):
             read_parametric(tmp_path / "s", **query)

@@ -25,7 +25,18 @@ TWO = [np.zeros((3, 3)), np.ones((2, 3))]
 
 REFUSED: list[tuple[Any, dict[str, Any], type[ZarrVectorsError], str]] = [
     ([np.zeros((3, 3)), np.ones((2, 2))], {}, ShapeError, r"path 1 has shape \(2, 2\)"),
-    ([np.zeros(3)], {}, ShapeError, r"path 0 has shape \(3,\)"),
+    ([np.zeros(3)], {}, ShapeError, r"path 0 has shape \(3,\); every path must have shape \(n, D\)$"),
+    ([np.zeros((2, 3)), np.zeros(3)], {}, ShapeError, r"path 1 has shape \(3,\)"),
+    ([[[1, 2, 3]], [[1, 2, 3], [1, 2]]], {}, ShapeError, "polylines: path 1: is no array"),
+    (None, {}, ArgumentError, "polylines: expected a list of .* got NoneType"),
+    (7, {}, ArgumentError, "polylines: expected a list of .* got int"),
+    ("abc", {}, ArgumentError, "polylines: expected a list of .* got str"),
+    (None, {"offsets": [0]}, ShapeError, "polylines: expected an"),
+    ([[1, 2], [3]], {"offsets": [0, 2]}, ShapeError, "polylines: is no array"),
+    (TWO, {"attributes": {"fa": [np.zeros(3), [[1, 2], [3]]]}}, ShapeError, "'fa' of path 1: is no array"),
+    (TWO, {"object_attributes": {"n": [[1, 2], [1]]}}, ShapeError, "object_attributes: 'n' is no array"),
+    (TWO, {"streamline_metadata": {1: "x", "1": "y"}}, ArgumentError, "streamline_metadata: keys must be text, got 1"),
+    (TWO, {"streamline_metadata": {"a": [{"b": {2: 3}}]}}, ArgumentError, "streamline_metadata: keys .* got 2"),
     ([], {}, ArgumentError, "number of dimensions is unknown"),
     (np.zeros((4, 3)), {}, ShapeError, "needs offsets"),
     (np.zeros((4, 3)), {"offsets": [0, 2]}, ShapeError, "end at 4.*end at 2"),
@@ -86,12 +97,13 @@ def test_bad_input_is_refused(
         ({"geometry_type": "streamline"}, "holds polyline, not streamline"),
         ({"chunk_shape": 7}, "appending cannot change it"),
         ({"attributes": {"x": np.zeros(5)}}, "not in it"),
+        ({"polylines": [TWO[0][:, :2]]}, "have 2 columns, but the store has 3 axes"),
     ],
 )
 def test_appending_what_does_not_fit_is_refused(tmp_path: Path, options: dict[str, Any], message: str) -> None:
     write_polylines(tmp_path / "a.zv", TWO, chunk_shape=10)
     with pytest.raises(ArgumentError, match=message):
-        write_polylines(tmp_path / "a.zv", TWO, mode="a", **options)
+        write_polylines(tmp_path / "a.zv", **{"polylines": TWO, "mode": "a", **options})
     assert read_polylines(tmp_path / "a.zv").polyline_count == 2
 
 
@@ -114,6 +126,19 @@ def test_unknown_names_are_refused(tmp_path: Path, revision: str) -> None:
     ]
     for query, message in asked:
         with pytest.raises(UnknownNameError, match=message):
+            read_polylines(tmp_path / "a.zv", **query)
+    refused: list[tuple[dict[str, Any], str]] = [
+        ({"group_ids": True}, "group_ids: expected numbers or names of groups, got True"),
+        ({"group_ids": [0, np.True_]}, "group_ids: expected numbers or names"),
+        ({"group_ids": 1.5}, "group_ids: expected numbers or names of groups, got 1.5"),
+        (
+            {"attribute_filter": [1]},
+            r"attribute_filter: expected a mapping of attribute names to conditions, got \[1\]",
+        ),
+        ({"attribute_filter": {1: 2}}, "attribute_filter: expected a mapping"),
+    ]
+    for query, message in refused:
+        with pytest.raises(ArgumentError, match=message):
             read_polylines(tmp_path / "a.zv", **query)
     with pytest.raises(ArgumentError, match="bbox"):
         read_polylines(tmp_path / "a.zv", bbox=([1, 1, 1], [0, 2, 2]))

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.polylines.walks import REVISIONS, STRATEGIES, Walks, assert_paths, make_walks, walks
+from zarr_vectors.exceptions import ShapeError
 from zarr_vectors.multiresolution.coarsen import build_pyramid
 from zarr_vectors.read.opening import open_reader
 from zarr_vectors.types.points import read_points
@@ -296,3 +297,14 @@ def test_paths_outside_the_bounds_are_left_out_whole(tmp_path: Path, revision: s
     assert summary.ignored_count == made.count - len(stays)
     assert_paths(read_polylines(tmp_path / "in.zv"), made, stays)
     assert read_polylines(tmp_path / "in.zv", group_ids="g").object_ids.tolist() == [stays[0]]
+
+
+@pytest.mark.parametrize("channels", [(), (2,)])
+def test_attributes_of_equally_long_paths_may_be_one_array(tmp_path: Path, channels: tuple[int, ...]) -> None:
+    paths = np.random.default_rng(4).uniform(0, 9, (5, 7, 3))
+    values = np.random.default_rng(5).uniform(0, 9, (5, 7, *channels))
+    for name, form in (("a.zv", values), ("b.zv", list(values)), ("c.zv", values.reshape(35, *channels))):
+        write_polylines(tmp_path / name, paths, attributes={"x": form})
+        assert np.array_equal(read_polylines(tmp_path / name).attributes["x"], values.reshape(35, *channels))
+    with pytest.raises(ShapeError, match="'x'"):
+        write_polylines(tmp_path / "d.zv", paths, attributes={"x": values[:, :6]})

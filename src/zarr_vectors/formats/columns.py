@@ -104,7 +104,10 @@ def make_column(
 def _stored(argument: str, name: str, values: Any, dictionary: bool) -> tuple[AnyArray, AttributeSpec]:
     if _is_categorical(values):
         return _categorical(values, dictionary)
-    array = np.asarray(values)
+    try:
+        array = np.asarray(values)
+    except ValueError as error:
+        raise ShapeError(f"{argument}: {name!r} is no array, since its rows differ in length: {error}") from error
     if array.dtype.kind == "M":
         counts, unit = encode_datetimes(array)
         return counts, AttributeSpec(dtype="int64", encoding="datetime64", time_unit=unit)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,7 @@ from zarr_vectors.model.attributes import Column
 from zarr_vectors.model.cells import Fragments, Manifests
 from zarr_vectors.model.elements import Groups
 from zarr_vectors.read.level import LevelReader
+from zarr_vectors.read.query import parse_groups
 from zarr_vectors.typing import IntArray
 
 
@@ -158,20 +159,21 @@ def group_numbers(level: LevelReader, groups: Groups, group_ids: Any) -> list[in
 
     Raises
     ------
+    ArgumentError
+        When one is neither a number nor a name.
     UnknownNameError
         Naming the group that the level does not have.
     """
-    asked: Sequence[Any] = [group_ids] if isinstance(group_ids, (int, np.integer, str)) else list(group_ids)
     names: list[str] | None = None
     numbers = []
-    for group in asked:
+    for group in parse_groups(group_ids):
         if isinstance(group, str):
             names = _group_names(groups) if names is None else names
             if group not in names:
                 raise UnknownNameError(f"group_ids: {level.name} has no group named {group!r}; it has {names[:20]}")
             numbers.append(names.index(group))
-        elif isinstance(group, (int, np.integer)) and 0 <= int(group) < groups.count:
-            numbers.append(int(group))
+        elif 0 <= group < groups.count:
+            numbers.append(group)
         else:
             raise UnknownNameError(f"group_ids: {level.name} has no group {group!r}; it has {groups.count} groups")
     return numbers

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,6 +36,9 @@ class Query:
     attributes: Sequence[str] | None = None
     attribute_filter: Mapping[str, Any] | None = None
     chunks: IntArray | None = None
+
+    def __post_init__(self) -> None:
+        parse_filter(self.attribute_filter)
 
     @property
     def everything(self) -> bool:
@@ -73,3 +76,40 @@ def parse_names(argument: str, names: Sequence[str] | str | None) -> list[str] |
     if wrong:
         raise ArgumentError(f"{argument}: expected names, got {wrong[0]!r}")
     return list(dict.fromkeys(listed))
+
+
+def parse_filter(attribute_filter: Any) -> Mapping[str, Any]:
+    """Return conditions that a user gave as a mapping, empty where there are none.
+
+    Raises
+    ------
+    ArgumentError
+        When they are no mapping of attribute names.
+    """
+    if attribute_filter is None:
+        return {}
+    if not isinstance(attribute_filter, Mapping) or not all(isinstance(name, str) for name in attribute_filter):
+        raise ArgumentError(
+            f"attribute_filter: expected a mapping of attribute names to conditions, got {attribute_filter!r}"
+        )
+    return attribute_filter
+
+
+def parse_groups(group_ids: Any) -> list[int | str]:
+    """Return the groups that a user asked for, by number or name; one may stand for a list of one.
+
+    Raises
+    ------
+    ArgumentError
+        When one is neither a number nor a name.
+    """
+    single = isinstance(group_ids, (int, np.integer, np.bool_, str)) or not isinstance(group_ids, Iterable)
+    listed = [group_ids] if single else list(group_ids)
+    wrong = [group for group in listed if isinstance(group, (bool, np.bool_)) or not _is_group(group)]
+    if wrong:
+        raise ArgumentError(f"group_ids: expected numbers or names of groups, got {wrong[0]!r}")
+    return [group if isinstance(group, str) else int(group) for group in listed]
+
+
+def _is_group(group: Any) -> bool:
+    return isinstance(group, (int, np.integer, str))

@@ -10,6 +10,7 @@ import numpy as np
 from zarr_vectors.read.level import LevelReader
 from zarr_vectors.read.objects import as_object_ids, objects_of_groups, read_object_ids
 from zarr_vectors.read.ordered_objects import rows_meeting_conditions
+from zarr_vectors.read.query import parse_filter
 from zarr_vectors.typing import IntArray
 
 
@@ -31,6 +32,8 @@ def chosen_objects(
 
     Raises
     ------
+    ArgumentError
+        When conditions are no mapping, or a group is neither a number nor a name.
     UnknownNameError
         When a group or attribute is not there.
     """
@@ -38,9 +41,9 @@ def chosen_objects(
     if group_ids is not None:
         members = objects_of_groups(level, group_ids)
         wanted = members if wanted is None else np.intersect1d(wanted, members)
-    if attribute_filter:
+    if parse_filter(attribute_filter):
         ids = read_object_ids(level)
-        rows = rows_meeting_conditions(level, attribute_filter, None)
+        rows = rows_meeting_conditions(level, parse_filter(attribute_filter), None)
         met = rows if ids is None else ids[rows]
         wanted = np.unique(met) if wanted is None else np.intersect1d(wanted, met)
     return wanted

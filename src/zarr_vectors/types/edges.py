@@ -12,7 +12,7 @@ from zarr_vectors.exceptions import ArgumentError, ShapeError
 from zarr_vectors.ordering import offsets_of
 from zarr_vectors.spatial.forests import cycle_through, root_forest, roots_of, span
 from zarr_vectors.types.parts import ids_of_parts, is_list_of_arrays, join_parts, parts_of
-from zarr_vectors.types.positions import as_positions
+from zarr_vectors.types.positions import as_array, as_positions
 from zarr_vectors.typing import AnyArray, BoolArray, IntArray
 
 SELF_LOOP_CHOICES = ("keep", "drop", "raise")
@@ -66,7 +66,7 @@ def join_graphs(
     ShapeError, ArgumentError
         When shapes do not fit, or an edge names a node that is not there; names the edge.
     """
-    if not is_list_of_arrays(positions):
+    if not is_list_of_arrays("positions", positions):
         nodes = as_positions("positions", positions)
         made = as_edges("edges", edges, len(nodes))
         return JoinedGraphs(nodes, made, object_ids, attributes, edge_attributes)
@@ -98,7 +98,7 @@ def as_edges(argument: str, edges: Any, node_count: int) -> IntArray:
     ArgumentError
         When they are not whole numbers, or one names a node that is not there; names the edge.
     """
-    given = np.asarray(edges)
+    given = as_array(argument, edges)
     if given.size == 0 and given.ndim < 2:
         return np.zeros((0, 2), np.int64)
     if given.ndim != 2 or given.shape[1] != 2:

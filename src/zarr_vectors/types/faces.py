@@ -11,7 +11,7 @@ import numpy as np
 from zarr_vectors.exceptions import ArgumentError, ShapeError
 from zarr_vectors.ordering import offsets_of
 from zarr_vectors.types.parts import ids_of_parts, is_list_of_arrays, join_parts, parts_of
-from zarr_vectors.types.positions import as_positions
+from zarr_vectors.types.positions import as_array, as_positions
 from zarr_vectors.typing import AnyArray, BoolArray, IntArray
 
 DEGENERATE_CHOICES = ("raise", "drop", "keep")
@@ -67,7 +67,7 @@ def join_meshes(
     ShapeError, ArgumentError
         When shapes do not fit, or a face names a vertex that is not there; names the face.
     """
-    if not is_list_of_arrays(vertices):
+    if not is_list_of_arrays("vertices", vertices):
         points = as_positions("vertices", vertices)
         made = as_faces("faces", faces, len(points))
         return Joined(points, made, object_ids, attributes, face_attributes)
@@ -106,7 +106,7 @@ def as_faces(argument: str, faces: Any, vertex_count: int) -> IntArray:
     ArgumentError
         When they are not whole numbers, or one names a vertex that is not there; names the face.
     """
-    given = np.asarray(faces)
+    given = as_array(argument, faces)
     if given.size == 0 and given.ndim < 2:
         return np.zeros((0, 3), np.int64)
     if given.ndim != 2 or given.shape[1] not in FACE_WIDTHS:

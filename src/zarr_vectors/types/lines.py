@@ -18,7 +18,7 @@ from zarr_vectors.model.axes import AxesLike, UnitsLike
 from zarr_vectors.read.paths import Paths
 from zarr_vectors.read.store import StoreReader
 from zarr_vectors.types.paths import PathArguments, PathRequest, PathsSummary, find_paths, write_paths
-from zarr_vectors.types.positions import as_positions
+from zarr_vectors.types.positions import as_array, as_positions
 from zarr_vectors.types.results import Result
 from zarr_vectors.types.storing import StoreOptions
 from zarr_vectors.types.tables import Attributes, Specs, only_one
@@ -181,7 +181,7 @@ def write_lines(
     said = StoreOptions(
         chunk_shape, bin_shape, bounds, axes, axis_units, coordinate_system, crs, metadata, chunk_by_attribute
     )
-    given = np.asarray(endpoints)
+    given = as_array("endpoints", endpoints)
     if given.ndim != 3 or given.shape[1] != 2:
         raise ShapeError(f"endpoints: expected an array of shape (M, 2, D), got {given.shape}")
     count = len(given)

@@ -24,7 +24,7 @@ from zarr_vectors.read.filters import matching_rows
 from zarr_vectors.read.objects import as_object_ids
 from zarr_vectors.read.opening import open_reader
 from zarr_vectors.read.parametric import read_parametric_table
-from zarr_vectors.read.query import parse_names
+from zarr_vectors.read.query import parse_filter, parse_groups, parse_names
 from zarr_vectors.storage.journal import Transaction
 from zarr_vectors.types.parametric_inputs import (
     Given,
@@ -332,17 +332,18 @@ def read_parametric(
         keep &= _mask(table, asked_ids)
     members = _members(table)
     if group_ids is not None:
-        asked = [group_ids] if isinstance(group_ids, (str, int, np.integer)) else list(group_ids)
-        keep &= _mask(table, np.concatenate([np.zeros(0, np.int64), *(_group(members, one) for one in asked)]))
+        chosen = [_group(members, one) for one in parse_groups(group_ids)]
+        keep &= _mask(table, np.concatenate([np.zeros(0, np.int64), *chosen]))
     names = parse_names("attributes", attributes)
-    for name in [*(names or []), *(attribute_filter or {})]:
+    conditions = parse_filter(attribute_filter)
+    for name in [*(names or []), *conditions]:
         if name not in table.attributes:
             raise UnknownNameError(
                 f"{store.storage.url}: parametric objects have no attribute {name!r}; "
                 f"they have {sorted(table.attributes)}"
             )
-    if attribute_filter:
-        keep &= matching_rows(table.attributes, attribute_filter)
+    if conditions:
+        keep &= matching_rows(table.attributes, conditions)
     rows = np.flatnonzero(keep) if asked_ids is None else asked_ids[keep[asked_ids]]
     by_id = {one.type_id: one.name for one in table.types}
     kinds = table.type_ids[rows].tolist()
@@ -384,10 +385,10 @@ def _members(table: ParametricTable) -> dict[int | str, IntArray]:
 
 
 def _group(members: Mapping[int | str, IntArray], asked: int | str) -> IntArray:
-    if asked in members and not isinstance(asked, (bool, np.bool_)):
+    if asked in members:
         return members[asked]
-    if isinstance(asked, (int, np.integer)) and not isinstance(asked, bool) and 0 <= asked < len(members):
-        return list(members.values())[int(asked)]
+    if isinstance(asked, int) and 0 <= asked < len(members):
+        return list(members.values())[asked]
     raise UnknownNameError(f"group_ids: there is no group {asked!r} of parametric objects; there are {list(members)}")
 
 

@@ -8,12 +8,21 @@ from typing import Any
 import numpy as np
 
 from zarr_vectors.exceptions import ArgumentError, ShapeError
+from zarr_vectors.types.positions import as_array
 from zarr_vectors.typing import AnyArray
 
 
-def is_list_of_arrays(vertices: Any) -> bool:
-    """Return whether something is a list of ``(n_i, D)`` arrays rather than one ``(N, D)`` array."""
-    return isinstance(vertices, (list, tuple)) and len(vertices) > 0 and np.ndim(vertices[0]) == 2
+def is_list_of_arrays(argument: str, vertices: Any) -> bool:
+    """Return whether something is a list of ``(n_i, D)`` arrays rather than one ``(N, D)`` array.
+
+    Raises
+    ------
+    ShapeError
+        When the first item is a list whose rows differ in length.
+    """
+    if not isinstance(vertices, (list, tuple)) or not len(vertices):
+        return False
+    return as_array(f"{argument}[0]", vertices[0]).ndim == 2
 
 
 def ids_of_parts(object_ids: Any, count: int, part: str) -> AnyArray:

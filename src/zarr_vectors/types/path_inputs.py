@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,7 @@ from zarr_vectors.model.elements import Objects
 from zarr_vectors.ordering import offsets_of
 from zarr_vectors.read.objects import as_object_ids
 from zarr_vectors.types.parts import require_ids
-from zarr_vectors.types.positions import as_positions
+from zarr_vectors.types.positions import as_array, as_positions
 from zarr_vectors.types.tables import Attributes, Specs, make_columns
 from zarr_vectors.typing import AnyArray, IntArray
 
@@ -52,7 +52,12 @@ def join_paths(argument: str, paths: Any, offsets: Any = None) -> tuple[AnyArray
             f"{argument}: an array of shape {paths.shape} needs offsets, which say where each path starts; "
             "without them pass a list of (n, D) arrays"
         )
-    arrays = [np.asarray(path) for path in paths]
+    if isinstance(paths, (str, bytes, Mapping)) or not isinstance(paths, Iterable):
+        raise ArgumentError(
+            f"{argument}: expected a list of (n, D) arrays, or one (N, D) array with offsets, got "
+            f"{type(paths).__name__}"
+        )
+    arrays = _arrays(f"{argument}: path", paths)
     if not arrays:
         raise ArgumentError(
             f"{argument}: the list is empty, so that its number of dimensions is unknown; pass "
@@ -61,16 +66,27 @@ def join_paths(argument: str, paths: Any, offsets: Any = None) -> tuple[AnyArray
     return _concatenated(argument, arrays), offsets_of(np.fromiter(map(len, arrays), np.int64, len(arrays)))
 
 
+def _arrays(what: str, given: Iterable[Any]) -> list[AnyArray]:
+    """Return one array per path; names the first whose rows differ in length."""
+    listed = list(given)
+    try:
+        return [np.asarray(one) for one in listed]
+    except ValueError:
+        return [as_array(f"{what} {number}", one) for number, one in enumerate(listed)]
+
+
 def _concatenated(argument: str, arrays: Sequence[AnyArray]) -> AnyArray:
     shapes = {array.shape[1:] for array in arrays}
-    if len(shapes) != 1 or len(next(iter(shapes))) != 1:
-        first = arrays[0].shape
-        odd = next(n for n, array in enumerate(arrays) if array.ndim != 2 or array.shape[1:] != first[1:])
-        raise ShapeError(
-            f"{argument}: path {odd} has shape {arrays[odd].shape}; every path must have shape (n, D) with the D of "
-            f"the first, whose shape is {first}"
-        )
-    return as_positions(argument, np.concatenate(arrays))
+    if len(shapes) == 1 and len(next(iter(shapes))) == 1:
+        return as_positions(argument, np.concatenate(arrays))
+    flat = next((number for number, array in enumerate(arrays) if array.ndim != 2), None)
+    if flat is not None:
+        raise ShapeError(f"{argument}: path {flat} has shape {arrays[flat].shape}; every path must have shape (n, D)")
+    first = arrays[0].shape[1]
+    odd = next(number for number, array in enumerate(arrays) if array.shape[1] != first)
+    raise ShapeError(
+        f"{argument}: path {odd} has shape {arrays[odd].shape}; every path must have the {first} columns of the first"
+    )
 
 
 def _checked_offsets(offsets: Any, count: int) -> IntArray:
@@ -105,10 +121,14 @@ def path_columns(attributes: Attributes, offsets: IntArray, specs: Specs) -> dic
 
 
 def _flat(name: str, values: Any, offsets: IntArray) -> Any:
+    lengths = np.diff(offsets)
+    uniform = len(lengths) > 0 and bool((lengths == lengths[0]).all())
+    if isinstance(values, np.ndarray) and uniform and values.ndim in (2, 3) and len(values) != offsets[-1]:
+        return values.reshape(-1, *values.shape[2:]) if values.shape[:2] == (len(lengths), lengths[0]) else values
     listed = isinstance(values, (list, tuple)) or (isinstance(values, np.ndarray) and values.dtype == object)
     if not listed or not len(values) or np.ndim(values[0]) == 0:
         return values
-    arrays = [np.asarray(part) for part in values]
+    arrays = _arrays(f"attributes: {name!r} of path", values)
     lengths = np.fromiter(map(len, arrays), np.int64, len(arrays))
     if np.array_equal(lengths, np.diff(offsets)):
         return np.concatenate(arrays)

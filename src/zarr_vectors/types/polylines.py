@@ -183,7 +183,8 @@ def write_polylines(
     chunk_shape, bin_shape, bounds, dtype, axes, axis_units, coordinate_system, crs, metadata
         As in ``write_points``.
     attributes, vertex_attributes : mapping, optional
-        One row per vertex: one ``(N,)`` or ``(N, C)`` array, or a list with one array per path.
+        One row per vertex: one ``(N,)`` or ``(N, C)`` array, a list with one array per path, or ``(P, n)`` and
+        ``(P, n, C)`` arrays of paths of one length.
     object_ids : (P,) integers, optional
         Id of every path, each once and not negative; ``0, 1, …`` by default, and on from the highest when appending.
     object_attributes : mapping of str to (P,) or (P, C) array, optional
@@ -284,11 +285,23 @@ def _streamline_metadata(given: Mapping[str, Any] | None) -> dict[str, Any]:
         return {}
     if not isinstance(given, Mapping):
         raise ArgumentError(f"{STREAMLINE_METADATA}: expected a mapping, got {type(given).__name__}")
+    _require_text_keys(given)
     try:
         text = json.dumps(dict(given), default=_as_list, allow_nan=False)
     except (TypeError, ValueError) as error:
         raise ArgumentError(f"{STREAMLINE_METADATA}: cannot be kept as JSON: {error}") from error
     return {STREAMLINE_METADATA: json.loads(text)}
+
+
+def _require_text_keys(given: Any) -> None:
+    """Refuse keys that are no text, which JSON would make text of, one like another."""
+    if isinstance(given, Mapping):
+        wrong = [key for key in given if not isinstance(key, str)]
+        if wrong:
+            raise ArgumentError(f"{STREAMLINE_METADATA}: keys must be text, got {wrong[0]!r}")
+    if isinstance(given, (list, tuple, Mapping)):
+        for value in given.values() if isinstance(given, Mapping) else given:
+            _require_text_keys(value)
 
 
 def _as_list(value: Any) -> Any:

@@ -36,6 +36,20 @@ def stored_dtype(dtype: npt.DTypeLike | None, default: np.dtype[Any] | None = No
     return wanted.newbyteorder("=")
 
 
+def as_array(argument: str, given: Any) -> AnyArray:
+    """Return nested lists or an array as an array.
+
+    Raises
+    ------
+    ShapeError
+        When rows differ in length.
+    """
+    try:
+        return np.asarray(given)
+    except ValueError as error:
+        raise ShapeError(f"{argument}: is no array, since its rows differ in length or depth: {error}") from error
+
+
 def as_positions(argument: str, positions: Any, ndim: int | None = None) -> AnyArray:
     """Return positions as an ``(N, D)`` array of numbers.
 
@@ -46,7 +60,7 @@ def as_positions(argument: str, positions: Any, ndim: int | None = None) -> AnyA
     ArgumentError
         When they are not numbers.
     """
-    array = np.asarray(positions)
+    array = as_array(argument, positions)
     if array.ndim != 2 or array.shape[1] == 0:
         raise ShapeError(f"{argument}: expected an (N, D) array with D of at least 1, got shape {array.shape}")
     if ndim is not None and array.shape[1] != ndim:
