@@ -148,9 +148,13 @@ def _merged(
 
 def _below_removed(remover: Change, other: Change) -> set[str]:
     """Give what one side changed in nodes that the other side removed."""
-    documents = [address for address in remover.keys if is_document(address)]
-    gone = {node_of(one) for one in documents if not remover.after.exists(one) and remover.before.exists(one)}
-    below = [key for key in other.keys if gone and any(above in gone for above in _nodes_above(node_of(key)))]
+    gone: set[str] = set()
+    for part in _parts([address for address in remover.keys if is_document(address)]):
+        columns = zip(part, _whole(remover.before, part), _whole(remover.after, part), strict=True)
+        gone.update(node_of(address) for address, one, two in columns if one is not None and two is None)
+    if not gone:
+        return set()
+    below = [key for key in other.keys if any(above in gone for above in _nodes_above(node_of(key)))]
     return {key for key in below if other.after.exists(key) and _differs(other, key)}
 
 
