@@ -123,6 +123,8 @@ def build_levels(
     rule = FragmentRule.BINS if ids is None else FragmentRule.RUNS if _ordered(store) else FragmentRule.OBJECTS
     crossings = store.root.cross_chunk_strategy or CROSS_CHUNK_LINKED
     for plan, coarse in zip(plans, coarsened.levels, strict=True):
+        if len(level.chunks) == 0:
+            _add_nothing(coarse, level)
         elements = coarse.elements(ids, attributes, groups)
         if cross.reach:
             numbers = np.arange(elements.count, dtype=np.int64) if coarse.visits is None else coarse.visits
@@ -157,6 +159,15 @@ def _require_paths(store: StoreReader) -> None:
             f"share_metavertices: under object_index_convention {OBJECTS_IDENTITY!r} every fragment is an object of "
             "its own; write the store with 'standard'"
         )
+
+
+def _add_nothing(coarse: Coarse, level: LevelReader) -> None:
+    """Give a coarse level of a level without vertices the columns that it would have."""
+    none = read_chunks(level, np.zeros(0, np.int64), fragment_attributes=False)
+    coarse.positions = coarse.positions or [none.positions.reshape(0, level.root.ndim)]
+    coarse.owners = coarse.owners or [np.zeros(0, np.int64)]
+    for name, column in none.attributes.items():
+        coarse.attributes.setdefault(name, [column])
 
 
 def _leading(level: LevelReader, coarse: Coarse) -> Leading | None:

@@ -145,7 +145,7 @@ def _unlike(expected: AnyArray, found: AnyArray) -> int:
         near = np.isclose(expected, found, rtol=_ULPS * np.finfo(found.dtype).eps, atol=0.0, equal_nan=True)
     else:
         near = expected == found
-    return int((~near.reshape(len(near), -1).all(axis=1)).sum())
+    return int((~near.all(axis=tuple(range(1, near.ndim)))).sum())
 
 
 def _differing_objects(made: Cells, stored: Cells) -> Iterator[tuple[str, str]]:
