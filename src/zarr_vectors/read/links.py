@@ -120,6 +120,10 @@ def plan_links(
         )
     known = {*family.without_rows, *(name for links in family.arrays for name in links.attributes)}
     wanted = sorted(known) if names is None else list(names)
+    for array in family.arrays:
+        lacking = [name for name in wanted if name in known and name not in array.attributes]
+        if lacking:
+            raise ArrayError(f"{array.cells.path}: its link attribute {lacking[0]!r} is missing, which others have")
     require_attributes(level, known | set(() if family.blob is None else family.blob.attributes), wanted)
     cells = list_cells(level, other, family)
     if choice is not None and len(cells.arrays):

@@ -85,6 +85,8 @@ class Draft:
         return [self._merged(top, one) for top, one in zip(tops, self.inner.list_folders(tops), strict=True)]
 
     def _merged(self, top: str, listing: Listing) -> Listing:
+        if top.startswith(INTERNAL_PREFIX):
+            return Listing([], [])  # journals and locks are no part of the store
         start = f"{top}/" if top else ""
         folders = {name for name in listing.folders if top or not name.startswith(INTERNAL_PREFIX)}
         files = {name for name in listing.files if start + name not in self.deleted}

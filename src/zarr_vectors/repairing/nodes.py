@@ -31,6 +31,7 @@ from zarr_vectors.formats.chunk_keys import format_keys
 from zarr_vectors.formats.dense_array import encode_values
 from zarr_vectors.formats.documents import LEVEL_KEY, group_document, parse_attribute
 from zarr_vectors.formats.layout import LevelOptions
+from zarr_vectors.formats.link_names import parse_delta
 from zarr_vectors.formats.objects import MANIFESTS_PER_CHUNK
 from zarr_vectors.formats.revision import Revision
 from zarr_vectors.formats.vlen_array import encode_vlen
@@ -153,6 +154,7 @@ def _expected(nodes: Nodes, found: dict[str, Any], folders: dict[str, list[str]]
     for family in _FAMILIES:
         expected |= {f"{level}/{family}/{name}" for name in folders.get(f"{level}/{family}", [])}
     expected |= {f"{level}/{name}" for name in folders.get(level, []) if name in (OBJECT_INDEX, GROUPS)}
+    expected |= {f"{path}/{name}" for path, names in folders.items() if path != level for name in names}
     block = (nodes.documents.get(level, {}).get("attributes") or {}).get(LEVEL_KEY)
     named = block.get("nodes") if isinstance(block, dict) else None
     expected |= {f"{level}/{name}" for name in (named if isinstance(named, list) else []) if isinstance(name, str) and name}
@@ -328,7 +330,7 @@ def _candidates(nodes: Nodes, path: str, own: Document | None) -> Iterator[Docum
     described = list(_attribute_candidates(nodes, path, own, copies))
     if wanted == "group":
         yield from (group_document(attributes) for attributes in described)
-        if name.split("/")[0] not in (*_CELLS, GROUPS) and not _named(name):
+        if name.split("/")[0] not in (*_CELLS, GROUPS) and not _named(name) and not name.startswith(f"{LINKS}/"):
             yield group_document({})
         return
     if _is_cells(nodes, path):
@@ -386,6 +388,8 @@ def _attribute_candidates(
             yield {**bare, "zv_array": KINDS[family], **({"name": rest[0]} if _named(name) else {})} if (
                 family in KINDS and (not rest or _named(name))
             ) else bare
+    if family in (LINKS, LINK_ATTRIBUTES) and not nodes.revision.keyed_by_chunk:
+        yield from _link_candidates(nodes, path, name)
     if name in FIXED:
         yield FIXED[name]
     if name == OBJECT_INDEX:
@@ -397,6 +401,38 @@ def _attribute_candidates(
     spec = (nodes.specs.get(scope) or {}).get(rest[0]) if scope and rest else None
     if isinstance(spec, dict) and spec.get("dtype"):
         yield {"zv_array": KINDS[family], "name": rest[0], **spec, "row_shape": []}
+
+
+def _link_candidates(nodes: Nodes, path: str, name: str) -> Iterator[Document]:
+    """Yield what links or their attributes may have said of themselves, from those with other offsets."""
+    family, *rest = name.split("/")
+    parent, _, segment = path.rpartition("/")
+    beside = [nodes.documents[p] for p in sorted(nodes.documents) if p.rpartition("/")[0] == parent and p != path]
+    if family == LINKS and len(rest) == 1:
+        below = [nodes.documents[p] for p in sorted(nodes.documents) if p.startswith(f"{path}/")]
+        said = [a for a in ((d.get("attributes") or {}) for d in below) if any(map(any, a.get("offsets") or []))]
+        delta = parse_delta(rest[0])
+        if delta is not None and (delta or said):
+            directed = bool(delta) or not any(a.get("has_perm") for a in said)
+            width = 2 if not said else 1 + len(said[0]["offsets"])
+            yield {"zv_array": "links_family", "level_delta": delta, "link_width": width, "directed": directed,
+                   "store": "canonical", "sid_ndim": _key_length(nodes)}  # fmt: skip
+        return
+    for document in beside:
+        attributes = document.get("attributes")
+        if not isinstance(attributes, dict):
+            continue
+        bare = {k: v for k, v in attributes.items() if k not in (NONEMPTY_CHUNKS, "chunk_grid_origin")}
+        if family == LINK_ATTRIBUTES:
+            yield bare
+            continue
+        try:
+            offsets = [[int(part) for part in one.split(".")] for one in segment.split("_")]
+        except ValueError:
+            return
+        crossing, like = any(map(any, offsets)), any(map(any, bare.get("offsets") or []))
+        if crossing == like or not crossing or rest[0] != "0":
+            yield {**bare, "offsets": offsets, "has_perm": bool(bare.get("has_perm")) and crossing}
 
 
 def _float_types(nodes: Nodes) -> list[str]:
