@@ -128,5 +128,7 @@ def split_fragments(fragments: Fragments) -> list[Fragments]:
         explicit = fragments.explicit[first:last]
         low = int(starts[explicit].min())
         high = int((starts + counts)[explicit].max())
-        tables.append(Fragments(ends, np.where(explicit, starts - low, starts), counts, explicit, fragments.rows[low:high]))
+        tables.append(
+            Fragments(ends, np.where(explicit, starts - low, starts), counts, explicit, fragments.rows[low:high])
+        )
     return tables

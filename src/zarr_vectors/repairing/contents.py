@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -20,7 +19,6 @@ from zarr_vectors.formats.chunk_keys import format_keys
 from zarr_vectors.formats.layout import CellArray
 from zarr_vectors.model.attributes import AttributeSpec, Column
 from zarr_vectors.model.cells import Cells, Fragments, Manifests, ObjectTable
-from zarr_vectors.model.elements import Groups
 from zarr_vectors.model.links import LinkTable
 from zarr_vectors.ordering import offsets_of
 from zarr_vectors.read.absent import absent_values
@@ -39,10 +37,9 @@ from zarr_vectors.repairing.objects import (
 )
 from zarr_vectors.repairing.rewriting import rewrite_level
 from zarr_vectors.repairing.tables import repair_columns, repair_groups
-from zarr_vectors.storage.port import list_folder
 from zarr_vectors.spatial.linking import inside_chunks, link_fragments
+from zarr_vectors.storage.port import list_folder
 from zarr_vectors.typing import BoolArray, IntArray
-from zarr_vectors.validate.consistency import tiling_chunks
 from zarr_vectors.validate.subjects import DAMAGE, LevelSubject
 
 OBJECT_ID = OBJECT_ID_ATTRIBUTE
@@ -214,7 +211,9 @@ def _column(
     may = True
     for row in np.flatnonzero(bad).tolist():
         key = format_keys(chunks[row : row + 1])[0]
-        what = "its values are lost" if fillable else "its values are lost, and with them the attribute (it has no fill)"
+        what = (
+            "its values are lost" if fillable else "its values are lost, and with them the attribute (it has no fill)"
+        )
         known = "cells-readable" if rows.counts[row] < 0 else check
         may &= context.lost(known, array.path, f"chunk {key}: {what}")
     if not may:
@@ -270,9 +269,7 @@ def _objects(
             parts.kept.add(OBJECT_ATTRIBUTES)
             return None
         return ObjectTable(ids, manifests, repair_columns(context, level, count, parts.kept))
-    evidence = ObjectEvidence(
-        level, parts.chunks, parts.positions, parts.row_offsets, parts.fragments, stated, links
-    )
+    evidence = ObjectEvidence(level, parts.chunks, parts.positions, parts.row_offsets, parts.fragments, stated, links)
     found_ids = decode_ids(context, store, level, stated)
     if found_ids is None:
         context.hopeless("cells-readable", evidence.path, "object ids are lost, and nothing else names them all")

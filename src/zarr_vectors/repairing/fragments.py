@@ -16,9 +16,9 @@ from zarr_vectors.repairing.cells import joined_fragments, salvage_fragments, sp
 from zarr_vectors.repairing.context import Context
 from zarr_vectors.spatial.lookup import ChunkLookup
 from zarr_vectors.typing import BoolArray, FloatArray, IntArray
+from zarr_vectors.validate.blocks import Block
 from zarr_vectors.validate.consistency import highest_rows, tiling_chunks
 from zarr_vectors.validate.conventions import POINTS
-from zarr_vectors.validate.blocks import Block
 from zarr_vectors.validate.subjects import LevelSubject
 
 
@@ -77,8 +77,10 @@ def repair_fragments(context: Context, evidence: Evidence) -> tuple[Fragments, B
     if _are_bins(level):
         return _as_bins(context, evidence, tables, bad)
     untiled = level.metadata.fragments_tile & ~tiling_chunks(block)
-    uncounted = (evidence.counts >= 0) & (np.diff(fragments.offsets) != evidence.counts) & _manifest_disagrees(
-        evidence, np.diff(fragments.offsets)
+    uncounted = (
+        (evidence.counts >= 0)
+        & (np.diff(fragments.offsets) != evidence.counts)
+        & _manifest_disagrees(evidence, np.diff(fragments.offsets))
     )
     lost = np.zeros(len(tables), bool)
     for row in np.flatnonzero(bad | untiled | uncounted).tolist():

@@ -10,7 +10,14 @@ from typing import Any
 import numpy as np
 
 from zarr_vectors.exceptions import MetadataError
-from zarr_vectors.formats.documents import LEVEL_KEY, MULTISCALE_TYPE, MULTISCALES_KEY, ROOT_KEY, group_document, parse_level
+from zarr_vectors.formats.documents import (
+    LEVEL_KEY,
+    MULTISCALE_TYPE,
+    MULTISCALES_KEY,
+    ROOT_KEY,
+    group_document,
+    parse_level,
+)
 from zarr_vectors.repairing.context import Context
 from zarr_vectors.repairing.root import ROOT, as_numbers, level_block_of, level_numbers
 from zarr_vectors.storage.port import list_folder

@@ -157,7 +157,9 @@ def _expected(nodes: Nodes, found: dict[str, Any], folders: dict[str, list[str]]
     expected |= {f"{path}/{name}" for path, names in folders.items() if path != level for name in names}
     block = (nodes.documents.get(level, {}).get("attributes") or {}).get(LEVEL_KEY)
     named = block.get("nodes") if isinstance(block, dict) else None
-    expected |= {f"{level}/{name}" for name in (named if isinstance(named, list) else []) if isinstance(name, str) and name}
+    expected |= {
+        f"{level}/{name}" for name in (named if isinstance(named, list) else []) if isinstance(name, str) and name
+    }
     return sorted(path for path in expected if ".." not in path)
 
 
@@ -375,9 +377,7 @@ def _named(name: str) -> bool:
     return family in _FAMILIES and bool(rest)
 
 
-def _attribute_candidates(
-    nodes: Nodes, path: str, own: Document | None, copies: list[Document]
-) -> Iterator[Document]:
+def _attribute_candidates(nodes: Nodes, path: str, own: Document | None, copies: list[Document]) -> Iterator[Document]:
     name = path[len(nodes.path) + 1 :]
     family, *rest = name.split("/")
     documents = [one for one in (own, *copies) if one is not None]
@@ -385,9 +385,11 @@ def _attribute_candidates(
         attributes = document.get("attributes")
         if isinstance(attributes, dict):
             bare = {k: v for k, v in attributes.items() if k not in (NONEMPTY_CHUNKS, "chunk_grid_origin")}
-            yield {**bare, "zv_array": KINDS[family], **({"name": rest[0]} if _named(name) else {})} if (
-                family in KINDS and (not rest or _named(name))
-            ) else bare
+            yield (
+                {**bare, "zv_array": KINDS[family], **({"name": rest[0]} if _named(name) else {})}
+                if (family in KINDS and (not rest or _named(name)))
+                else bare
+            )
     if family in (LINKS, LINK_ATTRIBUTES) and not nodes.revision.keyed_by_chunk:
         yield from _link_candidates(nodes, path, name)
     if name in FIXED:
@@ -519,5 +521,6 @@ def _repair_object_index(nodes: Nodes) -> None:
         return
     made = {**attributes, "num_objects": shape[0], "sid_ndim": _key_length(nodes)}
     if made != attributes:
-        nodes.put(path, group_document(made), f"it counts {shape[0]} manifests of chunks with {made['sid_ndim']} components")
-
+        nodes.put(
+            path, group_document(made), f"it counts {shape[0]} manifests of chunks with {made['sid_ndim']} components"
+        )

@@ -265,7 +265,7 @@ def _depths(before: IntArray) -> IntArray | None:
     """Return the length of the chain before every node; None where chains are closed."""
     depth = (before >= 0).astype(np.int64)
     jump = before.copy()
-    for _ in range(int(len(before)).bit_length() + 1):
+    for _ in range(len(before).bit_length() + 1):
         live = jump >= 0
         if not live.any():
             return depth
@@ -293,4 +293,3 @@ def owner_ids(evidence: ObjectEvidence, manifests: Manifests, ids: IntArray) -> 
             return None
         return np.where(owners < 0, stated, ids[owners])
     return np.asarray(ids[owners])
-

@@ -105,7 +105,13 @@ def rewrite_level(
     before = [one for one in draft.list_all(path) if one.split("/")[1] in FAMILIES]
     target = Selective(draft.inner, target=draft, kept=left)
     written = write_level(
-        target, store.revision, store.root, metadata, cells, stored_options(draft, store, level), previous=level.attributes
+        target,
+        store.revision,
+        store.root,
+        metadata,
+        cells,
+        stored_options(draft, store, level),
+        previous=level.attributes,
     )
     above = {node_address(node) for one in left for node in _parents(one)}
     opened = [f"{path}/{name}" for name in opened_nodes(level)]

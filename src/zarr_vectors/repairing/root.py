@@ -107,7 +107,9 @@ def _repair_shapes(context: Context, block: Document) -> int | None:
     if shape is None:
         shape = _chunk_shape_of_levels(context)
         if shape is None:
-            context.hopeless("root-metadata", ROOT, f"chunk_shape is {block.get('chunk_shape')!r}; the true one is lost")
+            context.hopeless(
+                "root-metadata", ROOT, f"chunk_shape is {block.get('chunk_shape')!r}; the true one is lost"
+            )
             return None
         block["chunk_shape"] = list(shape)
         context.repaired("root-metadata", ROOT, f"chunk_shape is {list(shape)} again, from a coarse level's chunks")

@@ -171,7 +171,9 @@ def _left(context: Context) -> list[RepairItem]:
     for finding in context.findings:
         if finding.check in DESPITE_WARNING and finding.severity != "error":
             continue
-        known = any(item.check == finding.check and item.path.split("/")[0] == finding.path.split("/")[0] for item in said)
+        known = any(
+            item.check == finding.check and item.path.split("/")[0] == finding.path.split("/")[0] for item in said
+        )
         if not known:
             advice = REPAIRS[finding.check].otherwise
             item = RepairItem("unrepairable", finding.check, finding.path, f"{finding.message} ({advice})")

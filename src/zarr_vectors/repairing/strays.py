@@ -28,7 +28,9 @@ def find_strays(draft: Draft) -> list[RepairItem]:
         for address, blob in zip(named, get_whole(draft, named) if named else [], strict=True)
     }
     arrays = {path for path, found in documents.items() if found is None or found.get("node_type") == "array"}
-    strays = [one for one in addresses if one.rpartition("/")[2] != DOCUMENT_NAME and not _owned(one, arrays, documents)]
+    strays = [
+        one for one in addresses if one.rpartition("/")[2] != DOCUMENT_NAME and not _owned(one, arrays, documents)
+    ]
     items = [
         RepairItem("stray", "strays", one, "belongs to no array of the store; left where it is")
         for one in strays[:MAX_STRAYS]

@@ -69,8 +69,9 @@ REPAIRS: Final[dict[str, Repair]] = {
     "attribute-rows": Repair(_DROP, by_contents=True),
     "fragment-attribute-rows": Repair(_DROP, by_contents=True, source="manifests, for object_id"),
     "fragments-present": Repair(
-        _DROP, by_contents=True, source="bins of points; a chunk of one object; where links between chunks begin and "
-        "end; which links are whose"
+        _DROP,
+        by_contents=True,
+        source="bins of points; a chunk of one object; where links between chunks begin and end; which links are whose",
     ),
     "fragment-rows": Repair(_DROP, by_contents=True, source="as fragments-present"),
     "fragments-tile": Repair(_DROP, by_contents=True, source="as fragments-present; else the statement is taken back"),

@@ -72,9 +72,7 @@ def _absent(spec: AttributeSpec, count: int) -> AnyArray:
     return np.full(shape, absent_value(dtype), dtype)
 
 
-def repair_groups(
-    context: Context, level: LevelReader, objects: ObjectTable | None, kept: set[str]
-) -> Groups | None:
+def repair_groups(context: Context, level: LevelReader, objects: ObjectTable | None, kept: set[str]) -> Groups | None:
     """Return the groups with members that the level has; where they stay as they are they are added to ``kept``."""
     array = level.arrays.groups
     if array is None:
@@ -105,7 +103,9 @@ def repair_groups(
     columns = {}
     for name, dense in level.arrays.group_attributes.items():
         where = f"{GROUP_ATTRIBUTES}/{name}"
-        column = _column(context, level, dense, f"{level.metadata.level}/{where}", len(offsets) - 1, "group-attribute-rows")
+        column = _column(
+            context, level, dense, f"{level.metadata.level}/{where}", len(offsets) - 1, "group-attribute-rows"
+        )
         if column is None:
             kept.add(where)
         else:
