@@ -26,8 +26,9 @@ class Flaky:
         Its address.
     faults : list of str
         What becomes of the next requests: a status such as ``"503"`` or ``"403"``, ``"reset"`` (the connection is
-        closed without an answer), ``"truncate"`` (the answer breaks off in its middle), ``"hang"`` (no answer for
-        `hang` seconds), ``""`` (the request is passed on). Requests beyond the list are passed on.
+        closed without an answer), ``"lost"`` (the same, but the request was passed on), ``"truncate"`` (the answer
+        breaks off in its middle), ``"hang"`` (no answer for `hang` seconds), ``""`` (the request is passed on).
+        Requests beyond the list are passed on.
     always : str
         What becomes of the requests beyond the list.
     delay : float
@@ -73,7 +74,11 @@ class _Between(BaseHTTPRequestHandler):
         if fault.isdecimal():
             self._answer(int(fault), {"Content-Type": "application/xml"}, DENIED if fault == "403" else b"")
             return
-        self._answer(*self._forwarded(body), cut=fault == "truncate")
+        answer = self._forwarded(body)
+        if fault == "lost":
+            self.close_connection = True
+            return
+        self._answer(*answer, cut=fault == "truncate")
 
     do_GET = do_HEAD = do_PUT = do_POST = do_DELETE = _serve
 

@@ -105,7 +105,7 @@ class ObjectStorage:
     def _read(self, address: str, start: int | None, stop: int | None) -> Blob | None:
         key = join(self.prefix, address)
 
-        def ask(_: int) -> Blob:
+        def ask() -> Blob:
             if stop is None and not start:
                 return memoryview(obstore.get(self.store, key).bytes())
             if stop is None and start is not None:
@@ -153,22 +153,23 @@ class ObjectStorage:
     def _write(self, item: tuple[str, BlobParts]) -> None:
         key = join(self.prefix, check_address(item[0]))
         data = joined(item[1])
-        self._persist(lambda _: obstore.put(self.store, key, data), "write", item[0])
+        self._persist(lambda: obstore.put(self.store, key, data), "write", item[0])
 
     def put_if_absent(self, address: str, data: Bytes) -> bool:
         """Write one object unless its key is taken, by a conditional request.
 
-        An attempt whose answer was lost may have written the object: when the next one finds the key taken, what
-        is there is compared.
+        A request whose answer was lost may have written the object, and its repetition then finds the key taken. So
+        where exactly these bytes are there, they count as written now: who wants to be the only one writes bytes
+        that nobody else does.
         """
         self._check_writable()
         key = join(self.prefix, check_address(address))
 
-        def ask(attempt: int) -> bool:
+        def ask() -> bool:
             try:
                 obstore.put(self.store, key, data, mode="create", use_multipart=False)
             except AlreadyExistsError:
-                return attempt > 1 and obstore.get(self.store, key).bytes() == memoryview(data)
+                return obstore.get(self.store, key).bytes() == memoryview(data)
             return True
 
         return bool(self._persist(ask, "write", address))
@@ -192,7 +193,7 @@ class ObjectStorage:
 
     def _list_folder(self, prefix: str) -> Listing:
         top = join(self.prefix, prefix).rstrip("/")
-        found: Any = self._persist(lambda _: obstore.list_with_delimiter(self.store, top or None), "list", prefix)
+        found: Any = self._persist(lambda: obstore.list_with_delimiter(self.store, top or None), "list", prefix)
         skip = len(top) + 1 if top else 0
         folders = sorted(str(folder)[skip:].rstrip("/") for folder in found["common_prefixes"])
         return Listing(folders, sorted(item["path"][skip:] for item in found["objects"]))
@@ -203,7 +204,7 @@ class ObjectStorage:
         top = join(self.prefix, check_prefix(prefix)).rstrip("/")
         skip = len(self.prefix) + 1 if self.prefix else 0
 
-        def ask(_: int) -> list[str]:
+        def ask() -> list[str]:
             batches = obstore.list(self.store, top or None, chunk_size=1000)
             return sorted(item["path"][skip:] for batch in batches for item in batch)
 
@@ -212,7 +213,7 @@ class ObjectStorage:
     def exists(self, address: str) -> bool:
         """Say whether there is an object at an address."""
         key = join(self.prefix, check_address(address))
-        return self._persist(lambda _: obstore.head(self.store, key), "read", address) is not None
+        return self._persist(lambda: obstore.head(self.store, key), "read", address) is not None
 
     def delete_many(self, addresses: Sequence[str]) -> None:
         """Delete objects, up to a thousand a request where the store takes that."""
@@ -224,7 +225,7 @@ class ObjectStorage:
     def _delete(self, keys: list[str]) -> None:
         address = keys[0][len(self.prefix) + 1 :] if self.prefix else keys[0]
 
-        def ask(_: int) -> None:
+        def ask() -> None:
             try:
                 obstore.delete(self.store, keys)
             except FileNotFoundError:
@@ -247,7 +248,7 @@ class ObjectStorage:
     def _move(self, pair: tuple[str, str]) -> None:
         source, target = (join(self.prefix, check_address(address)) for address in pair)
 
-        def ask(_: int) -> None:
+        def ask() -> None:
             with contextlib.suppress(FileNotFoundError):
                 obstore.copy(self.store, source, target, overwrite=True)
                 obstore.delete(self.store, source)
@@ -280,7 +281,7 @@ class ObjectStorage:
                 f"read what consolidated metadata names, or open it through its object store's own URL"
             )
 
-    def _persist(self, ask: Callable[[int], _Answer], verb: str, address: str) -> _Answer | None:
+    def _persist(self, ask: Callable[[], _Answer], verb: str, address: str) -> _Answer | None:
         """Make a request until it is answered; None where nothing is there.
 
         Raises

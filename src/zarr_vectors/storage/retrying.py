@@ -3,7 +3,7 @@
 obstore repeats requests that were answered by a server error (5xx), by "too many requests" (429) or not at all, and
 reads whose body broke off. It does not repeat a listing, deletion or copy whose answer broke off, nor a request
 that is not known to be safe to repeat and timed out. All requests of a storage are safe to repeat, since objects are
-only ever replaced as a whole; the conditional write is made so by comparing what is there.
+only ever replaced as a whole; the conditional write is made so by comparing what is there with what was to be written.
 """
 
 from __future__ import annotations
@@ -85,13 +85,13 @@ class GivenUpError(Exception):
         self.attempts = attempts
 
 
-def persist(ask: Callable[[int], _Answer], patience: Patience, *, reads: bool) -> _Answer:
+def persist(ask: Callable[[], _Answer], patience: Patience, *, reads: bool) -> _Answer:
     """Make a request until it is answered.
 
     Parameters
     ----------
     ask : callable
-        Makes the request; it is given the number of the attempt, from 1.
+        Makes the request.
     patience : Patience
         How often to repeat it.
     reads : bool
@@ -104,21 +104,19 @@ def persist(ask: Callable[[int], _Answer], patience: Patience, *, reads: bool) -
     FileNotFoundError
         Nothing is there, which is an answer.
     """
-    begun, attempt = time.monotonic(), 1
+    begun, attempts = time.monotonic(), 0
     while True:
         try:
-            return ask(attempt)
+            return ask()
         except FileNotFoundError:
             raise
         except (BaseError, OSError) as error:
             repeated = _REPEATED.search(str(error))
-            if repeated:
-                raise GivenUpError(error, int(repeated[1]) + attempt) from None
+            attempts += 1 + (int(repeated[1]) if repeated else 0)
             broken = type(error).__name__ == "GenericError" and _BROKEN_OFF.search(str(error)) is not None
             if broken and reads:
-                raise GivenUpError(error, patience.max_retries + 1) from None
+                raise GivenUpError(error, max(attempts, patience.max_retries + 1)) from None
             late = time.monotonic() - begun > patience.seconds
-            if not broken or late or attempt > patience.max_retries:
-                raise GivenUpError(error, attempt) from None
-            time.sleep(patience.pause(attempt))
-            attempt += 1
+            if not broken or late or attempts > patience.max_retries:
+                raise GivenUpError(error, attempts) from None
+            time.sleep(patience.pause(attempts))
