@@ -26,7 +26,7 @@ from zarr_vectors.constants import (
 from zarr_vectors.edit.staging import SparingTransaction
 from zarr_vectors.encoding.compression import resolve_compressor
 from zarr_vectors.exceptions import ArgumentError
-from zarr_vectors.formats.cell_access import stored_layout
+from zarr_vectors.formats.cell_access import has_chosen_shards, stored_layout
 from zarr_vectors.formats.chunk_keys import format_keys
 from zarr_vectors.formats.documents import group_document
 from zarr_vectors.formats.layout import LevelOptions
@@ -98,7 +98,9 @@ class Change:
         vertices = level.arrays.vertices
         itemsize = vertices.spec.numpy_dtype.itemsize
         if not self.store.revision.keyed_by_chunk:
-            return stored_layout(self._document(vertices.path), itemsize)
+            layout = stored_layout(self._document(vertices.path), itemsize)
+            size = level.metadata.vertex_count * level.root.ndim * itemsize
+            return replace(layout, shard_shape="auto") if has_chosen_shards(vertices, size) else layout
         if len(level.chunks) == 0:
             return LevelOptions()
         cell = self._document(f"{vertices.path}/{format_keys(level.chunks[:1])[0]}")

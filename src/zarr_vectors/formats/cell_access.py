@@ -22,6 +22,7 @@ from zarr_vectors.formats.v07.chunk_group import ChunkGroup
 from zarr_vectors.formats.v07.group_update import ChunkGroupUpdate
 from zarr_vectors.formats.v09.grid_array import GridArray
 from zarr_vectors.formats.v09.grid_encoding import GridExtent as GridExtent
+from zarr_vectors.formats.v09.grid_encoding import choose_shard_shape
 from zarr_vectors.formats.v09.grid_update import GridUpdate, new_grid_document
 from zarr_vectors.formats.v09.regrid import Regrid as Regrid
 from zarr_vectors.formats.v09.regrid import covering_extent
@@ -190,3 +191,19 @@ def stored_layout(document: Document | None, itemsize: int) -> LevelOptions:
     if compressor == resolve_compressor("auto", itemsize=itemsize):
         compressor = "auto"
     return LevelOptions(compressor, shards)
+
+
+def has_chosen_shards(array: CellArray, payload_bytes: int) -> bool:
+    """Return whether an array has the shards that ``"auto"`` chooses for its chunks.
+
+    Parameters
+    ----------
+    array : CellArray
+        The array.
+    payload_bytes : int
+        Uncompressed size of the array.
+    """
+    if not isinstance(array, GridArray) or array.chunks is None:
+        return False
+    extent = GridExtent(tuple(int(o) for o in array.origin), array.shape)
+    return choose_shard_shape("auto", extent, payload_bytes, array.chunks - array.origin) == array.shard_shape

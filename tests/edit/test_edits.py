@@ -1,0 +1,384 @@
+"""What single edits do, what they touch, and what they refuse."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.edit.oracle import KINDS, see, start, tables_of
+from zarr_vectors import edit
+from zarr_vectors.edit.change import changing
+from zarr_vectors.edit.chunks import merge_fragments, put_chunks
+from zarr_vectors.exceptions import (
+    ArgumentError,
+    OutOfBoundsError,
+    ShapeError,
+    StoreNotFoundError,
+    UnknownNameError,
+    UnsupportedFeatureError,
+)
+from zarr_vectors.multiresolution.coarsen import build_pyramid
+from zarr_vectors.read.cells import read_chunks
+from zarr_vectors.read.opening import open_reader
+from zarr_vectors.spatial.pruning import keep_rows
+from zarr_vectors.storage.port import Range, Storage
+from zarr_vectors.storage.resolve import resolve_storage
+from zarr_vectors.testing.storage import CountingStorage
+from zarr_vectors.types.graphs import read_graph, write_graph
+from zarr_vectors.types.lines import read_lines, write_lines
+from zarr_vectors.types.meshes import read_mesh, write_mesh
+from zarr_vectors.types.points import read_points, write_points
+from zarr_vectors.types.polylines import read_polylines, write_polylines
+from zarr_vectors.validate import validate
+
+REVISIONS = pytest.mark.parametrize("revision", ["0.9", "0.7"])
+
+
+def place() -> str:
+    return f"memory://edits-{uuid.uuid4().hex}"
+
+
+def contents(storage: Storage) -> dict[str, bytes]:
+    addresses = storage.list_all()
+    blobs = storage.get_many([Range(address) for address in addresses])
+    return {address: bytes(blob or b"") for address, blob in zip(addresses, blobs, strict=True)}
+
+
+def counting(path: str) -> CountingStorage:
+    return CountingStorage(resolve_storage(path, mode="r+"))
+
+
+def payloads_written(counted: CountingStorage) -> set[str]:
+    """Give the data objects that were staged, without metadata and lock."""
+    staged = {address.split("/data/", 1)[1] for address in counted.addresses("put") if "/data/" in address}
+    return {address for address in staged if not address.endswith("zarr.json")}
+
+
+def many_chunks(revision: str, *, objects: bool) -> str:
+    path = place()
+    positions = np.random.default_rng(0).uniform(0, 100, (2000, 3))
+    write_points(
+        path,
+        positions,
+        chunk_shape=20,
+        bounds=([0] * 3, [100] * 3),
+        attributes={"depth": np.arange(2000.0)},
+        object_ids=np.arange(2000) // 10 if objects else None,
+        shard_shape=None if revision == "0.9" else "auto",
+        format_version=revision,
+    )
+    return path
+
+
+@REVISIONS
+def test_a_value_touches_one_chunk(revision: str) -> None:
+    path = many_chunks(revision, objects=False)
+    counted = counting(path)
+    edit.set_attribute(counted, "depth", -1.0, rows=[700])
+    assert len(payloads_written(counted)) == 1
+    assert np.flatnonzero(read_points(path).attributes["depth"] == -1).tolist() == [700]
+
+
+@pytest.mark.parametrize("objects", [False, True])
+@REVISIONS
+def test_appending_points_reads_and_writes_their_chunks_only(revision: str, objects: bool) -> None:
+    path = many_chunks(revision, objects=objects)
+    counted = counting(path)
+    summary = edit.append_vertices(counted, [[1, 1, 1], [2, 2, 2], [99, 99, 99]], attributes={"depth": [1, 2, 3]})
+    assert summary.chunks_touched == summary["chunks_touched"] == 2
+    arrays = {"vertices", "vertex_fragments", "depth", *(["object_id"] if objects else [])}
+    written = {address for address in payloads_written(counted) if set(address.split("/")) & arrays}
+    assert len(written) == 2 * len(arrays)
+    read = {
+        a for a in counted.addresses("get") if "/vertices/" in a and not a.endswith("zarr.json") and "journal" not in a
+    }
+    assert len(read) == 2
+    assert validate(path, level=5).is_valid
+
+
+@REVISIONS
+def test_deleting_one_object_writes_its_chunks_only(revision: str) -> None:
+    path = many_chunks(revision, objects=True)
+    chunks = {tuple(chunk) for chunk in (read_points(path, object_ids=[7]).positions // 20).astype(int).tolist()}
+    counted = counting(path)
+    assert edit.delete_objects(counted, 7) == 10
+    written = {address for address in payloads_written(counted) if address.startswith("0/vertices/")}
+    assert len(written) <= len(chunks)
+    assert validate(path, level=5).is_valid
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_edits_that_change_nothing_write_nothing(kind: str) -> None:
+    path = place()
+    start(kind, "0.9", path, 5)
+    before = contents(resolve_storage(path, mode="r"))
+    tags = see(kind, path).tags
+    counted = counting(path)
+    edit.set_attribute(counted, "tag", tags)
+    edit.vacuum(counted)
+    if kind != "skeleton":  # written anew, the rows of a tree may come in another order
+        edit.move_vertices(counted, [see(kind, path).plain.positions[tag] for tag in tags])
+    assert payloads_written(counted) == set()
+    assert {a for a in contents(counted.inner) if not a.startswith(".zv")} == set(before)
+
+
+@REVISIONS
+def test_objects_and_groups_are_described_alike_at_all_levels(revision: str) -> None:
+    path = place()
+    plain = start("points", revision, path, 2)
+    build_pyramid(path, [(2.0, 1.0)])
+    edit.set_attribute(path, "weight", [5.0, 4.0, 3.0, 2.0, 1.0], kind="object")
+    edit.set_groups(path, {"odd": [2, 6]})
+    wanted = (dict(zip(sorted(plain.objects), [5.0, 4.0, 3.0, 2.0, 1.0], strict=True)), {"odd": {2, 6}})
+    assert tables_of(path) == tables_of(path, 1) == wanted
+    report = validate(path, level=5)
+    assert report.is_valid
+    assert not report.warnings
+    assert edit.set_groups(path, None) == 0
+    assert tables_of(path)[1] == {}
+    edit.remove_attribute(path, "weight", kind="object")
+    assert validate(path, level=5).is_valid
+
+
+@REVISIONS
+def test_fragment_attributes_come_and_go(revision: str) -> None:
+    path = place()
+    start("paths", revision, path, 2)
+    count = count_fragments(path)
+    edit.add_attribute(path, "run", np.arange(count), kind="fragment")
+    with pytest.raises(ArgumentError, match=r"fragments have attributes \['run'\]"):
+        edit.delete_objects(path, [2])
+    edit.remove_attribute(path, "run", kind="fragment")
+    edit.delete_objects(path, [2])
+    assert validate(path, level=5).is_valid
+
+
+def count_fragments(path: str) -> int:
+    level = open_reader(path).level(0)
+    return read_chunks(level, np.arange(len(level.chunks))).fragments.count
+
+
+@REVISIONS
+def test_lines_take_values_by_line_and_end(revision: str) -> None:
+    path = place()
+    write_lines(path, np.random.default_rng(0).uniform(0, 100, (30, 2, 3)), chunk_shape=40, format_version=revision)
+    values = np.arange(60.0).reshape(30, 2)
+    edit.add_attribute(path, "width", values)
+    edit.add_attribute(path, "length", np.arange(30), kind="line")
+    edit.delete_objects(path, [0])
+    found = read_lines(path)
+    np.testing.assert_array_equal(found.attributes["width"], values[1:])
+    np.testing.assert_array_equal(found.line_attributes["length"], np.arange(1, 30))
+    assert validate(path, level=5).is_valid
+
+
+@pytest.mark.parametrize("strategy", ["explicit_links", "boundary_deduplication", "both"])
+@pytest.mark.parametrize("convention", ["standard", "identity"])
+def test_paths_of_every_convention(strategy: str, convention: str) -> None:
+    path, rng = place(), np.random.default_rng(0)
+    shape = 200 if convention == "identity" else 25
+    parts = [np.abs(np.cumsum(rng.normal(0, 6, (20, 3)), axis=0)) + 50 for _ in range(4)]
+    write_polylines(
+        path,
+        parts,
+        chunk_shape=shape,
+        bin_shape=shape,
+        cross_chunk_strategy=strategy,
+        bounds=([0] * 3, [199] * 3),
+        object_index_convention=convention,
+    )
+    edit.add_attribute(path, "step", [np.arange(20)] * 4)
+    edit.add_attribute(path, "rank", np.arange(4), kind="object")
+    assert validate(path, level=5).is_valid
+    edit.delete_objects(path, [1])
+    edit.replace_objects(path, parts[1], 2, attributes={"step": np.arange(20)})
+    found = read_polylines(path)
+    assert found.object_ids is not None
+    assert found.object_ids.tolist() == [0, 2, 3]
+    np.testing.assert_allclose(found.positions, np.concatenate([parts[0], parts[1], parts[3]]), rtol=1e-6)
+    np.testing.assert_array_equal(found.attributes["step"], np.tile(np.arange(20), 3))
+    assert found.object_attributes["rank"].tolist() == [0, 2, 3]
+    assert validate(path, level=5).is_valid
+
+
+def test_paths_that_share_vertices_agree_on_values() -> None:
+    path = place()
+    walk = np.linspace([1, 1, 1], [90, 90, 90], 20)
+    write_polylines(path, [walk, walk], chunk_shape=50, share_fragments=True)
+    edit.add_attribute(path, "step", np.tile(np.arange(20), 2))
+    np.testing.assert_array_equal(read_polylines(path).attributes["step"], np.tile(np.arange(20), 2))
+    with pytest.raises(ArgumentError, match="share vertices that are stored once"):
+        edit.add_attribute(path, "number", np.arange(40))
+    assert "number" not in read_polylines(path).attributes
+    edit.delete_objects(path, [0])
+    assert len(read_polylines(path).positions) == 20
+    assert validate(path, level=5).is_valid
+
+
+@REVISIONS
+def test_points_chunked_by_an_attribute(revision: str) -> None:
+    path, rng = place(), np.random.default_rng(0)
+    genes = rng.choice(["a", "b", "c"], 60)
+    write_points(
+        path, rng.uniform(0, 100, (60, 3)), attributes={"gene": genes, "n": np.arange(60.0)}, chunk_shape=50,
+        chunk_by_attribute="gene", format_version=revision, bounds=([0] * 3, [100] * 3),
+    )  # fmt: skip
+    edit.append_vertices(path, [[1, 2, 3]], attributes={"gene": ["b"], "n": [7.0]})
+    edit.move_vertices(path, [[99, 99, 99]], rows=[0])
+    found = read_points(path, attribute_filter={"gene": "b"})
+    assert len(found.positions) == (genes == "b").sum() + 1
+    assert validate(path, level=5).is_valid
+    with pytest.raises(ArgumentError, match="chunked by 'gene', which has no value 'z'"):
+        edit.append_vertices(path, [[1, 2, 3]], attributes={"gene": ["z"]})
+    with pytest.raises(ArgumentError, match="is chunked by 'gene'; it cannot go"):
+        edit.remove_attribute(path, "gene")
+
+
+@REVISIONS
+def test_a_skeleton_stays_a_forest(revision: str) -> None:
+    path = place()
+    nodes = np.linspace([1, 1, 1], [90, 90, 90], 6)
+    write_graph(path, nodes, [[1, 0], [2, 1], [3, 2], [5, 4]], kind="skeleton", chunk_shape=50, format_version=revision)
+    with pytest.raises(ArgumentError, match="a cycle would run through or above node"):
+        edit.add_links(path, [[0, 3]])
+    with pytest.raises(ArgumentError, match="node 3 would have 2 parents"):
+        edit.add_links(path, [[3, 0]])
+    assert edit.add_links(path, [[4, 3]]) == 5
+    edit.add_attribute(path, "width", np.arange(5.0), kind="edge")
+    assert edit.remove_links(path, [0]) == 4
+    assert sorted(read_graph(path).edge_attributes["width"].tolist()) == [1, 2, 3, 4]
+    assert validate(path, level=5).is_valid
+
+
+def test_what_was_said_of_a_surface_is_said_no_longer() -> None:
+    path = place()
+    corners, faces = [[0, 0, 0], [9, 0, 0], [0, 9, 0], [0, 0, 9]], [[0, 2, 1], [0, 1, 3], [1, 2, 3], [0, 3, 2]]
+    write_mesh(path, corners, faces, chunk_shape=50, closed_surface=True)
+    edit.remove_links(path, [0])
+    assert read_mesh(path).closed_surface is None
+    assert read_mesh(path).winding_order == "ccw"
+    with pytest.raises(ArgumentError, match="corners of a face must differ"):
+        edit.add_links(path, [[0, 0, 1]])
+
+
+def test_draco_meshes_are_not_rounded_once_more() -> None:
+    pytest.importorskip("DracoPy")
+    path = place()
+    vertices = np.random.default_rng(0).uniform(0, 100, (30, 3)).astype(np.float32)
+    write_mesh(
+        path, vertices, np.arange(30).reshape(10, 3), chunk_shape=200, use_draco=True, bounds=([0] * 3, [100] * 3)
+    )
+    edit.add_attribute(path, "n", np.arange(30))
+    assert read_mesh(path).attributes["n"].tolist() == list(range(30))
+    for change in (
+        lambda: edit.delete_objects(path, [0]),
+        lambda: edit.append_vertices(path, [[1, 1, 1]], attributes={"n": [1]}),
+    ):
+        with pytest.raises(UnsupportedFeatureError, match="Draco"):
+            change()
+    with pytest.raises(UnsupportedFeatureError, match="attributes of faces have no place"):
+        edit.add_attribute(path, "f", np.arange(10), kind="face")
+
+
+@REVISIONS
+def test_vacuum_takes_away_what_nothing_refers_to(revision: str) -> None:
+    path = place()
+    plain = start("points", revision, path, 4, shard_shape=None if revision == "0.9" else "auto")
+    storage = resolve_storage(path, mode="r+")
+    before = contents(storage)
+    stray = "0/vertices/c/0/0/9" if revision == "0.9" else "0/vertex_attributes/tag/9.9.9/c/0"
+    storage.put_many([(stray, b"stray"), ("0/mine/notes.txt", b"kept")])
+    assert edit.vacuum(path).files == 1
+    assert set(contents(storage)) == {*before, "0/mine/notes.txt"}
+    orphan(path)
+    assert not validate(path, level=5).is_valid
+    summary = edit.vacuum(path)
+    assert (summary.vertices, summary.fragments) == (1, 1)
+    seen = see("points", path).plain
+    assert seen.owners == {tag: owner for tag, owner in plain.owners.items() if tag in seen.owners}
+    assert len(seen.positions) == len(plain.positions)
+    assert validate(path, level=5).is_valid
+
+
+def orphan(path: str) -> None:
+    """Add a vertex and a fragment to a chunk that no object names."""
+    with changing(path, None, {}) as change:
+        level = change.level(0)
+        old = read_chunks(level, np.array([0]))
+        one: Any = keep_rows(old, np.arange(old.count) == 0, keep_fragments=False)
+        put_chunks(change, level, merge_fragments(old, one))
+        change.put_level(0, vertex_count=level.metadata.vertex_count + 1)
+
+
+BAD: dict[str, tuple[Any, type[Exception], str]] = {
+    "rows": (lambda p: edit.add_attribute(p, "x", [1, 2]), ShapeError, "'x' has 2 rows, but there must be 40"),
+    "name": (lambda p: edit.add_attribute(p, "a/b", np.zeros(40)), ArgumentError, "no folder name may"),
+    "taken": (lambda p: edit.add_attribute(p, "tag", np.zeros(40)), ArgumentError, "'tag' already"),
+    "case": (lambda p: edit.add_attribute(p, "TAG", np.zeros(40)), ArgumentError, "differ only in case"),
+    "kind": (lambda p: edit.add_attribute(p, "x", [1], kind="cell"), ArgumentError, "kind: expected one of vertex"),
+    "level": (lambda p: edit.add_attribute(p, "x", [1], level=3), UnknownNameError, "no level 3"),
+    "absent": (lambda p: edit.remove_attribute(p, "x"), UnknownNameError, r"no vertex attribute 'x'; it has \['tag'\]"),
+    "part": (lambda p: edit.set_attribute(p, "x", 1, rows=[0]), UnknownNameError, "give values for all rows"),
+    "row": (lambda p: edit.set_attribute(p, "tag", 1, rows=[40]), ArgumentError, "rows: 40 is not the row of a vertex"),
+    "twice": (lambda p: edit.set_attribute(p, "tag", 1, rows=[1, 1]), ArgumentError, "row 1 is named more than once"),
+    "dtype": (lambda p: edit.set_attribute(p, "tag", ["x"] * 40, dtype="i4"), ArgumentError, "cannot be cast"),
+    "shape": (lambda p: edit.append_vertices(p, [[1, 2]]), ShapeError, r"expected shape \(n, 3\)"),
+    "finite": (lambda p: edit.append_vertices(p, [[1, 2, np.nan]]), ArgumentError, "positions must be finite"),
+    "precision": (lambda p: edit.append_vertices(p, [[1, 2, 3]], dtype="f4"), ArgumentError, "holds float64 positions"),
+    "outside": (lambda p: edit.append_vertices(p, [[1, 2, 300]], attributes={"tag": [1]}), OutOfBoundsError, "1 of 1"),
+    "policy": (
+        lambda p: edit.append_vertices(p, [[1, 2, 3]], out_of_bounds="no"),
+        ArgumentError,
+        "expected one of raise",
+    ),
+    "unknown": (
+        lambda p: edit.append_vertices(p, [[1, 2, 3]], attributes={"tag": [1], "y": [1]}),
+        ArgumentError,
+        r"\['y'\]",
+    ),
+    "object": (lambda p: edit.delete_objects(p, [1, 2]), UnknownNameError, "has no object 1"),
+    "ids": (lambda p: edit.delete_objects(p, [0.5]), ArgumentError, "expected whole numbers"),
+    "replaced": (lambda p: edit.replace_objects(p, [[1, 2, 3]], 77), UnknownNameError, "has no object 77"),
+    "links": (lambda p: edit.add_links(p, [[0, 1]]), ArgumentError, "linked by their order only"),
+    "moved": (lambda p: edit.move_vertices(p, [[1, 2, 3]]), ShapeError, "expected 40 rows, one per vertex"),
+    "left out": (
+        lambda p: edit.move_vertices(p, [[1, 2, 3]], out_of_bounds="ignore"),
+        ArgumentError,
+        "cannot be moved",
+    ),
+    "members": (lambda p: edit.set_groups(p, {"g": [99]}), ArgumentError, "names object 99, which does not exist"),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_bad_input_is_refused_and_changes_nothing(case: str) -> None:
+    path = place()
+    start("points", "0.9", path, 1)
+    before = contents(resolve_storage(path, mode="r"))
+    change, error, message = BAD[case]
+    with pytest.raises(error, match=message):
+        change(path)
+    assert contents(resolve_storage(path, mode="r")) == before
+
+
+def test_a_place_without_a_store_stays_empty() -> None:
+    path = place()
+    with pytest.raises(StoreNotFoundError):
+        edit.add_attribute(path, "x", [1])
+    assert resolve_storage(path, mode="r").list_all() == []
+
+
+@REVISIONS
+def test_links_of_the_wrong_width_or_to_nowhere(revision: str) -> None:
+    path = place()
+    start("graph", revision, path, 1)
+    for links, message in (([[0, 1, 2]], r"expected shape \(m, 2\)"), ([[0, 40]], r"link 0 is \[0, 40\]")):
+        with pytest.raises(ArgumentError, match=message):
+            edit.add_links(path, links)
+    with pytest.raises(ArgumentError, match=r"\['other'\]"):
+        edit.add_links(path, [[0, 1]], attributes={"other": [1.0]})
+    edit.add_links(path, [[0, 1]])
+    assert np.isnan(read_graph(path).edge_attributes["mark"]).sum() == 1
