@@ -121,3 +121,46 @@ def test_we_read_the_paths_of_the_reference(tmp_path: Path, run_peer: Callable[.
         path, [np.ones((3, 3))], mode="a", attributes={"fa": np.zeros(3)}, object_attributes={"length": [3]}
     )
     assert read_polylines(path).polyline_count == made.count + 1
+
+
+def test_sparse_ids_are_read_by_id_and_by_group(tmp_path: Path, run_peer: Callable[..., list[Any]]) -> None:
+    """Asked for everything, the reference gives the paths whose ids are below the number of paths, and no others."""
+    ids = [3, 7, 50, 51]
+    paths = [np.cumsum(np.random.default_rng(seed).normal(0, 3, (20, 3)), 0).astype(np.float32) for seed in range(4)]
+    path = tmp_path / "sparse.zv"
+    write_polylines(path, paths, object_ids=ids, chunk_shape=8, groups={0: [7, 51]})
+    jobs: list[dict[str, Any]] = [
+        {"do": "read", "store": path, "out": tmp_path / "all.npz"},
+        {"do": "read", "store": path, "out": tmp_path / "asked.npz", "object_ids": ids},
+        {"do": "read", "store": path, "out": tmp_path / "group.npz", "group_ids": [0]},
+        {"do": "check", "store": path},
+    ]
+    everything, asked, group, verdict = run_peer(jobs, SCRIPT)
+    assert everything["ids"] == [3]
+    assert asked["ids"] == ids
+    assert group["ids"] == [7, 51]
+    assert verdict["errors"] == []
+    with np.load(tmp_path / "asked.npz") as found:
+        assert found["positions"].tobytes() == np.concatenate(paths).tobytes()
+
+
+@pytest.mark.parametrize("strategy", ["boundary_deduplication", "both"])
+def test_the_reference_keeps_repeated_vertices(
+    tmp_path: Path, run_peer: Callable[..., list[Any]], strategy: str
+) -> None:
+    """It gives the vertex before every crossing twice, as it is stored; readers here drop the second."""
+    made = make_nonempty(33)
+    path = tmp_path / "repeated.zv"
+    summary = write_polylines(path, made.positions, offsets=made.offsets, chunk_shape=20, cross_chunk_strategy=strategy)
+    assert summary.crossing_count > 0
+    jobs = [{"do": "read", "store": path, "out": tmp_path / "all.npz"}, {"do": "check", "store": path}]
+    _, verdict = run_peer(jobs, SCRIPT)
+    assert verdict["errors"] == []
+    chunks = np.floor(made.positions / np.float32(20))
+    crossing = (chunks[1:] != chunks[:-1]).any(axis=1)
+    crossing[made.offsets[1:-1] - 1] = False
+    repeats = np.ones(len(made.positions), np.int64)
+    repeats[:-1] += crossing
+    with np.load(tmp_path / "all.npz") as found:
+        assert found["positions"].tobytes() == np.repeat(made.positions, repeats, axis=0).tobytes()
+    assert read_polylines(path).positions.tobytes() == made.positions.tobytes()
