@@ -35,8 +35,7 @@ DROPPED = {
 HARMLESS = {"capabilities", "attribute-specs", "fresh", "fragments-cover"}
 """Rules whose findings are warnings that are not damage."""
 
-DIFFERENT = {("chunk-sets", "folder"), ("link-levels", "level"), ("level-metadata", "absent"), ("level-group", "missing"),
-             ("level-group", "text"), ("conventions", "links")}  # fmt: skip
+DIFFERENT = {("level-metadata", "absent"), ("level-group", "missing"), ("level-group", "text")}
 """Damage after which the metadata says what is true in other words."""
 
 

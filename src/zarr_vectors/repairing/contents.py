@@ -20,6 +20,7 @@ from zarr_vectors.formats.layout import CellArray
 from zarr_vectors.model.attributes import AttributeSpec, Column
 from zarr_vectors.model.cells import Cells, Fragments, Manifests, ObjectTable
 from zarr_vectors.model.links import LinkTable
+from zarr_vectors.model.metadata import LevelMetadata
 from zarr_vectors.ordering import offsets_of
 from zarr_vectors.read.absent import absent_values
 from zarr_vectors.read.level import LevelReader
@@ -39,7 +40,7 @@ from zarr_vectors.repairing.rewriting import rewrite_level
 from zarr_vectors.repairing.tables import repair_columns, repair_groups
 from zarr_vectors.spatial.linking import inside_chunks, link_fragments
 from zarr_vectors.storage.port import list_folder
-from zarr_vectors.typing import BoolArray, IntArray
+from zarr_vectors.typing import AnyArray, BoolArray, IntArray
 from zarr_vectors.validate.subjects import DAMAGE, LevelSubject
 
 OBJECT_ID = OBJECT_ID_ATTRIBUTE
@@ -59,7 +60,7 @@ class _Parts:
     """
 
     chunks: IntArray
-    positions: np.ndarray
+    positions: AnyArray
     row_offsets: IntArray
     fragments: Fragments
     kept: set[str] = field(default_factory=set)
@@ -101,8 +102,8 @@ def repair_contents(context: Context, store: StoreReader, subject: LevelSubject)
     )
     if link_table is not None:
         cells = with_link_fragments(level, cells, link_table, parts.kept)
-    metadata = _metadata(subject, parts, objects)
-    rewrite_level(context.draft, store, level, metadata, cells, parts.kept)  # type: ignore[arg-type]
+    metadata = _metadata(subject, parts)
+    rewrite_level(context.draft, store, level, metadata, cells, parts.kept)
 
 
 _UNKNOWN = ObjectTable(np.zeros(0, np.int64), None)
@@ -326,7 +327,7 @@ def with_link_fragments(level: LevelReader, cells: Cells, table: LinkTable, kept
     if level.arrays.link_fragments is None:
         return cells
     kept.add("link_fragments")
-    if cells.fragments.explicit is not None or not bool(tiles(level, cells)):
+    if cells.fragments.explicit is not None or not tiles(cells):
         return cells
     starts = cells.row_offsets[:-1][table.chunks[:, 0]] + table.rows[:, 0]
     legal = (table.rows[:, 0] >= 0) & (starts < cells.count)
@@ -341,7 +342,7 @@ def with_link_fragments(level: LevelReader, cells: Cells, table: LinkTable, kept
     return replace(cells, link_fragments=link_fragments(cells, table, fragment))
 
 
-def tiles(level: LevelReader, cells: Cells) -> bool:
+def tiles(cells: Cells) -> bool:
     """Return whether the fragments of all chunks cover their rows once, in order."""
     counts, fragments = np.diff(cells.row_offsets), cells.fragments
     if fragments.explicit is not None:
@@ -352,11 +353,11 @@ def tiles(level: LevelReader, cells: Cells) -> bool:
     return bool(np.array_equal(sums, counts) and np.array_equal(running, fragments.starts))
 
 
-def _metadata(subject: LevelSubject, parts: _Parts, objects: ObjectTable | None):  # type: ignore[no-untyped-def]
+def _metadata(subject: LevelSubject, parts: _Parts) -> LevelMetadata:
     level = subject.reader
     block = subject.block or {}
     cells = Cells(parts.chunks, parts.row_offsets, parts.positions, parts.fragments)
-    tiled = tiles(level, cells)
+    tiled = tiles(cells)
     metadata = level.metadata
     if metadata.fragments_tile and not tiled:
         metadata = replace(metadata, fragments_tile=False)

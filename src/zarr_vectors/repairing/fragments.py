@@ -94,7 +94,8 @@ def repair_fragments(context: Context, evidence: Evidence) -> tuple[Fragments, B
 
 
 def _manifest_disagrees(evidence: Evidence, counts: IntArray) -> BoolArray:
-    return (_named(evidence) >= 0) & (_named(evidence) != counts)
+    named = _named(evidence)
+    return np.asarray((named >= 0) & (named != counts))
 
 
 def _named(evidence: Evidence) -> IntArray:
@@ -137,7 +138,9 @@ def _as_bins(
         for d, per_chunk in enumerate(grid.bins_per_chunk):
             numbers = numbers * per_chunk + np.mod(grid.bins_of(finite[:, d], d), per_chunk)
     ours = bool(level.metadata.nodes)
-    for row, (start, stop) in enumerate(zip(evidence.row_offsets[:-1].tolist(), evidence.row_offsets[1:].tolist())):
+    for row, (start, stop) in enumerate(
+        zip(evidence.row_offsets[:-1].tolist(), evidence.row_offsets[1:].tolist(), strict=True)
+    ):
         mine = numbers[start:stop]
         counts = np.bincount(mine, minlength=n_bins).astype(np.int64)
         made = Fragments(np.array([0, n_bins]), offsets_of(counts)[:-1], counts)

@@ -100,9 +100,8 @@ def _transform(entry: Document, kind: str) -> Any:
 
 def _agreed(number: int, entry: Document, own: Document, base: Shape) -> tuple[Shape, float]:
     """Return the bin ratio that most statements make, and the sparsity that the level states, else the root."""
-    sparsity = next(
-        (float(v) for v in (own.get("object_sparsity"), entry.get("object_sparsity")) if _is_fraction(v)), 1.0
-    )
+    stated = [own.get("object_sparsity"), entry.get("object_sparsity")]
+    sparsity = next((float(v) for v in stated if v is not None and _is_fraction(v)), 1.0)
     ndim = len(base)
     if number == 0:
         return (1.0,) * ndim, sparsity
@@ -174,9 +173,9 @@ def _unless_close(entry: Document, made: Document) -> Document:
     found = entry.get("coordinateTransformations")
     types = [t.get("type") for t in found if isinstance(t, dict)] if isinstance(found, list) else []
     new = made["coordinateTransformations"]
-    if types == ["scale", "translation"] and scale is not None and shift is not None:
-        if _close(scale, new[0]["scale"]) and _close(shift, new[1]["translation"]):
-            merged["coordinateTransformations"] = found
+    whole = types == ["scale", "translation"] and scale is not None and shift is not None
+    if whole and _close(scale or (), new[0]["scale"]) and _close(shift or (), new[1]["translation"]):
+        merged["coordinateTransformations"] = found
     return merged
 
 

@@ -152,7 +152,7 @@ def _of_blob(level: LevelReader, other: LevelReader, family: LinkFamily, names: 
     chunks = np.empty(rows.shape, np.int64)
     for endpoint in range(width):
         chunks[:, endpoint] = (level if endpoint == 0 else other).lookup.rows(coordinates[:, endpoint])
-    good = (chunks >= 0).all(axis=1)
+    good: BoolArray = np.asarray((chunks >= 0).all(axis=1))
     kept = {name: values[good] for name, values in attributes.items() if len(values) == len(good)}
     return Records(chunks[good], rows[good], kept), int((~good).sum())
 

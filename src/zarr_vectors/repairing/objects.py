@@ -232,15 +232,23 @@ def _ranks(evidence: ObjectEvidence, owners: IntArray, used: IntArray) -> IntArr
         crossing = table.chunks[:, 0] != table.chunks[:, 1]
         here = ChunkLookup.of(evidence.chunks).rows(table.here)
         stride = int(max(fragments.counts.max(initial=0), (fragments.starts + fragments.counts).max(initial=0))) + 1
-        first = {key: n for n, key in zip(used.tolist(), (chunk[used] * stride + fragments.starts[used]).tolist())}
-        ends = fragments.starts[used] + fragments.counts[used] - 1
-        last = {key: n for n, key in zip(used.tolist(), (chunk[used] * stride + ends).tolist())}
-        source = (here[table.chunks[crossing, 0]] * stride + table.rows[crossing, 0]).tolist()
-        target = (here[table.chunks[crossing, 1]] * stride + table.rows[crossing, 1]).tolist()
-        for a, b in zip(source, target, strict=True):
-            if a in last and b in first:
-                before[first[b]] = last[a]
+        firsts = chunk[used] * stride + fragments.starts[used]
+        lasts = firsts + fragments.counts[used] - 1
+        source = here[table.chunks[crossing, 0]] * stride + table.rows[crossing, 0]
+        target = here[table.chunks[crossing, 1]] * stride + table.rows[crossing, 1]
+        from_rows, to_rows = _places(lasts, source), _places(firsts, target)
+        both = (from_rows >= 0) & (to_rows >= 0)
+        before[used[to_rows[both]]] = used[from_rows[both]]
     return _depths(before)
+
+
+def _places(keys: IntArray, wanted: IntArray) -> IntArray:
+    """Return where each wanted number stands among some, -1 where it does not."""
+    if not len(keys):
+        return np.full(len(wanted), -1, np.int64)
+    order = np.argsort(keys, kind="stable")
+    places = np.minimum(np.searchsorted(keys, wanted, sorter=order), len(keys) - 1)
+    return np.where(keys[order[places]] == wanted, order[places], -1)
 
 
 def _before_by_repetition(evidence: ObjectEvidence, owners: IntArray, used: IntArray) -> IntArray:
@@ -251,13 +259,13 @@ def _before_by_repetition(evidence: ObjectEvidence, owners: IntArray, used: IntA
         return before
     begins = (evidence.row_offsets[:-1][fragments.chunk_of] + fragments.starts)[used]
     ends = begins + fragments.counts[used] - 1
-    of = owners[used].tolist()
-    first = list(zip(of, [row.tobytes() for row in evidence.positions[begins]], strict=True))
-    last = list(zip(of, [row.tobytes() for row in evidence.positions[ends]], strict=True))
-    place = {key: n for n, key in zip(used.tolist(), last, strict=True)}
-    for n, key in zip(used.tolist(), first, strict=True):
-        if place.get(key, n) != n:
-            before[n] = place[key]
+    keys = [np.ascontiguousarray(evidence.positions[rows]).view(np.uint8) for rows in (ends, begins)]
+    of = np.ascontiguousarray(owners[used], np.int64).view(np.uint8).reshape(len(used), 8)
+    packed = np.concatenate([np.concatenate([of, key.reshape(len(used), -1)], axis=1) for key in keys])
+    kinds = np.unique(packed, axis=0, return_inverse=True)[1].reshape(-1)
+    found = _places(kinds[: len(used)], kinds[len(used) :])
+    joined = np.flatnonzero((found >= 0) & (found != np.arange(len(used))))
+    before[used[joined]] = used[found[joined]]
     return before
 
 

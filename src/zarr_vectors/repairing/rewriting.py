@@ -55,7 +55,7 @@ class Selective(Draft):
         What was written.
     """
 
-    target: Draft = field(default_factory=lambda: None)  # type: ignore[arg-type,return-value]
+    target: Draft = field(kw_only=True)
     kept: frozenset[str] = frozenset()
     addresses: set[str] = field(default_factory=set)
 
@@ -63,9 +63,9 @@ class Selective(Draft):
         """Write what is not to be left as it is; metadata keeps keys that are not known here."""
         chosen = [(address, data) for address, data in items if not is_below(address, self.kept)]
         self.addresses.update(address for address, _ in chosen)
-        self.target.put_many([(address, self._merged(address, data)) for address, data in chosen])
+        self.target.put_many([(address, self._with_known_keys(address, data)) for address, data in chosen])
 
-    def _merged(self, address: str, data: BlobParts) -> BlobParts:
+    def _with_known_keys(self, address: str, data: BlobParts) -> BlobParts:
         if not address.endswith("/zarr.json"):
             return data
         old = self.target.document(address.removesuffix("/zarr.json"))

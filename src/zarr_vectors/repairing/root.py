@@ -229,9 +229,10 @@ def _repair_numbers(context: Context, block: Document) -> None:
     tokens = block.get("format_capabilities")
     if tokens is not None and not (isinstance(tokens, list) and all(isinstance(token, str) for token in tokens)):
         _set(context, block, "format_capabilities", [], "what the store uses is seen in its arrays")
-    if block.get("crs") is not None and not isinstance(block["crs"], dict):
-        if context.lost("root-metadata", ROOT, f"crs is {block['crs']!r}, which is no reference system"):
-            del block["crs"]
+    crs = block.get("crs")
+    unreadable = crs is not None and not isinstance(crs, dict)
+    if unreadable and context.lost("root-metadata", ROOT, f"crs is {crs!r}, which is no reference system"):
+        del block["crs"]
 
 
 def _repair_specs(context: Context, block: Document) -> None:
