@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import tempfile
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -229,6 +230,38 @@ def test_two_writers_of_one_branch(forked: tuple[Group, Group]) -> None:
         rebase(main)
     assert np.array_equal(chunk_rows(main, (1, 0)), rows_of((1, 0), 9))
     assert session_for(main).has_uncommitted_changes
+
+
+def try_to_commit(root: Group, message: str) -> bool:
+    try:
+        commit(root, message)
+    except StoreError as error:
+        assert "another version meanwhile" in str(error)
+        return False
+    return True
+
+
+def test_many_writers_of_one_branch_lose_nothing(tmp_path: Path, s3: S3Server) -> None:
+    url = f"icechunk+s3://bucket/{tmp_path.name}"
+    make_points(url, **s3.options)
+
+    def add(number: int) -> bool:
+        """Add a chunk, rebasing until the commit is taken; each refusal means that another writer's was."""
+        root = open_store(url, "r+", **s3.options)
+        put_chunk(root, (number, 1), number + 2)
+        taken = False
+        for _ in range(10):
+            taken = try_to_commit(root, f"writer {number}")
+            if taken:
+                break
+            rebase(root)
+        return taken
+
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(add, range(4))) == [True] * 4
+    root = open_store(url, **s3.options)
+    assert read_level_metadata(root, 0).vertex_count == len(read_points(root).positions) == 3 + 2 + 3 + 4 + 5
+    assert validate(root).is_valid
 
 
 def test_rebasing_a_branch_keeps_its_commits(forked: tuple[Group, Group]) -> None:
