@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from dataclasses import fields
 from typing import Any
 
+import numpy as np
+
+from zarr_vectors.model.metadata import RootMetadata
 from zarr_vectors.multiresolution.coarsen import build_pyramid
+from zarr_vectors.multiresolution.plan import plan_levels
+from zarr_vectors.multiresolution.staging import SPARSITY_KEY, PyramidRecipe, stage_levels
 from zarr_vectors.read.elements import link_specs
+from zarr_vectors.read.level import LevelReader
 from zarr_vectors.read.store import StoreReader
 from zarr_vectors.storage.port import Storage
+
+_TOLERANCE = 1e-6
 
 COUNT = "count"
 """The mode of attributes that hold the number of merged vertices, which level 0 does not have."""
@@ -33,13 +43,40 @@ def pyramid_of(store: StoreReader) -> dict[str, Any] | None:
     return {
         "factors": factors,
         "agg_mode": modes or None,
-        "chunk_scale_factors": [tuple(level.chunk_scale.tolist()) for level in levels],
-        "sparsity_seed": 0,
+        "chunk_scale_factors": [_scale(level, store.root) for level in levels],
+        **_choice(levels),
         "cross_level_storage": store.root.cross_level_storage,
         "cross_level_depth": store.root.cross_level_depth or 1,
         "share_metavertices": any(level.metadata.shared_fragments for level in levels),
         "overwrite": True,
     }
+
+
+def _scale(level: LevelReader, root: RootMetadata) -> tuple[int, ...] | None:
+    """Return the chunk scale of a level, None where its chunks do not hold whole bins (other writers' do not)."""
+    bins = level.metadata.bin_shape or level.grid.chunk_shape
+    shape = np.array(root.chunk_shape) * level.chunk_scale
+    whole = np.abs(shape / np.array(bins) - np.round(shape / np.array(bins))) < _TOLERANCE
+    return tuple(level.chunk_scale.tolist()) if whole.all() else None
+
+
+def _choice(levels: Sequence[LevelReader]) -> dict[str, Any]:
+    """Return how objects were chosen, as the levels record it; where they do not, by chance and always the same."""
+    recorded = [level.metadata.extra.get(SPARSITY_KEY) for level in levels]
+    chosen = next((found for found in recorded if isinstance(found, dict)), {})
+    seed = chosen.get("seed", 0)
+    return {
+        "sparsity_strategy": str(chosen.get("strategy", "random")),
+        "sparsity_seed": seed if isinstance(seed, int) else 0,
+    }
+
+
+def stage_rebuilt(target: Storage, pyramid: Mapping[str, Any]) -> None:
+    """Build coarse levels in a store of level 0 that is being staged, with the arguments of :func:`pyramid_of`."""
+    store = StoreReader.open(target)
+    plans = plan_levels(store.root, pyramid["factors"], pyramid["chunk_scale_factors"])
+    names = {field.name for field in fields(PyramidRecipe)}
+    stage_levels(target, store, plans, PyramidRecipe(**{key: value for key, value in pyramid.items() if key in names}))
 
 
 def rebuild_levels(storage: Storage, pyramid: dict[str, Any]) -> None:

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -19,8 +20,7 @@ from zarr_vectors.model.cells import Cells
 from zarr_vectors.model.elements import bounding_box
 from zarr_vectors.model.grid import Grid, as_shape
 from zarr_vectors.model.metadata import Bounds, LevelEntry, LevelMetadata, RootMetadata
-from zarr_vectors.multiresolution.coarsen import build_pyramid
-from zarr_vectors.multiresolution.rebuilding import pyramid_of as pyramid_of
+from zarr_vectors.multiresolution.rebuilding import pyramid_of, stage_rebuilt
 from zarr_vectors.read.store import StoreReader
 from zarr_vectors.spatial.chunking import choose_bin_shape, choose_chunk_shape
 from zarr_vectors.storage.lock import lock
@@ -84,8 +84,6 @@ class Destination:
     ) -> Iterator[Destination]:
         """Look at the place that a user named, and hold the lock of the store that is there until the block ends.
 
-        A store that was appended to gets its coarse levels built anew when the block ends.
-
         Raises
         ------
         StoreExistsError
@@ -107,10 +105,7 @@ class Destination:
             store = StoreReader.open(storage)
             shell = is_shell(store)
             appending = options.mode == "a" and not shell
-            pyramid = pyramid_of(store) if appending else None
             yield cls(storage, store, shell, appending)
-        if pyramid is not None:
-            build_pyramid(storage, **pyramid)
 
 
 def is_shell(store: StoreReader) -> bool:
@@ -412,13 +407,17 @@ def store_elements(
     metadata: Mapping[str, Any] | None,
     root_attributes: Mapping[str, Any] | None = None,
 ) -> None:
-    """Write a store of one level; ``root_attributes`` stand beside the format's own."""
+    """Write a store of one level; ``root_attributes`` stand beside the format's own.
+
+    A store that is appended to gets the coarse levels that it had, made anew, in the same step.
+    """
     attributes: Document = {}
     if destination.kept is not None:
         attributes = {k: v for k, v in destination.kept.attributes.items() if k != SHELL_KEY}
     attributes |= dict(root_attributes or {})
     if metadata is not None:
         attributes["user_metadata"] = dict(metadata)
+    pyramid = pyramid_of(destination.store) if destination.appending and destination.store is not None else None
     write_store(
         destination.storage,
         destination.revision(options),
@@ -427,4 +426,5 @@ def store_elements(
         options,
         attributes=attributes,
         beside=destination.kept,
+        finish=None if pyramid is None else partial(stage_rebuilt, pyramid=pyramid),
     )

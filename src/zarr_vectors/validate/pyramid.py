@@ -128,9 +128,21 @@ def counts_shrink(pyramid: PyramidSubject) -> Iterator[Problem]:
     parent = pyramid.parent
     if parent is None or pyramid.level.reader.metadata.stale:
         return
+    if parent.reader.metadata.shared_fragments and not pyramid.level.reader.metadata.shared_fragments:
+        return  # what paths share in the parent, each of them has of its own here
+    if not _nests(ratio_of(pyramid.level), ratio_of(parent)):
+        return  # bins of the parent may be cut in two
     count, before = pyramid.level.reader.metadata.vertex_count, parent.reader.metadata.vertex_count
     if count > before:
         yield error(pyramid.level.path, f"{count} vertices were made from the {before} of level {parent.number}")
+
+
+def _nests(coarse: tuple[float, ...] | None, fine: tuple[float, ...] | None) -> bool:
+    """Return whether every bin lies in one coarser bin, as far as the ratios are known."""
+    if coarse is None or fine is None:
+        return True
+    multiples = np.array(coarse) / np.array(fine)
+    return bool((np.abs(multiples - np.round(multiples)) <= _TOLERANCE * multiples).all())
 
 
 def fresh(pyramid: PyramidSubject) -> Iterator[Problem]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 
 from zarr_vectors.exceptions import StoreError, StoreExistsError, StoreNotFoundError
@@ -61,6 +61,7 @@ def write_store(
     *,
     attributes: Document | None = None,
     beside: StoreReader | None = None,
+    finish: Callable[[Storage], None] | None = None,
 ) -> None:
     """Write a store as a whole; what was at the place is there until the new one is complete.
 
@@ -80,6 +81,8 @@ def write_store(
         Further attributes of the root.
     beside : StoreReader, optional
         A store whose groups that are no levels (parametric objects) are taken over.
+    finish : function, optional
+        Called with the new store before it takes its place, to add coarse levels.
     """
     root = replace(root, zv_version=revision.stamp)
     with begin_replacement(storage) as replacement:
@@ -89,6 +92,8 @@ def write_store(
         if beside is not None:
             copy_other_groups(beside, staging)
         write_root(staging, revision, root, attributes)
+        if finish is not None:
+            finish(staging)
 
 
 def copy_other_groups(source: StoreReader, target: Storage) -> None:
