@@ -38,7 +38,7 @@ class Described:
     indexed : bool
         Whether there is an object index.
     shared : bool
-        Whether fragments of level 0 are shared, and so belong to no single object.
+        Whether fragments are shared, at all levels, and so belong to no single object.
     """
 
     root: dict[str, Any]
@@ -56,7 +56,7 @@ class Described:
         found = {"vertices", "vertex_fragments", *self.arrays}
         if self.indexed:
             found.add("object_index")
-        if not (self.shared and level == 0):
+        if not self.shared:
             found.add("fragment_attributes/object_id")
         found |= {f"links/{delta}" for delta in self.levels[level]}
         if self.inner or (self.crossing and revision == "0.9"):

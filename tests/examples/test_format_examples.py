@@ -87,7 +87,7 @@ def test_metadata_is_as_described(built: Built, name: str, revision: str) -> Non
         grown = described.chunk_shapes[level]
         assert block.get("chunk_shape") == (None if grown is None else [grown] * 3)
         assert block.get("preserves_object_ids") is (None if level == 0 else True)
-        assert block["shared_fragments"] is (described.shared and level == 0)
+        assert block["shared_fragments"] is described.shared
 
 
 @pytest.mark.parametrize("name", EXAMPLES)

@@ -43,7 +43,9 @@ def pyramid_of(store: StoreReader) -> dict[str, Any] | None:
     return {
         "factors": factors,
         "agg_mode": modes or None,
-        "chunk_scale_factors": [_scale(level, store.root) for level in levels],
+        "chunk_scale_factors": [
+            _scale(level, store.root, ratio) for level, (ratio, _) in zip(levels, factors, strict=True)
+        ],
         **_choice(levels),
         "cross_level_storage": store.root.cross_level_storage,
         "cross_level_depth": store.root.cross_level_depth or 1,
@@ -52,11 +54,11 @@ def pyramid_of(store: StoreReader) -> dict[str, Any] | None:
     }
 
 
-def _scale(level: LevelReader, root: RootMetadata) -> tuple[int, ...] | None:
+def _scale(level: LevelReader, root: RootMetadata, ratio: Sequence[float]) -> tuple[int, ...] | None:
     """Return the chunk scale of a level, None where its chunks do not hold whole bins (other writers' do not)."""
-    bins = level.metadata.bin_shape or level.grid.chunk_shape
-    shape = np.array(root.chunk_shape) * level.chunk_scale
-    whole = np.abs(shape / np.array(bins) - np.round(shape / np.array(bins))) < _TOLERANCE
+    bins = np.array(root.base_bin) * np.array(ratio)
+    held = np.array(root.chunk_shape) * level.chunk_scale / bins
+    whole = (held > 0.5) & (np.abs(held - np.round(held)) < _TOLERANCE)
     return tuple(level.chunk_scale.tolist()) if whole.all() else None
 
 

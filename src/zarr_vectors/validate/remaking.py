@@ -100,7 +100,7 @@ def _make(subject: CoherenceSubject) -> Cells:
         "random",
         None,
         kept=kept,
-        shared=metadata.shared_fragments and not finest.reader.metadata.shared_fragments,
+        shared=metadata.shared_fragments,
     )
     return built.cells[0]
 
