@@ -55,6 +55,9 @@ if TYPE_CHECKING:
     from zarr_vectors.lazy.level import ZVLevel
     from zarr_vectors.lazy.writer import ZVWriter
     from zarr_vectors.migration import migrate
+    from zarr_vectors.rechunking.rebinning import rebin_store
+    from zarr_vectors.rechunking.running import rechunk, rechunk_by_attribute
+    from zarr_vectors.rechunking.spec import RechunkSpec
     from zarr_vectors.storage.backend import StorageBackend
     from zarr_vectors.storage.resolve import detect_scheme
 
@@ -86,6 +89,7 @@ __all__ = [
     "OutOfBoundsError",
     "PrecisionWarning",
     "ReadOnlyStoreError",
+    "RechunkSpec",
     "RootMetadata",
     "ShapeError",
     "StaleLevelWarning",
@@ -104,12 +108,16 @@ __all__ = [
     "detect_scheme",
     "migrate",
     "open_store",
+    "rebin_store",
     "rebind",
+    "rechunk",
+    "rechunk_by_attribute",
 ]
 
 _LAZY = {
     "FsGroup": "zarr_vectors.core.group",
     "Group": "zarr_vectors.core.group",
+    "RechunkSpec": "zarr_vectors.rechunking.spec",
     "StorageBackend": "zarr_vectors.storage.backend",
     "ZVLevel": "zarr_vectors.lazy.level",
     "ZVWriter": "zarr_vectors.lazy.writer",
@@ -117,7 +125,10 @@ _LAZY = {
     "detect_scheme": "zarr_vectors.storage.resolve",
     "migrate": "zarr_vectors.migration",
     "open_store": "zarr_vectors.core.store",
+    "rebin_store": "zarr_vectors.rechunking.rebinning",
     "rebind": "zarr_vectors.core.store",
+    "rechunk": "zarr_vectors.rechunking.running",
+    "rechunk_by_attribute": "zarr_vectors.rechunking.running",
 }
 """Modules of the public names that are imported on first use (PEP 562)."""
 

@@ -30,6 +30,9 @@ from zarr_vectors.typing import Document, IntArray
 
 Bounds = tuple[tuple[float, ...], tuple[float, ...]]
 
+RECHUNKED = "rechunked"
+"""Key of our own in level metadata: the level got other chunks after it was made from a finer one."""
+
 CHUNKED_BY = "chunked_by"
 """Key of our own in level metadata: what the leading component of chunk keys goes by, and what its bins are."""
 
@@ -305,10 +308,9 @@ class LevelMetadata:
         return self.chunk_attribute_name
 
     @property
-    def parted_later(self) -> bool:
-        """Whether chunks came to go by an attribute of vertices after the vertices of this level were merged."""
-        described = self.extra.get(CHUNKED_BY)
-        return isinstance(described, dict) and bool(described.get("after_merging"))
+    def rechunked(self) -> bool:
+        """Whether the level got other chunks after it was made from a finer one."""
+        return bool(self.extra.get(RECHUNKED))
 
     def grid(self, root: RootMetadata) -> Grid:
         """Return the grid of the level: its own chunk and bin shapes, else the root's."""

@@ -17,7 +17,7 @@ from zarr_vectors.model.elements import Groups
 from zarr_vectors.ordering import offsets_of
 from zarr_vectors.read.level import LevelReader
 from zarr_vectors.read.objects import read_column, read_groups
-from zarr_vectors.rechunking.source import Source, keyed_column
+from zarr_vectors.rechunking.source import Source, SourceRows, keyed_column
 from zarr_vectors.rechunking.spec import GROUP, OBJECT_ID, SPATIAL, RechunkSpec
 from zarr_vectors.typing import AnyArray, IntArray
 
@@ -112,6 +112,14 @@ class Binning:
         places = np.minimum(np.searchsorted(self.ids, ids), len(self.ids) - 1)
         return np.where(self.ids[places] == ids, self.codes[places], self.rest)
 
+    def of_rows(self, source: Source, batch: SourceRows, owners: IntArray) -> IntArray:
+        """Return the bins of some rows of a level, of whose fragments the owners are given by manifest row."""
+        if self.scope != OBJECT:
+            return self.of_columns(len(batch.rows), dict(batch.attributes))
+        if source.ids is None:
+            return np.full(len(batch.rows), self.rest, np.int64)
+        return np.append(self.of_objects(source.ids), self.rest)[owners[batch.fragments]]
+
     def of_columns(self, count: int, columns: dict[str, Column]) -> IntArray:
         """Return the bins of some vertices, by their attributes."""
         assert self.values is not None
@@ -119,6 +127,17 @@ class Binning:
         if column is None:
             return np.full(count, self.rest, np.int64)
         return self.values.codes(_comparable(column))
+
+
+@dataclass(frozen=True, slots=True)
+class KeptBins:
+    """The bins that the chunk keys of a store start with already."""
+
+    def of_rows(self, source: Source, batch: SourceRows, owners: IntArray) -> IntArray:
+        """Return the bins of some rows of a level."""
+        chunk = np.searchsorted(source.row_offsets, batch.rows, side="right") - 1
+        bins: IntArray = source.level.chunks[chunk, 0]
+        return bins
 
 
 def make_binning(spec: RechunkSpec, source: Source, rows_at_once: int) -> Binning | None:

@@ -10,8 +10,8 @@ import numpy as np
 
 from zarr_vectors.exceptions import ArgumentError
 from zarr_vectors.model.grid import Grid, as_shape
-from zarr_vectors.model.metadata import CHUNKED_BY, LevelMetadata, RootMetadata
-from zarr_vectors.rechunking.binning import OBJECT, Binning
+from zarr_vectors.model.metadata import CHUNKED_BY, RECHUNKED, LevelMetadata, RootMetadata
+from zarr_vectors.rechunking.binning import Binning, KeptBins
 
 _MAX_SCALE = 4096
 _TOLERANCE = 1e-6
@@ -34,7 +34,12 @@ class NewGrids:
 
 
 def plan_grids(
-    root: RootMetadata, levels: Mapping[int, LevelMetadata], chunk_shape: Any = None, bin_shape: Any = None
+    root: RootMetadata,
+    levels: Mapping[int, LevelMetadata],
+    chunk_shape: Any = None,
+    bin_shape: Any = None,
+    *,
+    argument: str = "spatial_chunk_shape",
 ) -> NewGrids:
     """Settle the grid of every level.
 
@@ -49,13 +54,15 @@ def plan_grids(
         Its levels.
     chunk_shape, bin_shape : number or one per axis, optional
         New shapes of level 0; as they are by default. Bins that do not divide new chunks become the nearest that do.
+    argument : str
+        What the user calls the chunk shape.
 
     Raises
     ------
     ArgumentError
         When shapes do not fit each other.
     """
-    chunks = as_shape("spatial_chunk_shape", chunk_shape, root.ndim) or root.chunk_shape
+    chunks = as_shape(argument, chunk_shape, root.ndim) or root.chunk_shape
     bins = as_shape("bin_shape", bin_shape, root.ndim)
     if bins is None:
         bins = _kept_bins(root, chunks, coarse=any(number > 0 for number in levels))
@@ -65,7 +72,7 @@ def plan_grids(
     grids, entries = {}, []
     for number, metadata in sorted(levels.items()):
         grid = metadata.grid(root)
-        grids[number] = Grid(chunks, bins) if number == 0 else _coarse_grid(root, new, number, grid, metadata)
+        grids[number] = Grid(chunks, bins) if number == 0 else _coarse_grid(root, new, number, grid, argument)
     for entry in root.levels:
         if entry.level not in grids:
             entries.append(entry)
@@ -88,7 +95,7 @@ def _kept_bins(root: RootMetadata, chunks: tuple[float, ...], *, coarse: bool) -
     return tuple(c / max(1, round(c / b)) for c, b in zip(chunks, root.base_bin, strict=True))
 
 
-def _coarse_grid(root: RootMetadata, new: RootMetadata, number: int, grid: Grid, metadata: LevelMetadata) -> Grid:
+def _coarse_grid(root: RootMetadata, new: RootMetadata, number: int, grid: Grid, argument: str) -> Grid:
     bins = grid.bin_shape
     if new.chunk_shape == root.chunk_shape:
         scale = tuple(round(a / b) for a, b in zip(grid.chunk_shape, root.chunk_shape, strict=True))
@@ -96,7 +103,7 @@ def _coarse_grid(root: RootMetadata, new: RootMetadata, number: int, grid: Grid,
         scale = (1,) * root.ndim
     else:
         scale = tuple(
-            _scale(number, axis, chunk, width)
+            _scale(number, axis, chunk, width, argument)
             for axis, (chunk, width) in enumerate(zip(new.chunk_shape, bins, strict=True))
         )
     if bins is not None and any(
@@ -109,14 +116,14 @@ def _coarse_grid(root: RootMetadata, new: RootMetadata, number: int, grid: Grid,
     return Grid(tuple(c * s for c, s in zip(new.chunk_shape, scale, strict=True)), bins)
 
 
-def _scale(number: int, axis: int, chunk: float, width: float) -> int:
+def _scale(number: int, axis: int, chunk: float, width: float, argument: str) -> int:
     """Return the smallest multiple of a chunk that holds a whole number of bins."""
     scales = np.arange(1, _MAX_SCALE + 1)
     ratios = scales * chunk / width
     whole = (ratios >= 1 - _TOLERANCE) & (np.abs(ratios - np.round(ratios)) <= _TOLERANCE * ratios)
     if not whole.any():
         raise ArgumentError(
-            f"spatial_chunk_shape: no multiple of {chunk:g} on axis {axis} holds a whole number of the bins of level "
+            f"{argument}: no multiple of {chunk:g} on axis {axis} holds a whole number of the bins of level "
             f"{number}, {width:g}; choose a chunk shape that is a simple multiple or part of them"
         )
     return int(scales[np.flatnonzero(whole)[0]])
@@ -127,7 +134,9 @@ def _ratio(width: float, base: float) -> float:
     return float(round(ratio)) if abs(ratio - round(ratio)) <= _TOLERANCE * ratio else ratio
 
 
-def level_metadata(metadata: LevelMetadata, new: NewGrids, binning: Binning | None, used: list[int]) -> LevelMetadata:
+def level_metadata(
+    metadata: LevelMetadata, new: NewGrids, binning: Binning | KeptBins | None, used: list[int]
+) -> LevelMetadata:
     """Return the metadata of a level in its new chunks.
 
     Parameters
@@ -144,25 +153,25 @@ def level_metadata(metadata: LevelMetadata, new: NewGrids, binning: Binning | No
     grid, root = new.levels[metadata.level], new.root
     entry = root.entry(metadata.level)
     extra = {key: value for key, value in metadata.extra.items() if key != CHUNKED_BY}
+    if metadata.level > 0:
+        extra[RECHUNKED] = True
     changed = replace(
         metadata,
         chunk_shape=None if grid.chunk_shape == root.chunk_shape else grid.chunk_shape,
         bin_shape=grid.bin_shape if metadata.bin_shape is not None or metadata.level == 0 else None,
         bin_ratio=None if metadata.bin_ratio is None or entry is None else entry.bin_ratio,
         fragments_tile=True,
-        chunk_dims=None,
-        chunk_attribute_name=None,
-        chunk_attribute_values=None,
         extra=extra,
     )
+    if isinstance(binning, KeptBins):
+        kept = {key: metadata.extra[key] for key in (CHUNKED_BY,) if key in metadata.extra}
+        return replace(changed, extra={**extra, **kept})
     if binning is None:
-        return changed
+        return replace(changed, chunk_dims=None, chunk_attribute_name=None, chunk_attribute_values=None)
     missing = binning.rest in used
     labels = [*binning.labels, *([None] if missing else [])]
     exact = binning.exact and binning.spec.attribute is not None and not missing
     described = {"by": binning.spec.by, "scope": binning.scope, "exact": binning.exact, "bins": labels}
-    if metadata.level > 0 and binning.scope != OBJECT:
-        described["after_merging"] = True
     return replace(
         changed,
         chunk_dims=(binning.spec.dim_name, *(axis.name for axis in root.axes)),

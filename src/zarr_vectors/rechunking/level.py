@@ -18,7 +18,7 @@ from zarr_vectors.model.links import LinkTable
 from zarr_vectors.ordering import expand_ranges, offsets_of
 from zarr_vectors.read.absent import absent_values
 from zarr_vectors.read.objects import read_columns, read_groups
-from zarr_vectors.rechunking.binning import OBJECT, Binning
+from zarr_vectors.rechunking.binning import Binning, KeptBins
 from zarr_vectors.rechunking.source import Keeping, Source, SourceRows, keyed_column
 from zarr_vectors.spatial.boxes import has_bin_fragments
 from zarr_vectors.spatial.lookup import ChunkLookup
@@ -58,7 +58,9 @@ class Moved:
     bins_used: IntArray
 
 
-def move_level(source: Source, grid: Grid, binning: Binning | None, folder: Path, memory_budget: int) -> Moved:
+def move_level(
+    source: Source, grid: Grid, binning: Binning | KeptBins | None, folder: Path, memory_budget: int
+) -> Moved:
     """Put the rows of a level into other chunks.
 
     Parameters
@@ -106,7 +108,7 @@ class _Sender:
 
     source: Source
     grid: Grid
-    binning: Binning | None
+    binning: Binning | KeptBins | None
     stream: RowStream
     rank_of_owner: IntArray | None
     owners: IntArray
@@ -125,7 +127,8 @@ class _Sender:
             batch = batch.take(~(first & source.repeating[batch.fragments]))
         chunks = self.grid.chunks_of(batch.positions)
         if self.binning is not None:
-            chunks = np.concatenate([self._codes(batch)[:, None], chunks], axis=1)
+            codes = self.binning.of_rows(source, batch, self.owners)
+            chunks = np.concatenate([codes[:, None], chunks], axis=1)
         columns: dict[str, AnyArray] = {POSITIONS: batch.positions, ROW: batch.rows}
         columns |= {name: column.values for name, column in batch.attributes.items()}
         if source.keeping is Keeping.BINS:
@@ -137,16 +140,6 @@ class _Sender:
         else:
             tags = batch.fragments
         self.stream.add(chunks, tags, columns, ordered=source.keeping in (Keeping.RUNS, Keeping.FRAGMENTS))
-
-    def _codes(self, batch: SourceRows) -> IntArray:
-        binning = self.binning
-        assert binning is not None
-        if binning.scope != OBJECT:
-            return binning.of_columns(len(batch.rows), dict(batch.attributes))
-        if self.source.ids is None:
-            return np.full(len(batch.rows), binning.rest, np.int64)
-        of_object = np.append(binning.of_objects(self.source.ids), binning.rest)
-        return of_object[self.owners[batch.fragments]]
 
 
 def bins_in_chunk(grid: Grid, positions: FloatArray) -> AnyArray:

@@ -17,7 +17,7 @@ from zarr_vectors.formats.layout import LevelOptions
 from zarr_vectors.model.metadata import RootMetadata
 from zarr_vectors.read.opening import open_reader
 from zarr_vectors.read.store import StoreReader
-from zarr_vectors.rechunking.binning import Binning, make_binning
+from zarr_vectors.rechunking.binning import Binning, KeptBins, make_binning
 from zarr_vectors.rechunking.checksums import measure
 from zarr_vectors.rechunking.grids import NewGrids, level_metadata, plan_grids
 from zarr_vectors.rechunking.level import Moved, move_level
@@ -30,7 +30,7 @@ from zarr_vectors.storage.resolve import resolve_storage
 from zarr_vectors.write.changing import open_for_change
 from zarr_vectors.write.level import write_level
 from zarr_vectors.write.options import Progress
-from zarr_vectors.write.store import copy_other_groups, existing_store, refuse_existing, write_root
+from zarr_vectors.write.store import copy_other_groups, existing_store, write_root
 from zarr_vectors.write.streaming import rows_within
 
 MEMORY_BUDGET = 256 << 20
@@ -138,10 +138,8 @@ def places(
     target = resolve_storage(output, mode="w", backend=backend, **options)  # type: ignore[arg-type]
     if target.url == store.storage.url:
         raise StoreExistsError(f"output: {target.url} is the source; leave output out to rechunk it in place")
-    if not overwrite:
-        refuse_existing(target)
-    else:
-        existing_store(target)
+    if existing_store(target) is not None and not overwrite:
+        raise StoreExistsError(f"output: a store is at {target.url} already; pass overwrite=True to replace it")
     yield store, target, False
 
 
@@ -149,9 +147,9 @@ def run(
     store: StoreReader,
     target: Storage,
     grids: Callable[[], NewGrids],
-    binner: Callable[[Source, int], Binning | None],
+    binner: Callable[[Source, int], Binning | KeptBins | None],
     job: Job,
-) -> tuple[NewGrids, Binning | None, dict[int, Source], dict[int, Moved]]:
+) -> tuple[NewGrids, Binning | KeptBins | None, dict[int, Source], dict[int, Moved]]:
     """Write a store in new chunks and put it in place, verified.
 
     Parameters
@@ -170,7 +168,7 @@ def run(
     new = grids()
     numbers = sorted(new.levels)
     sources = open_sources(store, numbers, job.memory_budget)
-    binning = None
+    binning: Binning | KeptBins | None = None
     if numbers:
         finest = sources[numbers[0]]
         binning = binner(finest, rows_within(job.memory_budget, finest.row_bytes()))
@@ -325,7 +323,7 @@ def rechunk(
             lambda source, rows: make_binning(spec, source, rows),
             work,
         )
-        return _summary(target.url, new, binning, sources, moved)
+        return summary(target.url, new, binning, sources, moved)
 
 
 def _check_dim(spec: RechunkSpec, root: RootMetadata) -> None:
@@ -334,13 +332,14 @@ def _check_dim(spec: RechunkSpec, root: RootMetadata) -> None:
         raise ArgumentError(f"prefix_dim_name: {spec.prefix_dim_name!r} is an axis of the store, of {axes}")
 
 
-def _summary(
+def summary(
     url: str,
     new: NewGrids,
-    binning: Binning | None,
+    binning: Binning | KeptBins | None,
     sources: Mapping[int, Source],
     moved: Mapping[int, Moved],
 ) -> RechunkSummary:
+    """Say what was done."""
     finest = moved[min(moved)] if moved else None
     source = sources[min(sources)] if sources else None
     axes = [axis.name for axis in new.root.axes]
@@ -350,9 +349,9 @@ def _summary(
         output_path=url,
         total_vertices=0 if finest is None else finest.cells.count - len(finest.repeats),
         levels=sorted(moved),
-        rechunk_dims=axes if binning is None else [binning.spec.dim_name, *axes],
-        bins=[] if binning is None else list(binning.labels),
-        overlapping_objects=0 if binning is None else binning.overlapping,
+        rechunk_dims=[binning.spec.dim_name, *axes] if isinstance(binning, Binning) else axes,
+        bins=list(binning.labels) if isinstance(binning, Binning) else [],
+        overlapping_objects=binning.overlapping if isinstance(binning, Binning) else 0,
         chunk_shape=list(new.root.chunk_shape),
         bin_shape=list(new.root.base_bin),
     )
