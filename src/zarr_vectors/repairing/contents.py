@@ -26,7 +26,13 @@ from zarr_vectors.read.absent import absent_values
 from zarr_vectors.read.level import LevelReader
 from zarr_vectors.read.links import read_links
 from zarr_vectors.read.store import StoreReader
-from zarr_vectors.repairing.cells import SalvagedRows, joined_fragments, salvage_rows, split_fragments
+from zarr_vectors.repairing.cells import (
+    SalvagedRows,
+    joined_fragments,
+    salvage_fragments,
+    salvage_rows,
+    split_fragments,
+)
 from zarr_vectors.repairing.context import Context
 from zarr_vectors.repairing.fragments import Evidence, repair_fragments
 from zarr_vectors.repairing.objects import (
@@ -112,7 +118,7 @@ _UNKNOWN = ObjectTable(np.zeros(0, np.int64), None)
 def _gone_chunks(context: Context, level: LevelReader, vertices: SalvagedRows) -> BoolArray | None:
     """Return which chunks have lost their vertices; None where they may not be dropped."""
     number = level.metadata.level
-    gone = vertices.counts < 0
+    gone = (vertices.counts < 0) | _emptied(level, vertices)
     may = True
     for key in format_keys(level.chunks[gone]):
         may &= context.lost("cells-readable", f"{number}/vertices", f"chunk {key}: its vertices cannot be decoded")
@@ -121,6 +127,16 @@ def _gone_chunks(context: Context, level: LevelReader, vertices: SalvagedRows) -
         said = f"chunk {', '.join(keys)}: there are no vertices to what this holds"
         may &= context.lost("chunk-sets", path, said)
     return gone if may else None
+
+
+def _emptied(level: LevelReader, vertices: SalvagedRows) -> BoolArray:
+    """Return which chunks hold nothing although fragments name vertices of theirs."""
+    emptied = np.zeros(len(vertices.counts), bool)
+    rows = np.flatnonzero(vertices.counts == 0)
+    if len(rows):
+        fragments, _ = salvage_fragments(level.storage, level.arrays.vertex_fragments, level.chunks[rows])
+        emptied[rows[fragments.chunk_of[fragments.counts > 0]]] = True
+    return emptied
 
 
 def _extra_chunks(level: LevelReader) -> dict[str, list[str]]:

@@ -99,8 +99,8 @@ def _transform(entry: Document, kind: str) -> Any:
 
 
 def _agreed(number: int, entry: Document, own: Document, base: Shape) -> tuple[Shape, float]:
-    """Return the bin ratio that most statements make, and the sparsity that the level states, else the root."""
-    stated = [own.get("object_sparsity"), entry.get("object_sparsity")]
+    """Return the bin ratio that most statements make, and the sparsity that the root states, else the level."""
+    stated = [entry.get("object_sparsity"), own.get("object_sparsity")]
     sparsity = next((float(v) for v in stated if v is not None and _is_fraction(v)), 1.0)
     ndim = len(base)
     if number == 0:

@@ -7,7 +7,9 @@ from typing import Any
 from zarr_vectors.constants import (
     FRAGMENT_ATTRIBUTES,
     GROUPS,
+    LINK_ATTRIBUTES,
     LINK_FRAGMENTS,
+    LINKS,
     NONEMPTY_CHUNKS,
     OBJECT_INDEX,
     VERTEX_ATTRIBUTES,
@@ -238,10 +240,22 @@ def _repair_lists(nodes: Nodes) -> None:
         attributes = document.get("attributes")
         if chunks is None or not isinstance(attributes, dict):
             continue
-        keys = sorted(format_keys(chunks))
+        stored = set(format_keys(chunks))
+        stated = attributes.get(NONEMPTY_CHUNKS)
+        gone = {key for key in stated if isinstance(key, str)} - stored if isinstance(stated, list) else set()
+        keys = sorted(stored if not gone or _may_forget(nodes, path, gone) else stored | gone)
         if attributes.get(NONEMPTY_CHUNKS) != keys:
             made = {**document, "attributes": {**attributes, NONEMPTY_CHUNKS: keys}}
             nodes.put(path, made, f"nonempty_chunks lists the {len(keys)} chunks that are stored again")
+
+
+def _may_forget(nodes: Nodes, path: str, gone: set[str]) -> bool:
+    """Return whether chunks that an array lists, but of which nothing is stored, are to be listed no more."""
+    family = path[len(nodes.path) + 1 :].split("/")[0]
+    if family not in (VERTICES, LINKS, LINK_ATTRIBUTES):
+        return False  # what follows from the vertices is looked at chunk by chunk
+    check = "chunk-sets" if family == VERTICES else "link-endpoints"
+    return nodes.context.lost(check, path, f"chunk {', '.join(sorted(gone)[:5])}: listed, but nothing is stored of it")
 
 
 def _repair_object_index(nodes: Nodes) -> None:
