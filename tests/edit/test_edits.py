@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 import uuid
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,6 +14,7 @@ from tests.edit.oracle import KINDS, see, start, tables_of
 from zarr_vectors import edit
 from zarr_vectors.edit.change import changing
 from zarr_vectors.edit.chunks import merge_fragments, put_chunks
+from zarr_vectors.edit.rows import VertexOrder
 from zarr_vectors.exceptions import (
     ArgumentError,
     OutOfBoundsError,
@@ -22,6 +25,7 @@ from zarr_vectors.exceptions import (
 )
 from zarr_vectors.multiresolution.coarsen import build_pyramid
 from zarr_vectors.read.cells import read_chunks
+from zarr_vectors.read.objects import read_object_ids
 from zarr_vectors.read.opening import open_reader
 from zarr_vectors.spatial.pruning import keep_rows
 from zarr_vectors.storage.port import Range, Storage
@@ -382,3 +386,19 @@ def test_links_of_the_wrong_width_or_to_nowhere(revision: str) -> None:
         edit.add_links(path, [[0, 1]], attributes={"other": [1.0]})
     edit.add_links(path, [[0, 1]])
     assert np.isnan(read_graph(path).edge_attributes["mark"]).sum() == 1
+
+
+@pytest.mark.parametrize("name", ["points_obj", "points_pyr", "streamlines_pyr", "skeleton", "graph", "mesh_pyr"])
+def test_stores_of_other_writers_are_edited(name: str, stores_07: Path, tmp_path: Path) -> None:
+    path = shutil.copytree(stores_07 / f"{name}.zv", tmp_path / name)
+    store = open_reader(path)
+    count = VertexOrder.of(store, store.level(0)).count
+    edit.add_attribute(path, "edited", np.arange(float(count)))
+    ids = read_object_ids(store.level(0))
+    if ids is not None:
+        gone = edit.delete_objects(path, ids[:1])
+        assert 0 < gone <= count
+        count -= gone
+    changed = open_reader(path)
+    assert VertexOrder.of(changed, changed.level(0)).count == count
+    assert validate(path, level=5).is_valid

@@ -211,6 +211,6 @@ class Editing(RuleBasedStateMachine):
 
 
 Editing.TestCase.settings = settings(
-    max_examples=25, stateful_step_count=8, deadline=None, phases=[Phase.explicit, Phase.reuse, Phase.generate]
+    max_examples=15, stateful_step_count=7, deadline=None, phases=[Phase.explicit, Phase.reuse, Phase.generate]
 )
 TestEditing = Editing.TestCase

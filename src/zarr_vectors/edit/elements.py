@@ -26,17 +26,17 @@ from zarr_vectors.model.metadata import RootMetadata
 from zarr_vectors.multiresolution.removal import remove_link_families
 from zarr_vectors.ordering import stable_order
 from zarr_vectors.read.elements import read_linked_elements
-from zarr_vectors.read.fetch import fetch_cells
 from zarr_vectors.read.level import LevelReader
 from zarr_vectors.read.objects import read_groups
 from zarr_vectors.read.paths import read_paths
 from zarr_vectors.read.query import Query
+from zarr_vectors.read.row_offsets import read_row_offsets
 from zarr_vectors.read.store import StoreReader
-from zarr_vectors.read.vertices import decode_vertices, holds_faces
+from zarr_vectors.read.vertices import holds_faces
 from zarr_vectors.spatial.branches import along_branches
 from zarr_vectors.spatial.partition import FragmentRule, Leading, partition
 from zarr_vectors.spatial.sharing import share_fragments
-from zarr_vectors.typing import BoolArray, IntArray
+from zarr_vectors.typing import BoolArray
 from zarr_vectors.write.level import write_level
 
 LEADING = "\x00leading"
@@ -110,11 +110,6 @@ def _read_stored(level: LevelReader) -> Elements:
         return elements
     codes = leading_column(np.repeat(level.chunks[:, 0], np.diff(read_row_offsets(level))))
     return replace(elements, attributes={**elements.attributes, LEADING: codes})
-
-
-def read_row_offsets(level: LevelReader) -> IntArray:
-    """Return where the stored rows of each chunk of a level start, ``(C + 1,)``."""
-    return decode_vertices(fetch_cells(level.storage, [level.arrays.vertices], level.chunks)[0])[1]
 
 
 def leading_column(codes: Any) -> Column:

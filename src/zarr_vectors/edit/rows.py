@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from zarr_vectors.edit.elements import is_ordered, read_row_offsets
+from zarr_vectors.edit.elements import is_ordered
 from zarr_vectors.exceptions import ArgumentError
 from zarr_vectors.model.attributes import Column
 from zarr_vectors.read.absent import absent_values
@@ -15,6 +15,7 @@ from zarr_vectors.read.level import LevelReader
 from zarr_vectors.read.objects import read_manifests
 from zarr_vectors.read.paths import read_paths
 from zarr_vectors.read.query import Query
+from zarr_vectors.read.row_offsets import read_row_offsets
 from zarr_vectors.read.store import StoreReader
 from zarr_vectors.typing import AnyArray, IntArray
 
