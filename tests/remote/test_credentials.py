@@ -52,15 +52,19 @@ def test_s3_by_environment(s3: S3Server, monkeypatch: pytest.MonkeyPatch, variab
     assert len(read_points(place)) == 50
 
 
-@pytest.mark.parametrize("name", ["anon", "skip_signature"])
-def test_s3_without_credentials(s3: S3Server, name: str) -> None:
+@pytest.mark.parametrize("name", ["anon", "skip_signature", "AWS_SKIP_SIGNATURE"])
+def test_s3_without_credentials(s3: S3Server, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     client = boto3.client(
         "s3", endpoint_url=s3.endpoint, region_name="us-east-1", aws_access_key_id="k", aws_secret_access_key="s"
     )
     client.put_object(Bucket="bucket", Key="open/a", Body=b"1", ACL="public-read")
     client.put_object(Bucket="bucket", Key="closed/a", Body=b"1")
     client.close()
-    options: dict[str, Any] = {name: True, "endpoint": s3.endpoint, "region": "us-east-1"}
+    options: dict[str, Any] = {"endpoint": s3.endpoint, "region": "us-east-1"}
+    if name.isupper():
+        monkeypatch.setenv(name, "true")
+    else:
+        options[name] = True
     assert get_one(resolve_storage("s3://bucket/open", **options), "a") == b"1"
     with pytest.raises(StoreError, match="cannot read 'a' in s3://bucket/closed: permission denied"):
         get_one(resolve_storage("s3://bucket/closed", **options), "a")

@@ -66,7 +66,7 @@ def test_points(place: Place, revision: str) -> None:
 
 def test_pyramid_and_validation(place: Place, revision: str) -> None:
     write(place, revision)
-    build_pyramid(place.written, factors=[(2, 1), (2, 1)], **place.options)
+    build_pyramid(place.written, factors=[(2, 1), (4, 1)], **place.options)
     finish(place, revision)
     root = zv.open_store(place.read, **place.options)
     assert 0 < len(read_points(root, level=2).positions) < len(read_points(root, level=1).positions) < 600

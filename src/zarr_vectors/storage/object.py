@@ -41,7 +41,7 @@ from zarr_vectors.typing import Bytes
 READ_GAP = 256 * 1024
 """Ranges of one object that lie closer than this are read in one request: as long as a request's latency."""
 
-REQUESTS_IN_FLIGHT = 48
+REQUESTS_IN_FLIGHT = 96
 """Largest number of requests that are under way at the same time."""
 
 _DELETIONS_A_REQUEST = 1000
