@@ -81,12 +81,12 @@ def _repair_version(context: Context, block: Document) -> None:
         )
         return
     node = (context.draft.document("0/vertices") or {}).get("node_type")
-    found = {"group": "0.7", "array": "0.9"}.get(str(node))
-    if found is None:
+    found = next((r for r in REVISIONS.values() if r.keyed_by_chunk == (node == "group")), None)
+    if found is None or node not in ("group", "array"):
         context.hopeless("root-metadata", ROOT, "zv_version is lost, and the vertices do not tell the revision")
         return
-    block["zv_version"] = REVISIONS[found].stamp
-    context.repaired("root-metadata", ROOT, f"zv_version is {block['zv_version']!r} again, as the vertices are stored")
+    block["zv_version"] = found.stamp
+    context.repaired("root-metadata", ROOT, f"zv_version is {found.stamp!r} again, as the vertices are stored")
 
 
 def as_numbers(values: Any, ndim: int | None = None, *, positive: bool = True) -> tuple[float, ...] | None:
