@@ -71,7 +71,7 @@ def test_pyramid_and_validation(place: Place, revision: str) -> None:
     root = zv.open_store(place.read, **place.options)
     assert 0 < len(read_points(root, level=2).positions) < len(read_points(root, level=1).positions) < 600
     report = validate(place.read, level=5, **place.options)
-    assert report.ok, str(report)
+    assert report.is_valid, report.report()
 
 
 def test_paths_and_meshes(place: Place, revision: str) -> None:
