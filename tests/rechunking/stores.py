@@ -236,12 +236,17 @@ def _of_paths(result):
 def _of_links(result, links, link_attributes, vertex_attributes):
     positions = result.vertices if hasattr(result, "vertices") else result.positions
     ends = [positions[links[:, end]] for end in range(links.shape[1])]
-    rows = np.concatenate([*ends, *(np.asarray(v).reshape(len(links), -1) for v in link_attributes.values())], axis=1)
-    vertices = [positions, *(np.asarray(v).reshape(len(positions), -1) for v in vertex_attributes.values())]
+    rows = np.concatenate([*ends, *(_flat(v) for v in link_attributes.values())], axis=1)
+    vertices = [positions, *(_flat(v) for v in vertex_attributes.values())]
     if result.object_ids is not None:
         vertices.append(np.asarray(result.object_ids).reshape(-1, 1))
     table = np.concatenate(vertices, axis=1)
     return {"links": rows[np.lexsort(rows.T)], "vertices": table[np.lexsort(table.T)]}
+
+
+def _flat(values):
+    values = np.asarray(values)
+    return values.reshape(len(values), int(np.prod(values.shape[1:], dtype=np.int64)))
 
 
 def assert_same(before, after, *, but=()):
