@@ -10,15 +10,19 @@ from typing import Any
 import numpy as np
 import pytest
 
+import zarr_vectors
 from tests.edit.oracle import KINDS, see, start, tables_of
 from zarr_vectors import edit
+from zarr_vectors.core.store import commit
 from zarr_vectors.edit.change import changing
 from zarr_vectors.edit.chunks import merge_fragments, put_chunks
 from zarr_vectors.edit.rows import VertexOrder
 from zarr_vectors.exceptions import (
     ArgumentError,
     OutOfBoundsError,
+    ReadOnlyStoreError,
     ShapeError,
+    StoreError,
     StoreNotFoundError,
     UnknownNameError,
     UnsupportedFeatureError,
@@ -401,4 +405,29 @@ def test_stores_of_other_writers_are_edited(name: str, stores_07: Path, tmp_path
         count -= gone
     changed = open_reader(path)
     assert VertexOrder.of(changed, changed.level(0)).count == count
+    assert validate(path, level=5).is_valid
+
+
+def test_open_groups_are_edited_where_they_may_be(tmp_path: Path) -> None:
+    root = zarr_vectors.create_store(tmp_path / "s", bounds=([0] * 3, [100] * 3))
+    with pytest.raises(StoreError, match="a shell that nothing has been written to yet"):
+        edit.append_vertices(root, [[1, 2, 3]])
+    write_points(root, np.random.default_rng(0).uniform(0, 100, (20, 3)))
+    edit.append_vertices(root, [[1, 2, 3]])
+    assert len(read_points(root).positions) == 21
+    with pytest.raises(ReadOnlyStoreError):
+        edit.append_vertices(zarr_vectors.open_store(tmp_path / "s"), [[1, 2, 3]])
+
+
+def test_edits_of_a_repository_wait_for_its_commit(tmp_path: Path) -> None:
+    pytest.importorskip("icechunk")
+    path = tmp_path / "cells.icechunk"
+    root = zarr_vectors.create_store(path, bounds=([0] * 3, [100] * 3), backend="icechunk")
+    write_points(root, np.random.default_rng(0).uniform(0, 100, (20, 3)), shard_shape=None)
+    commit(root, "twenty points")
+    edit.append_vertices(root, [[1, 2, 3]])
+    assert (len(read_points(root).positions), len(read_points(path).positions)) == (21, 20)
+    commit(root, "one more")
+    edit.add_attribute(path, "number", np.arange(21))
+    assert read_points(path).attributes["number"].tolist() == list(range(21))
     assert validate(path, level=5).is_valid

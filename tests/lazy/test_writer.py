@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 import zarr_vectors
+from zarr_vectors.edit.attributes import put_attribute
 from zarr_vectors.exceptions import ArgumentError, OutOfBoundsError, ShapeError, StoreError, StoreLockedError
 from zarr_vectors.lazy import open_zv
 from zarr_vectors.multiresolution.coarsen import build_pyramid
@@ -200,3 +201,28 @@ def test_levels_above_0_take_attributes_but_no_vertices(tmp_path: Path) -> None:
         assert dataset[1].read().attributes["rank"].tolist() == list(range(dataset.vertex_count(1)))
         with pytest.raises(ArgumentError, match="got level 1"):
             writer.append_vertices_sync([[1, 1, 1]])
+
+
+def test_a_step_that_fails_halfway_takes_its_block_with_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    path = cloud("0.9")
+
+    def fail_halfway(change: Any, name: str, *arguments: Any, **more: Any) -> None:
+        put_attribute(change, name, *arguments, **more)
+        if name == "second":
+            raise ArgumentError("after part of it was staged")
+
+    monkeypatch.setattr("zarr_vectors.lazy.writer.put_attribute", fail_halfway)
+    with open_zv(path, mode="r+") as dataset:
+        writer = dataset[0].writer()
+        writer.__enter__()
+        writer.add_attribute_sync("first", np.arange(200.0))
+        with pytest.raises(ArgumentError, match="after part"):
+            writer.add_attribute_sync("second", np.arange(200.0))
+        with pytest.raises(StoreError, match="nothing of the block was kept"):
+            writer.add_attribute_sync("third", np.arange(200.0))
+        with pytest.raises(StoreError, match="nothing of the block was kept"):
+            writer.__exit__(None, None, None)
+        assert read_points(path).attributes == {}
+        with dataset[0].writer() as another:  # the lock was given up
+            another.add_attribute_sync("fourth", np.arange(200.0))
+        assert set(dataset.read().attributes) == {"fourth"}

@@ -19,13 +19,14 @@ from zarr_vectors.constants import (
     LINKS,
     OBJECT_ATTRIBUTES,
     OBJECT_INDEX,
+    SHELL_KEY,
     VERTEX_ATTRIBUTES,
     VERTEX_FRAGMENTS,
     VERTICES,
 )
 from zarr_vectors.edit.staging import SparingTransaction
 from zarr_vectors.encoding.compression import resolve_compressor
-from zarr_vectors.exceptions import ArgumentError
+from zarr_vectors.exceptions import ArgumentError, StoreError
 from zarr_vectors.formats.cell_access import has_chosen_shards, stored_layout
 from zarr_vectors.formats.chunk_keys import format_keys
 from zarr_vectors.formats.documents import group_document
@@ -215,9 +216,21 @@ def changing(path: Any, backend: str | None, options: Mapping[str, Any], refresh
         Options of the object store.
     refresh : bool
         Whether stale coarse levels are built anew afterwards, as a change of its own.
+
+    Raises
+    ------
+    StoreError
+        When there is no store, or a shell that no writer has filled.
+    StoreLockedError
+        When another writer holds it.
     """
     with open_for_change(path, backend, options) as (storage, _), SparingTransaction(storage) as staged:
-        yield Change(staged)
+        change = Change(staged)
+        if change.store.attributes.get(SHELL_KEY):
+            raise StoreError(
+                f"{storage.url}: a shell that nothing has been written to yet; write geometry into it first"
+            )
+        yield change
     if refresh:
         refresh_storage(storage)
 
