@@ -431,3 +431,28 @@ def test_edits_of_a_repository_wait_for_its_commit(tmp_path: Path) -> None:
     edit.add_attribute(path, "number", np.arange(21))
     assert read_points(path).attributes["number"].tolist() == list(range(21))
     assert validate(path, level=5).is_valid
+
+
+@pytest.mark.parametrize("kind", ["graph", "skeleton", "mesh", "paths"])
+@REVISIONS
+def test_every_kind_chunked_by_an_attribute(kind: str, revision: str) -> None:
+    path, rng, n = place(), np.random.default_rng(0), 40
+    positions, owners, labels = rng.uniform(0, 100, (n, 3)), np.arange(n) // 8, rng.choice(["a", "b", "c"], n)
+    common: dict[str, Any] = {"chunk_by_attribute": "label", "chunk_shape": 50, "format_version": revision}
+    common |= {"bounds": ([0] * 3, [100] * 3), "attributes": {"label": labels, "n": np.arange(n)}}
+    read: Any = read_polylines if kind == "paths" else read_mesh if kind == "mesh" else read_graph
+    if kind == "paths":
+        write_polylines(path, [positions[owners == i] for i in range(5)], **common)
+    elif kind == "mesh":
+        write_mesh(path, positions, [rng.choice(n, 3, replace=False) for _ in range(40)], object_ids=owners, **common)
+    else:
+        edges = [[i, i - 1] for i in range(1, n) if i % 8]
+        write_graph(path, positions, edges, kind=kind, object_ids=owners, **common)
+    edit.delete_objects(path, [1])
+    edit.append_vertices(path, [[1, 2, 3], [4, 5, 6]], object_ids=9, attributes={"label": ["c", "a"], "n": [n, n + 1]})
+    found = read(path)
+    wanted = dict(enumerate([*labels.tolist(), "c", "a"]))
+    for gone in np.flatnonzero(owners == 1).tolist():
+        del wanted[gone]
+    assert dict(zip(found.attributes["n"].tolist(), found.attributes["label"].tolist(), strict=True)) == wanted
+    assert validate(path, level=5).is_valid
