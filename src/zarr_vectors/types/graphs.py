@@ -29,7 +29,7 @@ from zarr_vectors.spatial.partition import FragmentRule, partition
 from zarr_vectors.types.appending import append_elements, append_options, refuse_fragment_attributes
 from zarr_vectors.types.attribute_chunks import chunk_by, leading_of
 from zarr_vectors.types.choosing import chosen_objects
-from zarr_vectors.types.edges import as_child_parent, join_graphs, require_forest, settle_self_loops
+from zarr_vectors.types.edges import as_child_parent, require_forest, settle_self_loops
 from zarr_vectors.types.graph_results import GraphResult as GraphResult
 from zarr_vectors.types.graph_results import GraphSummary as GraphSummary
 from zarr_vectors.types.kinds import refused_by
@@ -41,6 +41,7 @@ from zarr_vectors.types.linked import (
     with_original_index,
     without_vertices,
 )
+from zarr_vectors.types.linked_inputs import GRAPHS, join_linked
 from zarr_vectors.types.positions import cast_positions, stored_dtype, warn_of_rounding
 from zarr_vectors.types.storing import (
     Destination,
@@ -200,22 +201,22 @@ def write_graph(
     given = only_one("vertex_attributes", vertex_attributes, "node_attributes", node_attributes)
     given = only_one("attributes", attributes, "vertex_attributes or node_attributes", given)
     of_edges = only_one("edge_attributes", edge_attributes, "link_attributes", link_attributes)
-    joined = join_graphs(positions, edges, object_ids, given, of_edges)
+    joined = join_linked(GRAPHS, positions, edges, object_ids, given, of_edges)
     count = len(joined.positions)
     check_space(said, joined.positions.shape[1])
-    check_specs(attribute_specs, joined.attributes, joined.edge_attributes, object_attributes, group_attributes)
+    check_specs(attribute_specs, joined.attributes, joined.link_attributes, object_attributes, group_attributes)
     columns = make_columns("attributes", joined.attributes, count, "node", attribute_specs)
-    described = make_columns("edge_attributes", joined.edge_attributes, len(joined.edges), "edge", attribute_specs)
+    described = make_columns("edge_attributes", joined.link_attributes, len(joined.links), "edge", attribute_specs)
     if keep_order:
         columns = with_original_index(columns, count)
-        described = described if chosen == SKELETON else with_original_index(described, len(joined.edges))
+        described = described if chosen == SKELETON else with_original_index(described, len(joined.links))
     objects = given_objects(joined.object_ids, count, joined.offsets, object_attributes, attribute_specs, "graph")
     table = make_groups(groups, group_attributes, objects.ids, attribute_specs)
-    links = _make_links(Links(joined.edges, described, bool(is_directed), store), count, chosen, is_tree, self_loops)
+    links = _make_links(Links(joined.links, described, bool(is_directed), store), count, chosen, is_tree, self_loops)
     with Destination.open(path, options, backend, backend_kwargs) as destination:
         stored, moved = cast_positions("positions", joined.positions, stored_dtype(dtype, destination.vertex_dtype))
         block = {"is_tree": True} if is_tree or chosen == SKELETON else {}
-        dropped = len(joined.edges) - len(links.rows)
+        dropped = len(joined.links) - len(links.rows)
         job = _Job(options, said, chosen, block, moved, numbered=object_ids is None, dropped=dropped)
         elements = Elements(stored, columns, objects, table, links)
         if destination.appending and destination.store is not None:

@@ -29,7 +29,7 @@ from zarr_vectors.types.appending import append_elements, append_options, refuse
 from zarr_vectors.types.attribute_chunks import chunk_by, leading_of
 from zarr_vectors.types.choosing import chosen_objects
 from zarr_vectors.types.draco_chunks import check_draco, encode_chunks
-from zarr_vectors.types.faces import join_meshes, require_closed, require_winding, settle_degenerate, settle_shape
+from zarr_vectors.types.faces import require_closed, require_winding, settle_degenerate, settle_shape
 from zarr_vectors.types.kinds import refused_by
 from zarr_vectors.types.linked import (
     given_objects,
@@ -39,6 +39,7 @@ from zarr_vectors.types.linked import (
     with_original_index,
     without_vertices,
 )
+from zarr_vectors.types.linked_inputs import MESHES, join_linked
 from zarr_vectors.types.mesh_results import MeshResult as MeshResult
 from zarr_vectors.types.mesh_results import MeshSummary as MeshSummary
 from zarr_vectors.types.positions import cast_positions, stored_dtype, warn_of_rounding
@@ -200,25 +201,25 @@ def write_mesh(
     )
     require_winding(winding_order)
     given = only_one("attributes", attributes, "vertex_attributes", vertex_attributes)
-    joined = join_meshes(vertices, faces, object_ids, given, face_attributes)
-    check_space(said, joined.vertices.shape[1])
-    count = len(joined.vertices)
-    check_specs(attribute_specs, joined.attributes, joined.face_attributes, object_attributes, group_attributes)
+    joined = join_linked(MESHES, vertices, faces, object_ids, given, face_attributes)
+    check_space(said, joined.positions.shape[1])
+    count = len(joined.positions)
+    check_specs(attribute_specs, joined.attributes, joined.link_attributes, object_attributes, group_attributes)
     columns = make_columns("attributes", joined.attributes, count, "vertex", attribute_specs)
-    of_faces = make_columns("face_attributes", joined.face_attributes, len(joined.faces), "face", attribute_specs)
+    of_faces = make_columns("face_attributes", joined.link_attributes, len(joined.links), "face", attribute_specs)
     if keep_order:
-        columns, of_faces = with_original_index(columns, count), with_original_index(of_faces, len(joined.faces))
+        columns, of_faces = with_original_index(columns, count), with_original_index(of_faces, len(joined.links))
     objects = given_objects(joined.object_ids, count, joined.offsets, object_attributes, attribute_specs, "mesh")
     table = make_groups(groups, group_attributes, objects.ids, attribute_specs)
-    links = _make_links(joined.faces, of_faces, degenerate_faces, store)
+    links = _make_links(joined.links, of_faces, degenerate_faces, store)
     block: Document = {"winding_order": winding_order, "face_shape": settle_shape(face_shape, links.width)}
     if closed_surface is not None:
         block["closed_surface"] = bool(closed_surface)
     if closed_surface:
         require_closed(links.rows, block["face_shape"])
     with Destination.open(path, options, backend, backend_kwargs) as destination:
-        stored, moved = cast_positions("vertices", joined.vertices, stored_dtype(dtype, destination.vertex_dtype))
-        dropped = len(joined.faces) - len(links.rows)
+        stored, moved = cast_positions("vertices", joined.positions, stored_dtype(dtype, destination.vertex_dtype))
+        dropped = len(joined.links) - len(links.rows)
         job = _Job(options, said, block, moved, numbered=object_ids is None, dropped=dropped)
         elements = Elements(stored, columns, objects, table, links)
         if use_draco:
