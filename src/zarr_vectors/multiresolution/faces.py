@@ -9,17 +9,18 @@ even number of faces, and where the source is wound consistently, equally often 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
 from zarr_vectors.model.attributes import Column
 from zarr_vectors.model.elements import Links
+from zarr_vectors.model.links import LinkTable
 from zarr_vectors.multiresolution.aggregation import Merging, merge_column
-from zarr_vectors.multiresolution.points import Coarsened, Recipe, coarsen_points
-from zarr_vectors.ordering import offsets_of, stable_order
+from zarr_vectors.multiresolution.linked import coarsen_linked
+from zarr_vectors.multiresolution.points import Coarsened, Recipe
+from zarr_vectors.ordering import stable_order
 from zarr_vectors.read.level import LevelReader
-from zarr_vectors.read.links import read_links, row_numbers
 from zarr_vectors.typing import BoolArray, IntArray
 
 SIMPLEX_KEY = "face_shape"
@@ -33,35 +34,15 @@ def coarsen_faces(level: LevelReader, recipe: Recipe) -> Coarsened:
     Metavertices are the centroids of what joins them, those that no face names any more included. Faces keep
     their winding and come in the order of the faces they stem from.
     """
-    far = max(plan.level for plan in recipe.plans)
-    result = coarsen_points(level, replace(recipe, reach=max(recipe.reach, far)))
-    if 0 in level.arrays.links:
-        _add_faces(level, recipe, result)
-    for plan, coarse in zip(recipe.plans, result.levels, strict=True):
-        for finer in [number for number in coarse.parents if plan.level - number > recipe.reach]:
-            del coarse.parents[finer]
-    if not recipe.reach:
-        result.chunk_rows.clear()
-        result.rows.clear()
-    return result
-
-
-def _add_faces(level: LevelReader, recipe: Recipe, result: Coarsened) -> None:
-    nothing = np.zeros(0, np.int32)
-    chunk = np.concatenate([nothing, *result.chunk_rows])
-    offsets = offsets_of(np.bincount(chunk, minlength=len(level.chunks)))
-    stored = offsets[chunk] + np.concatenate([nothing, *result.rows])
-    table = read_links(level, level, 0)
-    faces = row_numbers(table, offsets, offsets)
     described = level.root.extra.get("mesh")
     solid = isinstance(described, dict) and described.get(SIMPLEX_KEY) == TETRAHEDRON
-    for coarse in result.levels:
-        joined = np.full(len(stored), -1, np.int64)
-        joined[stored] = np.concatenate([nothing, *coarse.parents.get(0, [])])
-        rows, columns = contract_faces(
-            joined[faces], table.attributes, recipe.link_modes, cyclic=faces.shape[1] == 4 and not solid
-        )
-        coarse.links = Links(rows, columns, table.directed, table.store)
+
+    def contract(rows: IntArray, table: LinkTable) -> Links:
+        cyclic = rows.shape[1] == 4 and not solid
+        faces, columns = contract_faces(rows, table.attributes, recipe.link_modes, cyclic=cyclic)
+        return Links(faces, columns, table.directed, table.store)
+
+    return coarsen_linked(level, recipe, contract)
 
 
 def contract_faces(
