@@ -9,7 +9,6 @@ import numpy as np
 import numpy.typing as npt
 
 from zarr_vectors.constants import LINKS_SEQUENTIAL, OBJECT_ID_ATTRIBUTE, ORIGINAL_INDEX_ATTRIBUTE, VERTICES
-from zarr_vectors.edit.attributes import bare_cells
 from zarr_vectors.edit.change import Change, changing, require_finest
 from zarr_vectors.edit.chunks import fits_grid, merge_fragments, put_chunks
 from zarr_vectors.edit.elements import (
@@ -28,6 +27,7 @@ from zarr_vectors.edit.joining import (
     settle_positions,
     vertex_columns,
 )
+from zarr_vectors.edit.tables import bare_cells
 from zarr_vectors.exceptions import ArgumentError
 from zarr_vectors.model.attributes import Column
 from zarr_vectors.model.cells import Cells, Manifests, ObjectTable

@@ -16,25 +16,23 @@ from zarr_vectors.constants import (
     LINKS_BRANCHES,
     OBJECT_ATTRIBUTES,
     OBJECT_ID_ATTRIBUTE,
-    OBJECTS_IDENTITY,
     VERTEX_ATTRIBUTES,
 )
 from zarr_vectors.edit.change import Change, changing
 from zarr_vectors.edit.elements import is_ordered, read_level_elements, rewrite
 from zarr_vectors.edit.rows import VertexOrder, read_order_of
+from zarr_vectors.edit.tables import fragments_of, known_object_ids, object_ids_of, put_tables
 from zarr_vectors.exceptions import ArgumentError, UnknownNameError, UnsupportedFeatureError
 from zarr_vectors.formats.columns import SpecLike, check_name, make_column
 from zarr_vectors.formats.documents import attribute_document
 from zarr_vectors.formats.layout import CellPayloads
 from zarr_vectors.formats.link_names import delta_name
 from zarr_vectors.model.attributes import Column
-from zarr_vectors.model.cells import Cells, Fragments, ObjectTable
-from zarr_vectors.read.cells import read_chunks
 from zarr_vectors.read.elements import link_specs
 from zarr_vectors.read.fetch import decode_rows, fetch_cells
 from zarr_vectors.read.level import LevelReader
 from zarr_vectors.read.links import read_links
-from zarr_vectors.read.objects import read_column, read_object_ids
+from zarr_vectors.read.objects import read_column
 from zarr_vectors.read.vertices import holds_faces
 from zarr_vectors.typing import AnyArray, IntArray
 from zarr_vectors.write.joining import join_column
@@ -340,16 +338,12 @@ def _put_fragments(change: Change, number: int, name: str, given: _Given) -> Non
     level = change.level(number)
     if name == OBJECT_ID_ATTRIBUTE:
         raise ArgumentError(f"name: {name!r} names the object of every fragment; the format keeps it itself")
-    fragments = _fragments(level)
+    fragments = fragments_of(level)
     old = _stored_cells(level, level.arrays.fragment_attributes.get(name), np.diff(fragments.offsets))
     column = given.column(name, fragments.count, "fragment", old)
     _put_cells(change, number, f"{FRAGMENT_ATTRIBUTES}/{name}", "fragment_attribute", name, column, fragments.offsets)
     if number == 0:
         change.describe("fragment", {name: column})
-
-
-def _fragments(level: LevelReader) -> Fragments:
-    return read_chunks(level, np.arange(len(level.chunks)), fragment_attributes=False).fragments
 
 
 def _stored_cells(level: LevelReader, array: Any, counts: IntArray) -> Column | None:
@@ -417,57 +411,11 @@ def _put_objects(change: Change, number: int, name: str, given: _Given) -> None:
     old = None if stored is None else read_column(level, stored)
     column = given.column(name, len(ids), "object", old, dictionary=False)
     for other in change.store.level_numbers():
-        theirs = _ids_or_none(change.level(other))
+        theirs = known_object_ids(change.level(other))
         if theirs is not None and np.isin(theirs, ids).all():
             sorter = np.argsort(ids, kind="stable")
             put_tables(change, other, {name: column.take(sorter[np.searchsorted(ids, theirs, sorter=sorter)])})
     change.describe("object", {name: column})
-
-
-def object_ids_of(level: LevelReader) -> IntArray:
-    """Return the ids of the objects of a level in the order of its object index.
-
-    Raises
-    ------
-    UnknownNameError
-        When the level has no objects.
-    """
-    ids = _ids_or_none(level)
-    if ids is None:
-        raise UnknownNameError(f"{level.name} has no objects")
-    return ids
-
-
-def _ids_or_none(level: LevelReader) -> IntArray | None:
-    ids = read_object_ids(level)
-    if ids is None and level.root.object_index_convention == OBJECTS_IDENTITY:
-        return np.arange(_fragments(level).count, dtype=np.int64)
-    return ids
-
-
-def put_tables(change: Change, number: int, columns: Mapping[str, Column]) -> None:
-    """Write attributes of the objects of a level."""
-    level = change.level(number)
-    cells = bare_cells(level, ObjectTable(np.zeros(0, np.int64), None, columns))
-    objects = change.store.revision.encode_tables(str(number), cells, change.layout(level))
-    with change.replacing(*(f"{number}/{OBJECT_ATTRIBUTES}/{name}" for name in columns)):
-        change.staged.put_many(objects)
-    change.reopen()
-    change.put_level(number)
-
-
-def bare_cells(level: LevelReader, objects: ObjectTable | None = None, groups: Any = None) -> Cells:
-    """Return cells without chunks, as far as the tables of a level are concerned."""
-    none = np.zeros(0, np.int64)
-    start = np.zeros(1, np.int64)
-    return Cells(
-        np.zeros((0, level.chunks.shape[1]), np.int64),
-        start,
-        np.zeros((0, level.root.ndim), np.float32),
-        Fragments(start, none, none),
-        objects=objects,
-        groups=groups,
-    )
 
 
 _FAMILIES: Mapping[str, tuple[str, ...]] = {

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from zarr_vectors.constants import GROUP_ATTRIBUTES, GROUPS
-from zarr_vectors.edit.attributes import bare_cells, object_ids_of
 from zarr_vectors.edit.change import Change, changing
+from zarr_vectors.edit.tables import bare_cells, object_ids_of
 from zarr_vectors.read.objects import read_object_ids
 from zarr_vectors.write.tables import Attributes, make_groups
 
