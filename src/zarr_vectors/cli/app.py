@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 import zarr_vectors
-from zarr_vectors.cli import building, inspecting
+from zarr_vectors.cli import building, inspecting, rechunking
 from zarr_vectors.formats.detection import REVISIONS
 
 app = typer.Typer(
@@ -43,6 +43,7 @@ for command in (
     building.ingest,
     building.pyramid,
     building.migrate,
+    rechunking.rechunk,
     building.repair,
 ):
     app.command(command.__name__)(command)
