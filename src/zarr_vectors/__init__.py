@@ -51,7 +51,7 @@ from zarr_vectors.model.metadata import LevelMetadata, RootMetadata
 
 if TYPE_CHECKING:
     from zarr_vectors.core.group import FsGroup, Group
-    from zarr_vectors.core.store import create_store, open_store, rebind
+    from zarr_vectors.core.store import create_store, open_store, rebind, shard_store, unshard_store
     from zarr_vectors.lazy.level import ZVLevel
     from zarr_vectors.lazy.writer import ZVWriter
     from zarr_vectors.migration import migrate
@@ -112,6 +112,8 @@ __all__ = [
     "rebind",
     "rechunk",
     "rechunk_by_attribute",
+    "shard_store",
+    "unshard_store",
 ]
 
 _LAZY = {
@@ -129,6 +131,8 @@ _LAZY = {
     "rebind": "zarr_vectors.core.store",
     "rechunk": "zarr_vectors.rechunking.running",
     "rechunk_by_attribute": "zarr_vectors.rechunking.running",
+    "shard_store": "zarr_vectors.core.store",
+    "unshard_store": "zarr_vectors.core.store",
 }
 """Modules of the public names that are imported on first use (PEP 562)."""
 

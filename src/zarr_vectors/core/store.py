@@ -27,6 +27,7 @@ from zarr_vectors.core.parametric import (
     read_parametric_types,
     write_parametric_types,
 )
+from zarr_vectors.core.sharding import ShardingSummary, shard_store, unshard_store
 from zarr_vectors.core.versions import (
     branch,
     commit,
@@ -50,6 +51,7 @@ __all__ = [
     "LevelMetadata",
     "ParametricTypeDef",
     "RootMetadata",
+    "ShardingSummary",
     "add_resolution_level",
     "branch",
     "commit",
@@ -72,7 +74,9 @@ __all__ = [
     "remove_resolution_level",
     "session_for",
     "set_bounds",
+    "shard_store",
     "switch_branch",
+    "unshard_store",
     "write_parametric_types",
 ]
 

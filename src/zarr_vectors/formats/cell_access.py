@@ -26,6 +26,7 @@ from zarr_vectors.formats.v09.grid_encoding import choose_shard_shape
 from zarr_vectors.formats.v09.grid_update import GridUpdate, new_grid_document
 from zarr_vectors.formats.v09.regrid import Regrid as Regrid
 from zarr_vectors.formats.v09.regrid import covering_extent
+from zarr_vectors.formats.v09.repack import Repack as Repack
 from zarr_vectors.model.attributes import AttributeSpec
 from zarr_vectors.storage.port import BlobParts, Range
 from zarr_vectors.typing import Bytes, Document, IntArray
@@ -160,15 +161,58 @@ def regrids(
         Chunks of the level that hold vertices.
     """
     changed = []
-    for path, document in sorted(documents.items()):
-        if not is_grid(document) or path.split("/")[1] not in _PER_CHUNK:
-            continue
-        array = GridArray(path, document, _BYTES)
+    for array in grid_arrays(documents):
         present = GridExtent(tuple(array.origin.tolist()), array.shape)
         extent = covering_extent(bounds, chunk_shape, chunks, present)
         if extent != present:
-            changed.append(Regrid(array, document, extent))
+            changed.append(Regrid(array, documents[array.path], extent))
     return changed
+
+
+def grid_arrays(documents: Mapping[str, Document]) -> list[GridArray]:
+    """Return the arrays of a level that have a chunk grid, by their ``zarr.json``, in the order of their paths.
+
+    Parameters
+    ----------
+    documents : mapping of str to dict
+        ``zarr.json`` of the level's nodes by path below the root.
+    """
+    return [
+        GridArray(path, document, _BYTES)
+        for path, document in sorted(documents.items())
+        if is_grid(document) and path.split("/")[1] in _PER_CHUNK
+    ]
+
+
+def repack(array: GridArray, document: Document, shard_shape: Any, payload_bytes: int, ndim: int) -> Repack:
+    """Return the change that gives an array other shards.
+
+    Parameters
+    ----------
+    array : GridArray
+        The array, whose chunks are known.
+    document : dict
+        Its ``zarr.json``.
+    shard_shape : tuple of int, int, "auto" or None
+        Chunks of a shard along every axis; None stores one object a chunk. In an array with an axis more, that of an
+        attribute, a tuple without it keeps the values of the attribute apart.
+    payload_bytes : int
+        Uncompressed size that ``"auto"`` goes by.
+    ndim : int
+        Axes of space.
+
+    Raises
+    ------
+    ArgumentError
+        When the shape does not fit the array.
+    """
+    assert array.chunks is not None
+    extent = GridExtent(tuple(int(o) for o in array.origin), array.shape)
+    if isinstance(shard_shape, Sequence) and not isinstance(shard_shape, str):
+        leading = len(array.shape) - ndim if len(shard_shape) == ndim else 0
+        shard_shape = (1,) * leading + tuple(shard_shape)
+    shape = choose_shard_shape(shard_shape, extent, payload_bytes, array.chunks - array.origin)
+    return Repack(array, document, shape)
 
 
 def stored_layout(document: Document | None, itemsize: int) -> LevelOptions:

@@ -64,7 +64,8 @@ def choose_shard_shape(option: Any, extent: GridExtent, payload_bytes: int, cell
             raise ArgumentError(f"shard_shape: expected 'auto', None, a number or one per axis, got {option!r}")
         return _without_empty_cells(_shards_of_size(extent.shape, payload_bytes), cells)
     numbers = (option,) * len(extent.shape) if np.ndim(option) == 0 else tuple(option)
-    if len(numbers) != len(extent.shape) or any(int(n) != n or n < 1 for n in numbers):
+    whole = all(isinstance(n, (int, float, np.integer, np.floating)) and n >= 1 and n % 1 == 0 for n in numbers)
+    if len(numbers) != len(extent.shape) or not whole:
         raise ArgumentError(f"shard_shape: expected {len(extent.shape)} whole numbers of chunks, got {option!r}")
     return tuple(min(int(n), s) for n, s in zip(numbers, extent.shape, strict=True))
 
@@ -106,6 +107,25 @@ def _count_distinct(rows: IntArray) -> int:
     return len(np.unique(rows, axis=0))
 
 
+def sharded_codecs(cell_codecs: list[Document], ndim: int) -> list[Document]:
+    """Return the codecs of an array whose cells, each stored by some codecs, are packed into shards.
+
+    Parameters
+    ----------
+    cell_codecs : list of dict
+        Codecs of a cell.
+    ndim : int
+        Axes of the grid.
+    """
+    configuration: Document = {
+        "chunk_shape": [1] * ndim,
+        "codecs": cell_codecs,
+        "index_codecs": [{"name": "bytes", "configuration": {"endian": "little"}}, {"name": "crc32c"}],
+        "index_location": "end",
+    }
+    return [{"name": "sharding_indexed", "configuration": configuration}]
+
+
 def grid_document(
     payloads: CellPayloads, extent: GridExtent, codecs: list[Document], shard_shape: tuple[int, ...] | None
 ) -> Document:
@@ -113,20 +133,7 @@ def grid_document(
     cell_codecs: list[Document] = [{"name": "vlen-bytes", "configuration": {}}, *codecs]
     ones = [1] * len(extent.shape)
     if shard_shape is not None:
-        cell_codecs = [
-            {
-                "name": "sharding_indexed",
-                "configuration": {
-                    "chunk_shape": ones,
-                    "codecs": cell_codecs,
-                    "index_codecs": [
-                        {"name": "bytes", "configuration": {"endian": "little"}},
-                        {"name": "crc32c"},
-                    ],
-                    "index_location": "end",
-                },
-            }
-        ]
+        cell_codecs = sharded_codecs(cell_codecs, len(ones))
     filled = payloads.chunks[np.diff(payloads.offsets) > 0]
     return {
         "zarr_format": 3,
