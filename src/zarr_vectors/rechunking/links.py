@@ -17,7 +17,7 @@ from zarr_vectors.model.links import LinkTable
 from zarr_vectors.model.metadata import RootMetadata
 from zarr_vectors.read.absent import absent_values
 from zarr_vectors.read.link_batches import read_link_batches
-from zarr_vectors.read.links import row_numbers
+from zarr_vectors.read.links import plan_links, row_numbers
 from zarr_vectors.rechunking.level import Moved
 from zarr_vectors.rechunking.source import Keeping, Source
 from zarr_vectors.typing import BoolArray, IntArray
@@ -165,8 +165,6 @@ def _parted(moved: Moved, kept: BoolArray, like: LinkTable | None) -> LinkTable:
 
 def _no_links(moved: Moved, other: Moved, delta: int) -> LinkTable:
     """Return a table without links, like those of a family."""
-    family = moved.source.level.arrays.links[delta]
-    specs = {name: cells.spec for array in family.arrays for name, cells in array.attributes.items()}
-    none = np.zeros((0, family.width), np.int64)
-    columns = {name: Column(absent_values(spec, 0), spec) for name, spec in specs.items()}
-    return LinkTable(delta, none, none, moved.cells.chunks, other.cells.chunks, family.directed, family.store, columns)
+    plan = plan_links(moved.source.level, other.source.level, delta)
+    none = replace(plan, family=replace(plan.family, blob=None), cells=plan.cells.select(slice(0, 0)))
+    return replace(none.decode([]), here=moved.cells.chunks, there=other.cells.chunks)

@@ -122,7 +122,9 @@ class LinkStream:
             total = self._append_filed(self._filed, like, groups, columns)
         if self._others is not None:
             self._append_others(self._others, groups, columns, total)
-        attributes = {n: Column(_joined(parts), self.specs[n]) for n, parts in columns.items()}
+        attributes = {
+            n: Column(_joined(parts or [like.attributes[n].values[:0]]), self.specs[n]) for n, parts in columns.items()
+        }
         family = FiledLinks(
             like.delta, like.width, self._count, like.here, like.directed, like.store, tuple(groups), attributes
         )
