@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from typer.testing import CliRunner
 
 from zarr_vectors import ArgumentError, RechunkSpec, StoreExistsError, StoreNotFoundError, rebin_store, rechunk
+from zarr_vectors.cli.app import app
 from zarr_vectors.rechunking.binning import Values, quarters
 
 from .stores import assert_same, contents, make
@@ -116,3 +120,15 @@ def test_outer_bins_are_open_and_missing_values_have_a_bin_of_their_own(values, 
             assert code == len(edges)
         else:
             assert code == max(0, sum(edge <= value for edge in edges) - 1)
+
+
+def test_the_command_rechunks_and_refuses_to_replace(tmp_path):
+    source = make("points", tmp_path / "a", "0.9", pyramid=False)
+    arguments = ["rechunk", str(source), str(tmp_path / "b"), "--by", "attribute:x", "--bins", "0,20"]
+    done = CliRunner().invoke(app, [*arguments, "--json"])
+    assert done.exit_code == 0, done.output
+    assert json.loads(done.stdout)["bins"] == [0.0, 20.0]
+    assert_same(contents(source), contents(tmp_path / "b"))
+    again = CliRunner().invoke(app, arguments)
+    assert again.exit_code == 1
+    assert "--overwrite" in again.output

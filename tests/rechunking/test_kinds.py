@@ -7,6 +7,7 @@ import pytest
 
 from zarr_vectors import RechunkSpec, rebin_store, rechunk, rechunk_by_attribute
 from zarr_vectors.read.opening import open_reader
+from zarr_vectors.types.meshes import write_mesh
 from zarr_vectors.types.points import read_points, write_points
 from zarr_vectors.types.polylines import read_polylines
 from zarr_vectors.validate import validate
@@ -150,3 +151,25 @@ def test_rebinning_keeps_the_rest(tmp_path, version):
     assert summary["bin_shape"] == [20.0, 20.0, 20.0]
     assert_same(before, contents(tmp_path / "b"))
     assert problems(tmp_path / "b") == []
+
+
+@BOTH
+def test_stores_without_vertices_or_with_one(tmp_path, version):
+    for count in (0, 1):
+        path = tmp_path / f"{count}"
+        write_points(path, np.zeros((count, 2)), chunk_shape=5.0, bounds=([0, 0], [9, 9]), format_version=version)
+        before = contents(path)
+        summary = rechunk(path, RechunkSpec("spatial", spatial_chunk_shape=2.5))
+        assert summary["total_vertices"] == count
+        assert_same(before, contents(path))
+
+
+def test_meshes_in_draco_blobs_keep_their_values(tmp_path):
+    pytest.importorskip("DracoPy")
+    rng = np.random.default_rng(0)
+    faces = (rng.integers(0, 60, 50)[:, None] + [0, 1, 2]) % 60
+    write_mesh(tmp_path / "a", rng.uniform(0, 90, (60, 3)).astype(np.float32), faces, chunk_shape=60.0, use_draco=True)
+    before = contents(tmp_path / "a")
+    rechunk(tmp_path / "a", RechunkSpec("spatial", spatial_chunk_shape=30.0))
+    assert_same(before, contents(tmp_path / "a"))
+    assert problems(tmp_path / "a") == []

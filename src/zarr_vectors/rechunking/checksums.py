@@ -63,6 +63,8 @@ def row_hashes(columns: Sequence[AnyArray]) -> AnyArray:
     """Return a hash of 64 bits of every row of some columns, by its bytes."""
     count = len(columns[0])
     mixed = np.full(count, _MIX, np.uint64)
+    if count == 0:
+        return mixed
     for column in columns:
         rows = np.ascontiguousarray(column, column.dtype.newbyteorder("<")).reshape(count, -1)
         data = rows.view(np.uint8).reshape(count, -1) if rows.size else np.zeros((count, 0), np.uint8)
