@@ -14,9 +14,11 @@ import numpy as np
 from zarr_vectors.constants import OBJECTS_IDENTITY, OBJECTS_STANDARD
 from zarr_vectors.exceptions import ArgumentError, StoreError, StoreExistsError
 from zarr_vectors.formats.layout import LevelOptions
+from zarr_vectors.model.elements import bounding_box
 from zarr_vectors.model.metadata import RootMetadata
 from zarr_vectors.read.opening import open_reader
 from zarr_vectors.read.store import StoreReader
+from zarr_vectors.read.vertices import holds_faces
 from zarr_vectors.rechunking.binning import Binning, KeptBins, make_binning
 from zarr_vectors.rechunking.checksums import measure
 from zarr_vectors.rechunking.grids import NewGrids, level_metadata, plan_grids
@@ -30,6 +32,7 @@ from zarr_vectors.storage.resolve import resolve_storage
 from zarr_vectors.write.changing import open_for_change
 from zarr_vectors.write.level import write_level
 from zarr_vectors.write.options import Progress
+from zarr_vectors.write.spilling import blocks
 from zarr_vectors.write.store import copy_other_groups, existing_store, write_root
 from zarr_vectors.write.streaming import rows_within
 
@@ -37,6 +40,7 @@ MEMORY_BUDGET = 256 << 20
 """Bytes of rows that are held at once unless it is said otherwise."""
 
 _LEAST_BUDGET = 1
+_ROWS_AT_ONCE = 1 << 16
 
 
 class RechunkSummary(TypedDict):
@@ -178,7 +182,7 @@ def run(
         folder = job.folder / f"level{number}"
         moved[number] = move_level(sources[number], new.levels[number], binning, folder, job.memory_budget)
         job.said(len(moved), total)
-    root = replace(_standard(new.root), zv_version=store.revision.stamp)
+    root = replace(_standard(_grown(new.root, moved)), zv_version=store.revision.stamp)
     mover = LinkMover(moved, root, store.revision, job.folder, job.memory_budget)
     with begin_replacement(target) as replacement:
         for done, number in enumerate(numbers, start=len(numbers) + 1):
@@ -213,6 +217,17 @@ def _standard(root: RootMetadata) -> RootMetadata:
     if root.object_index_convention != OBJECTS_IDENTITY:
         return root
     return replace(root, object_index_convention=OBJECTS_STANDARD)
+
+
+def _grown(root: RootMetadata, moved: Mapping[int, Moved]) -> RootMetadata:
+    """Return metadata whose bounds hold the vertices that came out of blobs, which are not exactly those put in."""
+    low, high = (np.array(corner) for corner in root.bounds)
+    for level in moved.values():
+        if holds_faces(level.source.level):
+            for first, last in blocks(level.cells.count, _ROWS_AT_ONCE):
+                corners = bounding_box(level.cells.positions[first:last])
+                low, high = np.minimum(low, corners[0]), np.maximum(high, corners[1])
+    return replace(root, bounds=(tuple(low.tolist()), tuple(high.tolist())))
 
 
 def _layout(store: StoreReader, number: int) -> LevelOptions:
