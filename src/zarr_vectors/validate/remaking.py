@@ -43,6 +43,8 @@ def hindrance(subject: CoherenceSubject) -> str:
         return "it was made by rules of another writer"
     if metadata.stale:
         return "it is stale"
+    if metadata.rechunked:
+        return "it was rechunked after it was made, which keeps its vertices and changes their order"
     if level.failed or finest.failed:
         return "errors were found in it or in full resolution"
     if level.is_sampled or finest.is_sampled:
