@@ -17,13 +17,13 @@ from zarr_vectors.types.points import write_points
 from zarr_vectors.types.polylines import write_polylines
 
 LOW, HIGH = -40.0, 60.0
-SHAPES: dict[str, Any] = {"chunk_shape": 25.0, "bounds": ([LOW] * 3, [HIGH + 5] * 3)}
+SHAPES: dict[str, Any] = {"chunk_shape": 35.0, "bounds": ([LOW] * 3, [HIGH + 5] * 3)}
 
 
 def points(path: Path, **more: Any) -> None:
     """Write points without objects, with two attributes."""
     positions, _ = make_graph(300, 0)
-    write_points(path, positions, attributes={"n": np.arange(300)}, bin_shape=12.5, **SHAPES, **more)
+    write_points(path, positions, attributes={"n": np.arange(300)}, bin_shape=17.5, **SHAPES, **more)
 
 
 def point_objects(path: Path, **more: Any) -> None:

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from zarr_vectors.core.store import create_store, open_store, read_level_metadata, read_root_metadata, set_bounds
-from zarr_vectors.exceptions import ArgumentError, UnsupportedFeatureError
+from zarr_vectors.exceptions import ArgumentError
 from zarr_vectors.model.attributes import AttributeSpec, Column
 from zarr_vectors.model.cells import Cells, Fragments, Manifests, ObjectTable
 from zarr_vectors.multiresolution.coarsen import build_pyramid
@@ -134,12 +134,12 @@ def test_compression_and_shards_stay(tmp_path: Path) -> None:
         assert codecs[0] == codecs[1]
 
 
-def test_links_keep_bounds_from_shrinking(tmp_path: Path) -> None:
+def test_links_between_levels_go_with_their_ends(tmp_path: Path) -> None:
     write(tmp_path / "a.zv", LAYOUTS["single"], levels=False)
     build_pyramid(tmp_path / "a.zv", factors=[(2, 1)], cross_level_storage="implicit")
     root = open_store(tmp_path / "a.zv", "r+")
-    with pytest.raises(UnsupportedFeatureError, match="links"):
-        set_bounds(root, ([0, 0, 0], [100, 100, 100]), force=True)
+    summary = set_bounds(root, ([0, 0, 0], [100, 100, 100]), force=True)
+    assert summary["links_removed"][0] == summary["vertices_removed"][0] > 0
     set_bounds(root, ([-400, -400, -400], [400, 400, 400]))
     assert validate(tmp_path / "a.zv", level=5).is_valid
     assert not (tmp_path / "a.zv" / ".zv-journal").exists()

@@ -82,7 +82,7 @@ def test_shards_do_not_change_what_is_stored(
     before = read_points(path)
     for shape in shapes:
         shard_store(path, shape)
-        assert shards_of(path) == {tuple(min(n, 5) for n in shape)}
+        assert shards_of(path) == {tuple(min(n, 4) for n in shape)}
         now = read_points(path)
         assert np.array_equal(now.positions, before.positions)
         assert np.array_equal(now.attributes["n"], before.attributes["n"])
@@ -96,8 +96,8 @@ def test_open_groups_see_other_shards(tmp_path: Path) -> None:
     write_kind("points", tmp_path / "a.zv", shard_shape=None)
     root = open_store(tmp_path / "a.zv", "r+")
     before = read_points(root)
-    shard_store(root, 5)
-    assert zarr.open_array(tmp_path / "a.zv" / "0" / "vertices", mode="r").shards == (5, 5, 5)
+    shard_store(root, 4)
+    assert zarr.open_array(tmp_path / "a.zv" / "0" / "vertices", mode="r").shards == (4, 4, 4)
     assert np.array_equal(read_points(root).positions, before.positions)
     key = root["0"].list_chunk_keys("vertices")[0]
     payload = root["0"].read_bytes("vertices", key)
@@ -109,7 +109,7 @@ def test_shards_are_chosen(tmp_path: Path) -> None:
     write_kind("points", tmp_path / "a.zv", shard_shape=None)
     write_kind("points", tmp_path / "b.zv", shard_shape="auto")
     shard_store(tmp_path / "a.zv")
-    assert shards_of(tmp_path / "a.zv") == shards_of(tmp_path / "b.zv") == {(5, 5, 5)}
+    assert shards_of(tmp_path / "a.zv") == shards_of(tmp_path / "b.zv") == {(4, 4, 4)}
 
 
 def test_some_levels_are_packed(tmp_path: Path) -> None:

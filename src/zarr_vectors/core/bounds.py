@@ -4,59 +4,57 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import TypedDict
 
-import numpy as np
-
-from zarr_vectors.constants import (
-    CROSS_CHUNK_LINKS,
-    FRAGMENT_ATTRIBUTES,
-    GROUP_ATTRIBUTES,
-    GROUPS,
-    LINKS,
-    OBJECT_ATTRIBUTES,
-    OBJECT_INDEX,
-    OBJECTS_IDENTITY,
-    VERTEX_ATTRIBUTES,
-    VERTEX_FRAGMENTS,
-    VERTICES,
-)
+from zarr_vectors.core.contraction import Contraction
 from zarr_vectors.core.group import Group
 from zarr_vectors.core.metadata import change_root
 from zarr_vectors.core.payloads import derive_chunks, load_indexes
-from zarr_vectors.exceptions import ArgumentError, UnsupportedFeatureError
-from zarr_vectors.formats.cell_access import Regrid, regrids, stored_layout
-from zarr_vectors.model.metadata import Bounds, RootMetadata
-from zarr_vectors.read.cells import read_cells
+from zarr_vectors.exceptions import ArgumentError
+from zarr_vectors.formats.cell_access import Regrid, regrids
+from zarr_vectors.model.metadata import Bounds
 from zarr_vectors.read.fetch import get_some
-from zarr_vectors.read.level import LevelReader
 from zarr_vectors.read.nodes import find_nodes
 from zarr_vectors.read.store import StoreReader
-from zarr_vectors.spatial.pruning import keep_rows
 from zarr_vectors.storage.documents import DOCUMENT_NAME, document_bytes
-from zarr_vectors.storage.port import BlobParts, Storage, join, list_folder
-from zarr_vectors.types.storing import outside_rows, parse_bounds
-from zarr_vectors.typing import Document, IntArray
-from zarr_vectors.write.level import write_level
-
-_REWRITTEN = (
-    VERTICES,
-    VERTEX_FRAGMENTS,
-    VERTEX_ATTRIBUTES,
-    FRAGMENT_ATTRIBUTES,
-    OBJECT_INDEX,
-    OBJECT_ATTRIBUTES,
-    GROUPS,
-    GROUP_ATTRIBUTES,
-)
+from zarr_vectors.storage.port import BlobParts, Storage, join
+from zarr_vectors.types.storing import parse_bounds
+from zarr_vectors.typing import IntArray
 
 
-def set_bounds(root: Group, new_bounds: tuple[Sequence[float], Sequence[float]], *, force: bool = False) -> None:
+class BoundsSummary(TypedDict):
+    """What smaller bounds took away.
+
+    Attributes
+    ----------
+    vertices_removed, links_removed : dict of int to int
+        By level; vertices that are stored twice count twice. Links that say how paths go on are counted by how many
+        fewer there are.
+    objects_emptied : int
+        Objects of level 0 that have no vertices any more.
+    """
+
+    vertices_removed: dict[int, int]
+    links_removed: dict[int, int]
+    objects_emptied: int
+
+
+def set_bounds(
+    root: Group, new_bounds: tuple[Sequence[float], Sequence[float]], *, force: bool = False
+) -> BoundsSummary:
     """Change the bounds of a store.
 
     Growing them keeps every vertex; where arrays have a chunk grid, it grows with them. Shrinking them removes
-    what lies outside, at every level, with its attributes, fragments and places in manifests; objects keep
-    their ids, if need be without vertices. Coarse levels whose bins the new bounds cut through are marked as
-    stale. All of it happens, or nothing.
+    what lies outside, at every level, with its attributes, fragments and places in manifests:
+
+    - Objects keep their ids, attributes and places in groups, if need be without vertices.
+    - Edges and faces that lose an end go, with their attributes, also those between levels.
+    - The vertices of a path that stay keep their order: the one before a gap is followed by the one after it.
+    - A line that loses an end loses the other, too.
+    - Nodes of a skeleton whose parent goes are roots.
+
+    Coarse levels that may differ from what would be built of what is left are marked as stale: those of points where
+    the new bounds cut through bins, those of other kinds always. All of it happens, or nothing.
 
     Parameters
     ----------
@@ -67,12 +65,17 @@ def set_bounds(root: Group, new_bounds: tuple[Sequence[float], Sequence[float]],
     force : bool
         Allow the bounds to shrink on some axis.
 
+    Returns
+    -------
+    BoundsSummary
+        What was removed; nothing where bounds only grow.
+
     Raises
     ------
     ArgumentError
         The corners do not fit the axes, or the bounds shrink and `force` is false.
     UnsupportedFeatureError
-        The bounds shrink and the store has stored links, which would lose their ends.
+        The bounds cut off vertices that are encoded with Draco, which writing the others again would round.
     ReadOnlyStoreError
         The store was opened for reading.
     """
@@ -88,65 +91,29 @@ def set_bounds(root: Group, new_bounds: tuple[Sequence[float], Sequence[float]],
             f"new_bounds {bounds} do not hold the present ones, {metadata.bounds}; pass force=True to remove "
             "the vertices outside"
         )
+    summary = BoundsSummary(vertices_removed={}, links_removed={}, objects_emptied=0)
     with handle.changing() as target:
         store = StoreReader.open(handle.storage)
-        if shrinks:
-            _refuse_links(store)
-        changed = replace(store.root, bounds=bounds)
+        contraction = Contraction.of(store, bounds) if shrinks else None
+        changed = replace(store.root, bounds=bounds) if contraction is None else contraction.root
         for number in store.level_numbers():
-            if not (shrinks and _prune(store, number, changed, target)):
+            if contraction is not None and contraction.concerns(number):
+                contraction.stage(number, target)
+            else:
                 _regrid(store, number, bounds, target)
         change_root(target, lambda kept: store.revision.root_attributes(changed, kept))
+    if contraction is not None:
+        removed = {number: int((~place.keep).sum()) for number, place in contraction.places.items()}
+        summary["vertices_removed"] = {number: count for number, count in removed.items() if count}
+        summary["links_removed"] = {number: count for number, count in contraction.links_removed.items() if count}
+        summary["objects_emptied"] = contraction.objects_emptied
+    return summary
 
 
 def _shrinks(old: Bounds, new: Bounds) -> bool:
     return any(n > o for n, o in zip(new[0], old[0], strict=True)) or any(
         n < o for n, o in zip(new[1], old[1], strict=True)
     )
-
-
-def _refuse_links(store: StoreReader) -> None:
-    for number in store.level_numbers():
-        found = {LINKS, CROSS_CHUNK_LINKS} & set(list_folder(store.storage, str(number)).folders)
-        if found:
-            raise UnsupportedFeatureError(
-                f"{store.storage.url}: level {number} has stored links ({', '.join(sorted(found))}); bounds of such "
-                "a store can grow but not shrink. Read the part that is wanted and write it as a new store"
-            )
-
-
-def _prune(store: StoreReader, number: int, changed: RootMetadata, target: Storage) -> bool:
-    """Write a level without what lies outside the bounds; return whether anything did."""
-    level = store.level(number)
-    cells = read_cells(level)
-    outside = outside_rows(cells.positions, changed.bounds) if cells.count else np.zeros(0, np.int64)
-    if len(outside) == 0:
-        return False
-    keep = np.ones(cells.count, bool)
-    keep[outside] = False
-    identity = store.root.object_index_convention == OBJECTS_IDENTITY
-    pruned = keep_rows(cells, keep, keep_fragments=cells.objects is None or identity)
-    spec = level.arrays.vertices.spec
-    layout = stored_layout(_vertices_document(store, level), spec.numpy_dtype.itemsize)
-    for name in _REWRITTEN:
-        target.delete_prefix(f"{number}/{name}")
-    stale = level.metadata.stale or (number > 0 and not _on_bin_faces(level, store.root.bounds, changed.bounds))
-    metadata = replace(level.metadata, stale=stale)
-    write_level(target, store.revision, changed, metadata, pruned, layout, previous=level.attributes)
-    return True
-
-
-def _on_bin_faces(level: LevelReader, old: Bounds, new: Bounds) -> bool:
-    """Return whether bounds shrink to faces of a level's bins, so that none of its bins is cut through."""
-    width = np.array(level.grid.cell_shape)
-    faces = np.array(new) / width
-    shrunk = np.array([np.greater(new[0], old[0]), np.less(new[1], old[1])])
-    return bool(np.isclose(faces, np.round(faces))[shrunk].all())
-
-
-def _vertices_document(store: StoreReader, level: LevelReader) -> Document | None:
-    documents, _ = find_nodes(store.storage, store.revision, str(level.metadata.level))
-    return documents.get(level.arrays.vertices.path)
 
 
 def _regrid(store: StoreReader, number: int, bounds: Bounds, target: Storage) -> None:

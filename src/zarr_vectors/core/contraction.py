@@ -1,0 +1,204 @@
+"""Taking away what lies outside bounds, at every level, with all that names it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from zarr_vectors.constants import (
+    CROSS_CHUNK_LINKED,
+    LINKS_BRANCHES,
+    OBJECTS_IDENTITY,
+    OBJECTS_STANDARD,
+)
+from zarr_vectors.edit.change import ARRAY_FAMILIES
+from zarr_vectors.edit.elements import GRAPH_KEY, MESH_KEY, without_block_keys
+from zarr_vectors.exceptions import UnsupportedFeatureError
+from zarr_vectors.formats.cell_access import stored_layout
+from zarr_vectors.model.cells import Cells, Manifests, ObjectTable
+from zarr_vectors.model.links import LinkTable
+from zarr_vectors.model.metadata import Bounds, RootMetadata
+from zarr_vectors.read.cells import read_cells, read_chunks
+from zarr_vectors.read.level import LevelReader
+from zarr_vectors.read.nodes import find_nodes
+from zarr_vectors.read.objects import read_manifests, read_object_ids
+from zarr_vectors.read.ordered_objects import has_identity
+from zarr_vectors.read.store import StoreReader
+from zarr_vectors.read.vertices import holds_faces
+from zarr_vectors.spatial.pruning import (
+    Places,
+    cut_fragments,
+    keep_links,
+    keep_rows,
+    lone_repeats,
+    path_links,
+    with_links,
+    without_parted,
+)
+from zarr_vectors.storage.port import Storage
+from zarr_vectors.types.storing import outside_rows
+from zarr_vectors.write.level import write_level
+
+_PATHS = frozenset(["line", "polyline", "streamline"])
+
+
+@dataclass(slots=True)
+class Contraction:
+    """What a store loses under smaller bounds.
+
+    Parameters
+    ----------
+    store : StoreReader
+        As it is.
+    root : RootMetadata
+        Metadata that it will have.
+    places : mapping of int to Places
+        By level, which rows stay.
+    links_removed : dict of int to int
+        By level, how many links went; filled in by :meth:`stage`.
+    objects_emptied : int
+        Objects of level 0 that lost their last vertex; filled in likewise.
+    """
+
+    store: StoreReader
+    root: RootMetadata
+    places: Mapping[int, Places]
+    links_removed: dict[int, int] = field(default_factory=dict)
+    objects_emptied: int = 0
+
+    @classmethod
+    def of(cls, store: StoreReader, bounds: Bounds) -> Contraction:
+        """Find what lies outside bounds.
+
+        Raises
+        ------
+        UnsupportedFeatureError
+            When that is part of chunks whose vertices are encoded with Draco.
+        """
+        places = {number: _places(store.level(number), bounds) for number in store.level_numbers()}
+        root = replace(store.root, bounds=bounds)
+        if places and any(place.loses for place in places.values()):
+            if root.object_index_convention == OBJECTS_IDENTITY:
+                root = replace(root, object_index_convention=OBJECTS_STANDARD)
+            root = without_block_keys(root, MESH_KEY, "closed_surface")
+            root = without_block_keys(root, GRAPH_KEY, "is_tree")
+        return cls(store, root, places)
+
+    def concerns(self, number: int) -> bool:
+        """Return whether a level is to be written anew: it loses vertices, or links to another that does."""
+        if self.places[number].loses or self.root.object_index_convention != self.store.root.object_index_convention:
+            return True
+        deltas = self.store.level(number).arrays.links
+        return any(number + delta in self.places and self.places[number + delta].loses for delta in deltas)
+
+    def stage(self, number: int, target: Storage) -> None:
+        """Write what is left of a level."""
+        store, level = self.store, self.store.level(number)
+        if holds_faces(level):
+            raise UnsupportedFeatureError(
+                f"{level.name}: vertices are encoded with Draco, and writing them again would round every one of them; "
+                "read the mesh, and write what is wanted of it as a new store"
+            )
+        others = {other: store.level(other) for other in self.places if other != number}
+        cells = read_cells(level, others)
+        left = self._left(number, level, cells)
+        counts = sum(table.count for table in cells.links), sum(table.count for table in left.links)
+        self.links_removed[number] = max(0, counts[0] - counts[1])
+        if number == 0:
+            self.objects_emptied = _empty_objects(left) - _empty_objects(cells)
+        documents, _ = find_nodes(store.storage, store.revision, str(number))
+        vertices = level.arrays.vertices
+        layout = stored_layout(documents.get(vertices.path), vertices.spec.numpy_dtype.itemsize)
+        for family in sorted(ARRAY_FAMILIES):
+            target.delete_prefix(f"{number}/{family}")
+        metadata = replace(level.metadata, stale=level.metadata.stale or self._outdates(number, level))
+        write_level(target, store.revision, self.root, metadata, left, layout, previous=level.attributes)
+
+    def _left(self, number: int, level: LevelReader, cells: Cells) -> Cells:
+        """Return the cells of a level without what lies outside."""
+        places = self.places[number]
+        if has_identity(level):
+            cells = replace(cells, objects=_named(cells))
+        tables = [
+            keep_links(table, places, self.places[number + table.delta] if table.delta else places)
+            for table in cells.links
+        ]
+        before = cells
+        if level.root.links_convention == LINKS_BRANCHES:
+            cells = cut_fragments(cells, places.keep)
+        left = keep_rows(replace(cells, links=()), places.keep, keep_fragments=cells.objects is None)
+        left = replace(left, links=tuple(table for table in tables if table.delta))
+        for table in tables:
+            if table.delta == 0 and places.loses and _follows_paths(level, before, table):
+                made = path_links(left, table)
+                left = replace(left, links=(made, *left.links))
+            elif table.delta == 0:
+                left = with_links(left, table)
+        return left
+
+    def _outdates(self, number: int, level: LevelReader) -> bool:
+        """Return whether a coarse level may be another than would be built of what is left of level 0.
+
+        Points that are merged bin by bin are the same unless bounds cut through a bin.
+        """
+        if number == 0 or not any(place.loses for place in self.places.values()):
+            return False
+        if set(level.root.geometry_types) - {"point_cloud"}:
+            return True
+        return not _on_bin_faces(level, self.store.root.bounds, self.root.bounds)
+
+
+def _places(level: LevelReader, bounds: Bounds) -> Places:
+    cells = read_chunks(level, np.arange(len(level.chunks)), fragment_attributes=False)
+    keep = np.ones(cells.count, bool)
+    if cells.count:
+        keep[outside_rows(cells.positions, bounds)] = False
+    lines = "line" in level.root.geometry_types
+    if not keep.all() and (lines or level.root.cross_chunk_strategy not in (CROSS_CHUNK_LINKED, None)):
+        cells = replace(cells, objects=_objects(level, cells))
+        if lines:
+            keep = without_parted(cells, keep)
+        keep[lone_repeats(cells, keep)] = False
+    return Places(keep, cells.row_offsets, cells.chunks)
+
+
+def _objects(level: LevelReader, cells: Cells) -> ObjectTable | None:
+    """Return which fragments objects have, without attributes."""
+    if has_identity(level):
+        return _named(cells)
+    ids = read_object_ids(level)
+    return None if ids is None else ObjectTable(ids, read_manifests(level, None))
+
+
+def _named(cells: Cells) -> ObjectTable:
+    """Return an object index for objects that are the fragments of a level, in their order."""
+    fragments = cells.fragments
+    chunk = fragments.chunk_of
+    numbers = np.arange(fragments.count)
+    manifests = Manifests(np.arange(len(numbers) + 1), cells.chunks[chunk], numbers - fragments.offsets[chunk])
+    return ObjectTable(numbers, manifests, {} if cells.objects is None else cells.objects.attributes)
+
+
+def _follows_paths(level: LevelReader, cells: Cells, table: LinkTable) -> bool:
+    """Return whether links follow from the order of vertices along paths, so that they are made anew."""
+    if not _PATHS & set(level.root.geometry_types) or table.attributes or table.width != 2:
+        return False
+    named = cells.objects is not None and cells.objects.manifests is not None
+    return named and cells.fragments.explicit is None
+
+
+def _empty_objects(cells: Cells) -> int:
+    table = cells.objects
+    if table is None or table.manifests is None:
+        return 0
+    return int((np.diff(table.manifests.offsets) == 0).sum())
+
+
+def _on_bin_faces(level: LevelReader, old: Bounds, new: Bounds) -> bool:
+    """Return whether bounds shrink to faces of a level's bins, so that none of its bins is cut through."""
+    width = np.array(level.grid.cell_shape)
+    faces = np.array(new) / width
+    shrunk = np.array([np.greater(new[0], old[0]), np.less(new[1], old[1])])
+    return bool(np.isclose(faces, np.round(faces))[shrunk].all())
