@@ -14,6 +14,7 @@ from zarr_vectors.encoding.fragment_index import (
     FragmentIndex,
     decode_fragment_indexes,
     encode_fragment_indexes,
+    take_ranges,
 )
 from zarr_vectors.exceptions import ArrayError, UnsupportedFeatureError
 
@@ -68,6 +69,31 @@ def test_payloads_are_those_of_the_table_and_come_back(cells: list[list[Fragment
     payloads = split_flat(*encode_fragment_indexes(index))
     assert [bytes(each) for each in payloads] == [packed(cell) for cell in cells]
     assert same(decode_fragment_indexes(payloads), index)
+
+
+@given(st.lists(fragments, min_size=1, max_size=80), st.data())
+def test_taken_ranges_are_those_of_the_table(cell: list[Fragment], data: st.DataObject) -> None:
+    numbers = data.draw(st.lists(st.integers(0, len(cell) - 1), max_size=6))
+    taken = take_ranges(packed(cell), np.array(numbers, np.int64))
+    if all(isinstance(each, tuple) for each in cell):
+        assert taken is not None
+        assert [tuple(row) for row in taken.tolist()] == [cell[number] for number in numbers]
+    else:
+        assert taken is None
+
+
+@given(st.integers(0, 39), st.integers(0, 255))
+def test_no_ranges_are_taken_where_the_payload_or_the_numbers_are_wrong(place: int, value: int) -> None:
+    payload = packed([(3, 4)])
+    damaged = bytearray(payload)
+    damaged[place] = value
+    found = take_ranges(bytes(damaged), np.zeros(1, np.int64))
+    if bytes(damaged) != payload and place < 24:  # the rest is the range, where any number may stand
+        assert found is None
+    for cut in (payload[:-1], payload[:8], b""):
+        assert take_ranges(cut, np.zeros(1, np.int64)) is None
+    for number in (-1, 1):
+        assert take_ranges(payload, np.array([number])) is None
 
 
 def test_a_hand_written_payload() -> None:

@@ -146,6 +146,17 @@ def test_chunks_give_whole_paths(written: tuple[Path, Walks]) -> None:
     assert read_polylines(path, chunks=[]).polyline_count == 0
 
 
+def test_few_paths_are_what_they_are_among_all(written: tuple[Path, Walks]) -> None:
+    path, made = written
+    everything = read_polylines(path)
+    for asked in ([3], [7, 2, 29], [6, 5]):
+        found = read_polylines(path, object_ids=asked)
+        assert_paths(found, made, asked)
+        rows = np.concatenate([np.arange(made.offsets[n], made.offsets[n + 1]) for n in asked])
+        for name, values in everything.attributes.items():
+            assert found.attributes[name].tolist() == values[rows].tolist()
+
+
 def test_only_what_is_asked_for_is_returned(written: tuple[Path, Walks]) -> None:
     path, _ = written
     result = read_polylines(path, attributes="fa", include_object_attributes="tract", return_object_ids=False)

@@ -14,13 +14,14 @@ explicit lists  u32 offsets[F - R + 1] into the rows, then i64 rows[offsets[F - 
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, cast
 
 import numpy as np
 
-from zarr_vectors.encoding.flat import byte_array, gather, join_flat, offsets_of, positions_in_runs, scatter
+from zarr_vectors.encoding.flat import byte_array, byte_view, gather, join_flat, offsets_of, positions_in_runs, scatter
 from zarr_vectors.exceptions import ArgumentError, ArrayError, UnsupportedFeatureError
 from zarr_vectors.typing import AnyArray, BoolArray, ByteArray, Bytes, IntArray
 
@@ -28,6 +29,7 @@ FRAGMENT_INDEX_MAGIC: Final = 0x5A564647
 FRAGMENT_INDEX_VERSION: Final = 1
 
 _HEADER: Final = np.dtype([("magic", "<u4"), ("version", "<u2"), ("flags", "<u2"), ("count", "<u4"), ("ranges", "<u4")])
+_HEADER_STRUCT: Final = struct.Struct("<IHHII")
 _RANGE: Final = np.dtype([("start", "<i8"), ("count", "<i8")])
 _OFFSET_LIMIT: Final = 2**32 - 1
 
@@ -212,6 +214,39 @@ def decode_fragment_indexes(payloads: Sequence[Bytes]) -> FragmentIndex:
     index = FragmentIndex(offsets_of(counts), is_range, starts, sizes, rows)
     _check_signs(index)
     return index
+
+
+def take_ranges(payload: Bytes, numbers: IntArray) -> IntArray | None:
+    """Take some fragments out of one payload.
+
+    Parameters
+    ----------
+    payload : bytes-like
+        The fragment index of one chunk.
+    numbers : (n,) int64
+        Which fragments.
+
+    Returns
+    -------
+    (n, 2) int64 or None
+        First row and count of each; None where the payload holds anything but ranges, or not all of these fragments,
+        or is damaged, which :func:`decode_fragment_indexes` tells apart.
+    """
+    view = byte_view(payload)
+    if len(view) < _HEADER.itemsize:
+        return None
+    magic, version, flags, count, ranges = _HEADER_STRUCT.unpack_from(view)
+    table_at = _HEADER.itemsize + (count + 63) // 64 * 8
+    if (magic, version, flags, ranges) != (FRAGMENT_INDEX_MAGIC, FRAGMENT_INDEX_VERSION, 0, count):
+        return None
+    if len(view) != table_at + _RANGE.itemsize * count + 4 or any(view[-4:]):
+        return None
+    if int.from_bytes(view[_HEADER.itemsize : table_at], "little") != (1 << count) - 1:
+        return None
+    if ((numbers < 0) | (numbers >= count)).any():
+        return None
+    taken = np.frombuffer(view, "<i8", 2 * count, table_at).reshape(-1, 2)[numbers]
+    return None if (taken < 0).any() or (taken.sum(axis=1) < 0).any() else taken
 
 
 def _decode_alike(payloads: Sequence[Bytes]) -> FragmentIndex | None:

@@ -8,6 +8,7 @@ import numpy as np
 
 from zarr_vectors.constants import LINK_FRAGMENTS, VERTICES
 from zarr_vectors.encoding import fragment_index, manifests
+from zarr_vectors.encoding.fragment_index import take_ranges as take_ranges
 from zarr_vectors.formats.layout import CellPayloads
 from zarr_vectors.model.cells import Cells, Fragments, Manifests
 from zarr_vectors.model.elements import Groups

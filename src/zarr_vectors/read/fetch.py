@@ -11,7 +11,7 @@ import numpy as np
 from zarr_vectors.exceptions import ArrayError
 from zarr_vectors.formats.chunk_keys import format_keys
 from zarr_vectors.formats.layout import Blobs, CellArray
-from zarr_vectors.formats.objects import parse_fragments
+from zarr_vectors.formats.objects import parse_fragments, take_ranges
 from zarr_vectors.model.cells import Fragments
 from zarr_vectors.ordering import offsets_of
 from zarr_vectors.parallel import split_evenly, thread_map, worker_count
@@ -144,6 +144,36 @@ def decode_fragments(cells: FetchedCells) -> Fragments:
         raise
 
 
+def take_fragments(cells: FetchedCells, places: IntArray, numbers: IntArray) -> tuple[IntArray, IntArray] | None:
+    """Return where some fragments start in their chunks, and their rows; None unless all fragments are ranges.
+
+    Parameters
+    ----------
+    cells : FetchedCells
+        Fragment indexes of some chunks.
+    places : (m,) int64
+        Which of these chunks each fragment is in.
+    numbers : (m,) int64
+        Its number there.
+    """
+    order = np.argsort(places, kind="stable")
+    cuts = np.searchsorted(places, np.arange(len(cells.chunks) + 1), sorter=order).tolist()
+    sorted_numbers = numbers[order]
+
+    def take(part: slice) -> list[IntArray | None]:
+        return [
+            take_ranges(cells.payload(r), sorted_numbers[cuts[r] : cuts[r + 1]]) for r in range(part.start, part.stop)
+        ]
+
+    found = [each for some in thread_map(take, _split(len(cells.chunks), [cells])) for each in some]
+    tables = [table for table in found if table is not None]
+    if len(tables) < len(found) or not tables:
+        return None
+    ranges = np.empty((len(numbers), 2), np.int64)
+    ranges[order] = np.concatenate(tables)
+    return ranges[:, 0], ranges[:, 1]
+
+
 def decode_rows(cells: FetchedCells, row_counts: IntArray | None = None) -> tuple[AnyArray, IntArray]:
     """Decode raw rows of some chunks into one array that is allocated once.
 
@@ -187,6 +217,63 @@ def decode_rows(cells: FetchedCells, row_counts: IntArray | None = None) -> tupl
     if spec.channels is not None:
         values = values.reshape(-1, spec.channels)
     return values, offsets // stride
+
+
+def stated_row_offsets(cells: FetchedCells) -> IntArray | None:
+    """Return where each chunk's rows start by the sizes that cells state, without decoding them; None if some do not.
+
+    Parameters
+    ----------
+    cells : FetchedCells
+        Cells of raw rows.
+    """
+    stated = [cells.array.payload_size(cells.cell(row)) for row in range(len(cells.chunks))]
+    if any(size is None for size in stated):
+        return None
+    sizes = np.array(stated, np.int64)
+    _check_sizes(cells, sizes, cells.array.spec.row_stride, None)
+    return offsets_of(sizes // cells.array.spec.row_stride)
+
+
+def take_rows(cells: FetchedCells, row_offsets: IntArray, rows: IntArray) -> AnyArray:
+    """Decode cells one by one and keep only some of their rows.
+
+    Parameters
+    ----------
+    cells : FetchedCells
+        Cells of raw rows.
+    row_offsets : (n + 1,) int64
+        Where each chunk's rows start.
+    rows : (m,) int64
+        Rows wanted, in any order, numbered over all chunks.
+
+    Returns
+    -------
+    (m,) or (m, C) array
+
+    Raises
+    ------
+    ArrayError
+        When a cell is damaged or has another number of rows; names the array and the chunk.
+    """
+    spec = cells.array.spec
+    shape = () if spec.channels is None else (spec.channels,)
+    taken = np.empty((len(rows), *shape), spec.numpy_dtype)
+    order = np.argsort(rows, kind="stable")
+    cuts = np.searchsorted(rows, row_offsets, sorter=order).tolist()
+    local = rows[order] - np.repeat(row_offsets[:-1], np.diff(cuts))
+    counts = np.diff(row_offsets).tolist()
+
+    def take(part: slice) -> None:
+        for row in range(part.start, part.stop):
+            mine = slice(cuts[row], cuts[row + 1])
+            payload = memoryview(cells.payload(row))
+            if payload.nbytes != counts[row] * spec.row_stride:
+                raise _wrong_size(cells, row, payload.nbytes, counts[row] * spec.row_stride)
+            taken[order[mine]] = np.frombuffer(payload, spec.numpy_dtype).reshape(-1, *shape)[local[mine]]
+
+    thread_map(take, _split(len(cells.chunks), [cells]))
+    return taken
 
 
 def _sizes(cells: FetchedCells) -> tuple[IntArray, list[Bytes]]:

@@ -7,29 +7,28 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from zarr_vectors.constants import CROSS_CHUNK_LINKED
-from zarr_vectors.exceptions import ArrayError, UnsupportedFeatureError
+from zarr_vectors.exceptions import UnsupportedFeatureError
 from zarr_vectors.formats.layout import CellArray
 from zarr_vectors.model.attributes import Column
 from zarr_vectors.model.cells import Manifests
 from zarr_vectors.ordering import offsets_of
-from zarr_vectors.parallel import gather_rows
 from zarr_vectors.read.chunk_values import chunk_values
-from zarr_vectors.read.fetch import decode_fragments, decode_rows, fetch_many
 from zarr_vectors.read.level import LevelReader
-from zarr_vectors.read.meeting import LoadedChunks, box_chunks, join_fragments, objects_meeting
+from zarr_vectors.read.meeting import LoadedChunks, box_chunks, objects_meeting
 from zarr_vectors.read.ordered_objects import (
     ObjectTables,
     asked_rows,
-    manifest_places,
     read_object_tables,
     rows_meeting_conditions,
 )
+from zarr_vectors.read.path_rows import gather_path_rows
 from zarr_vectors.read.query import Query
 from zarr_vectors.read.row_offsets import read_row_offsets
-from zarr_vectors.read.rows import fragment_row_lists
 from zarr_vectors.spatial.boxes import Box
 from zarr_vectors.typing import BoolArray, FloatArray, IntArray
+
+_FEW_OBJECTS = 4
+"""Where at most one object in so many is asked for, chunks are decoded one by one and only their rows kept."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -160,101 +159,19 @@ def _assemble(
     level: LevelReader, tables: ObjectTables, columns: Mapping[str, CellArray], seen: LoadedChunks | None
 ) -> Paths:
     """Fetch the chunks that manifests name and gather their rows in manifest order."""
-    manifests = tables.manifests
-    chunk_of_reference = manifest_places(level, manifests)
-    needed = np.zeros(len(level.chunks), bool)
-    needed[chunk_of_reference] = True
-    loaded, attributes = _load(level, np.flatnonzero(needed), columns, seen)
-    place_of = np.full(len(level.chunks), -1, np.int64)
-    place_of[loaded.chunk_rows] = np.arange(len(loaded.chunk_rows))
-    places = place_of[chunk_of_reference]
-    numbers = loaded.fragments.offsets[places] + manifests.fragments
-    if ((manifests.fragments < 0) | (numbers >= loaded.fragments.offsets[places + 1])).any():
-        raise ArrayError(f"{level.name}: a manifest names a fragment that its chunk does not have")
-    counts = loaded.fragments.counts[numbers]
-    base = loaded.row_offsets[:-1][places]
-    rows = fragment_row_lists(loaded.fragments, numbers, base)
-    _check_rows(level, loaded, numbers, places, rows)
-    if level.root.cross_chunk_strategy not in (CROSS_CHUNK_LINKED, None):
-        repeated = _repeated_rows(loaded.vertices, rows, manifests, places, counts)
-        rows = np.delete(rows, offsets_of(counts)[:-1][repeated])
-        counts = counts - repeated
-    offsets = offsets_of(counts)[manifests.offsets]
-    positions, *values = gather_rows([loaded.vertices, *(column.values for column in attributes.values())], rows)
+    index = level.arrays.object_index
+    few = seen is None and index is not None and _FEW_OBJECTS * len(tables.ids) <= index.count
+    found = gather_path_rows(level, tables.manifests, columns, seen, few=few)
     return Paths(
-        positions,
-        offsets,
-        {name: Column(v, column.spec) for (name, column), v in zip(attributes.items(), values, strict=True)},
+        found.positions,
+        offsets_of(found.counts)[tables.manifests.offsets],
+        {name: Column(v, array.spec) for (name, array), v in zip(columns.items(), found.values, strict=True)},
         tables.ids,
         tables.attributes,
-        rows,
-        loaded.chunk_rows,
-        loaded.row_offsets,
+        found.rows,
+        found.chunks_read,
+        found.row_offsets,
     )
-
-
-def _check_rows(level: LevelReader, loaded: LoadedChunks, numbers: IntArray, places: IntArray, rows: IntArray) -> None:
-    """Refuse fragments that name rows which their chunk does not have."""
-    fragments, limits = loaded.fragments, loaded.row_offsets[1:][places]
-    if fragments.explicit is None:
-        ends = loaded.row_offsets[:-1][places] + fragments.starts[numbers] + fragments.counts[numbers]
-        wrong = bool((ends > limits).any())
-    else:
-        wrong = bool((rows >= np.repeat(limits, fragments.counts[numbers])).any())
-    if wrong:
-        raise ArrayError(f"{level.name}: vertex_fragments: a fragment names a row that its chunk does not have")
-
-
-def _repeated_rows(
-    positions: FloatArray, rows: IntArray, manifests: Manifests, places: IntArray, counts: IntArray
-) -> BoolArray:
-    """Return which references start with the vertex that the one before ended with, in another chunk.
-
-    Vertices at one place are in one chunk, so that equal positions on both sides of a crossing are one vertex
-    (``boundary_deduplication`` of the Zarr Vectors specification).
-    """
-    later = np.ones(len(counts), bool)
-    later[manifests.offsets[:-1][manifests.offsets[:-1] < len(counts)]] = False
-    later[1:] &= (places[1:] != places[:-1]) & (counts[:-1] > 0)
-    references = np.flatnonzero(later & (counts > 0))
-    first = offsets_of(counts)[:-1][references]
-    same = (positions[rows[first]] == positions[rows[first - 1]]).all(axis=1)
-    repeated = np.zeros(len(counts), bool)
-    repeated[references[same]] = True
-    return repeated
-
-
-def _load(
-    level: LevelReader, needed: IntArray, columns: Mapping[str, CellArray], seen: LoadedChunks | None
-) -> tuple[LoadedChunks, dict[str, Column]]:
-    """Fetch and decode chunks, those with positions already at hand only for their attributes."""
-    known = None if seen is None or seen.positions is None else seen.select(np.isin(seen.chunk_rows, needed))
-    rest = needed if known is None else np.setdiff1d(needed, known.chunk_rows)
-    order = rest if known is None else np.concatenate([known.chunk_rows, rest])
-    chunks, everything = level.chunks[rest], level.chunks[order]
-    wanted = [(level.arrays.vertices, chunks)]
-    if level.arrays.vertex_fragments is not None:
-        wanted.append((level.arrays.vertex_fragments, chunks))
-    wanted += [(array, everything) for array in columns.values()]
-    fetched = fetch_many(level.storage, wanted)
-    positions, row_offsets = decode_rows(fetched[0])
-    fragments = (
-        LoadedChunks.whole(row_offsets) if level.arrays.vertex_fragments is None else decode_fragments(fetched[1])
-    )
-    loaded = LoadedChunks(rest, row_offsets, fragments, positions)
-    if known is not None and known.positions is not None:
-        loaded = LoadedChunks(
-            order,
-            offsets_of(np.concatenate([np.diff(known.row_offsets), np.diff(row_offsets)])),
-            join_fragments(known.fragments, fragments),
-            np.concatenate([known.positions, positions]),
-        )
-    counts = np.diff(loaded.row_offsets)
-    cells = fetched[len(fetched) - len(columns) :]
-    return loaded, {
-        name: Column(decode_rows(part, counts)[0], array.spec)
-        for (name, array), part in zip(columns.items(), cells, strict=True)
-    }
 
 
 def _inside(paths: Paths, box: Box) -> Paths:

@@ -10,6 +10,8 @@ import numpy as np
 from zarr_vectors.exceptions import ArgumentError
 from zarr_vectors.storage.port import Blob, Range
 
+_FEW = 16
+
 
 class Read(NamedTuple):
     """One read that answers one or several requests of one address.
@@ -78,6 +80,8 @@ def merge(requests: Sequence[Range], places: Sequence[int], gap: int) -> list[Re
         _, start, stop = requests[places[0]]
         first, last = start or 0, stop or 0
         return [Read(address, first, last, [(places[0], 0, last - first)])]
+    if len(places) <= _FEW:
+        return _merge_few(requests, places, gap)
     bounds = np.array([(requests[place].start or 0, requests[place].stop) for place in places], dtype=np.int64)
     order = np.argsort(bounds[:, 0], kind="stable")
     starts, stops = bounds[order, 0], bounds[order, 1]
@@ -90,6 +94,21 @@ def merge(requests: Sequence[Range], places: Sequence[int], gap: int) -> list[Re
     members = list(zip(sorted_places.tolist(), (starts - origin).tolist(), (stops - origin).tolist(), strict=True))
     spans = np.column_stack((firsts, lasts, starts[firsts], reach[lasts - 1])).tolist()
     return [Read(address, start, stop, members[first:last]) for first, last, start, stop in spans]
+
+
+def _merge_few(requests: Sequence[Range], places: Sequence[int], gap: int) -> list[Read]:
+    """As :func:`merge`, for so few ranges that arrays would take longer."""
+    reads: list[Read] = []
+    address = requests[places[0]].address
+    for start, stop, place in sorted((requests[p].start or 0, requests[p].stop or 0, p) for p in places):
+        last = reads[-1] if reads else None
+        if last is None or start > (last.stop or 0) + gap:
+            reads.append(Read(address, start, stop, [(place, 0, stop - start)]))
+            continue
+        first = last.start or 0
+        last.members.append((place, start - first, stop - first))
+        reads[-1] = last._replace(stop=max(last.stop or 0, stop))
+    return reads
 
 
 def plan_reads(requests: Sequence[Range], gap: int, places: Sequence[int] | None = None) -> list[Read]:

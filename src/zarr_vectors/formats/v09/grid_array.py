@@ -104,6 +104,7 @@ class GridArray:
         self._checksum = names == ["bytes", "crc32c"]
         self._one_shard = all(s <= o for s, o in zip(self.shape, outer, strict=True))
         self._shards = tuple(-(-s // o) for s, o in zip(self.shape, outer, strict=True))
+        self._shard_count = max(1, math.prod(self._shards))
         return list(configuration["codecs"])
 
     def _listed(self, keys: list[str]) -> IntArray:
@@ -147,7 +148,7 @@ class GridArray:
 
     def index_requests(self, chunks: IntArray) -> list[Range]:
         """Return the shard indexes that are needed and not yet known."""
-        if self.shard_shape is None or len(chunks) == 0:
+        if self.shard_shape is None or len(chunks) == 0 or len(self._indexes) == self._shard_count:
             return []
         if self._one_shard:
             shard_numbers = np.zeros(1, np.int64)
@@ -236,12 +237,13 @@ class GridArray:
         return numbers.astype(np.int64), places.astype(np.int64)
 
     def _located(self, chunks: IntArray) -> tuple[list[int], list[int], list[str]]:
-        numbers, places = self._in_shards(chunks)
         if self._one_shard and len(chunks):
-            entries = self._indexes[0][places]
+            assert self.shard_shape is not None
+            entries = self._indexes[0][np.ravel_multi_index(tuple((chunks - self.origin).T), self.shard_shape, "clip")]
             entries[entries[:, 0] == EMPTY_CELL] = 0
             starts, lengths = entries.astype(np.int64).T
             return starts.tolist(), (starts + lengths).tolist(), [self._shard_address(0)] * len(chunks)
+        numbers, places = self._in_shards(chunks)
         ranges = np.zeros((len(chunks), 2), np.int64)
         for number in np.unique(numbers).tolist():
             rows = numbers == number
