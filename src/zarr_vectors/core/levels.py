@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import replace
 from fractions import Fraction
@@ -10,25 +9,19 @@ from typing import Any
 
 import numpy as np
 
-from zarr_vectors.constants import (
-    CROSS_CHUNK_LINK_ATTRIBUTES,
-    CROSS_CHUNK_LINKS,
-    LINK_ATTRIBUTES,
-    LINKS,
-    SHELL_KEY,
-)
+from zarr_vectors.constants import CAP_MULTISCALE_LINKS, SHELL_KEY
 from zarr_vectors.core.creating import write_empty_level
 from zarr_vectors.core.group import Group
 from zarr_vectors.core.metadata import change_root, read_level_metadata, reread_root
 from zarr_vectors.exceptions import ArgumentError, StoreError, StoreExistsError, UnknownNameError
-from zarr_vectors.formats.documents import LEVEL_KEY
 from zarr_vectors.model.grid import Grid, as_shape
 from zarr_vectors.model.metadata import LevelEntry, LevelMetadata, RootMetadata
-from zarr_vectors.storage.documents import DOCUMENT_NAME, document_bytes, parse_document
-from zarr_vectors.storage.port import Storage, get_whole
+from zarr_vectors.multiresolution.removal import remove_levels
+from zarr_vectors.read.store import StoreReader
+from zarr_vectors.storage.documents import DOCUMENT_NAME, document_bytes, group_document
+from zarr_vectors.storage.port import join, put_one
 
 _LARGEST_FOLD = 1 << 20
-_LINK_FAMILIES = (LINKS, LINK_ATTRIBUTES, CROSS_CHUNK_LINKS, CROSS_CHUNK_LINK_ATTRIBUTES)
 
 
 def list_resolution_levels(root: Group) -> list[int]:
@@ -231,38 +224,17 @@ def remove_resolution_level(root: Group, level_index: int) -> None:
         raise StoreError("level 0 is the data itself and cannot be removed; delete the store instead")
     if level_index not in levels:
         raise UnknownNameError(f"no level {level_index}; the store has levels {levels}")
-    revision = root.handle.reader.revision
-    with root.handle.changing() as storage:
-        others = [level for level in levels if level != level_index]
-        storage.delete_prefix(str(level_index))
-        for level in others:
-            _forget(storage, level, level_index)
-        listed = reread_root(storage).without_level(level_index)
-        change_root(storage, lambda kept: revision.root_attributes(listed, kept))
-
-
-def _forget(storage: Storage, level: int, removed: int) -> None:
-    """Delete what a level holds for another: the links between the two, and its name as parent."""
-    segment = f"{removed - level:+d}"
-    below = storage.list_all(str(level))
-    parts = [address.split("/") for address in below]
-    gone = [
-        address
-        for address, names in zip(below, parts, strict=True)
-        if segment in names[2:4] and names[1] in _LINK_FAMILIES
-    ]
-    address = f"{level}/{DOCUMENT_NAME}"
-    blob = get_whole(storage, [address])[0]
-    if gone:
-        storage.delete_many(gone)
-    if blob is None:
-        return
-    document = parse_document(blob, address)
-    before = json.dumps(document)
-    block = (document.get("attributes") or {}).get(LEVEL_KEY) or {}
-    if block.get("parent_level") == removed:
-        del block["parent_level"]
-    if isinstance(block.get("nodes"), list):
-        block["nodes"] = [node for node in block["nodes"] if segment not in str(node).split("/")[1:3]]
-    if json.dumps(document) != before:
-        storage.put_many([(address, document_bytes(document))])
+    handle = root.handle
+    with handle.changing() as storage:
+        store = StoreReader.open(handle.storage)
+        staying = remove_levels(storage, store, [level_index])
+        for number, level in staying.items():
+            if level.metadata.parent_level == level_index:
+                metadata = replace(level.metadata, parent_level=None)
+                document = group_document(store.revision.level_attributes(metadata, level.attributes))
+                put_one(storage, join(str(number), DOCUMENT_NAME), document_bytes(document))
+        listed = store.root.without_level(level_index)
+        if not any(delta for level in staying.values() for delta in level.arrays.links):
+            kept = tuple(token for token in listed.format_capabilities if token != CAP_MULTISCALE_LINKS)
+            listed = replace(listed, format_capabilities=kept)
+        change_root(storage, lambda previous: store.revision.root_attributes(listed, previous))
