@@ -50,6 +50,7 @@ from zarr_vectors.model.axes import NgffAxis
 from zarr_vectors.model.metadata import LevelMetadata, RootMetadata
 
 if TYPE_CHECKING:
+    from zarr_vectors import validate
     from zarr_vectors.core.group import FsGroup, Group
     from zarr_vectors.core.store import create_store, open_store, rebind, shard_store, unshard_store
     from zarr_vectors.lazy.level import ZVLevel
@@ -114,6 +115,7 @@ __all__ = [
     "rechunk_by_attribute",
     "shard_store",
     "unshard_store",
+    "validate",
 ]
 
 _LAZY = {
@@ -139,6 +141,8 @@ _LAZY = {
 
 def __getattr__(name: str) -> Any:
     """Import a public name on first use."""
+    if name == "validate":  # a package, which can be called
+        return import_module("zarr_vectors.validate")
     if name not in _LAZY:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     value = getattr(import_module(_LAZY[name]), name)
