@@ -54,6 +54,27 @@ def test_lists_are_ranked(lengths: list[int], seed: int) -> None:
     assert found.ranks.tolist() == ranks.tolist()
 
 
+@given(st.lists(st.integers(20, 60), min_size=1, max_size=8), st.integers(0, 1000), st.booleans())
+def test_lists_of_consecutive_numbers_are_ranked(lengths: list[int], seed: int, circle: bool) -> None:
+    random = np.random.default_rng(seed)
+    runs = np.split(np.arange(sum(lengths)), np.cumsum(lengths)[:-1])
+    runs = [runs[number] for number in random.permutation(len(runs))]
+    cuts = sorted(random.integers(0, len(runs) + 1, 2).tolist())
+    groups = [runs[: cuts[0]], runs[cuts[0] : cuts[1]], runs[cuts[1] :]]
+    following, heads, ranks = (np.full(sum(lengths), -1, np.int64) for _ in range(3))
+    for number, group in enumerate(groups):
+        part = np.concatenate([np.zeros(0, np.int64), *group])
+        following[part[:-1]] = part[1:]
+        if circle and number == 0 and len(part):
+            following[part[-1]] = part[0]
+            ranks[part] = 0
+        else:
+            heads[part], ranks[part] = part[:1].repeat(len(part)), np.arange(len(part))
+    found = rank_lists(following)
+    assert found.heads.tolist() == heads.tolist()
+    assert found.ranks.tolist() == ranks.tolist()
+
+
 def test_a_circle_has_no_head() -> None:
     circle = np.roll(np.arange(1000), -1)
     assert (rank_lists(circle).heads == -1).all()

@@ -93,17 +93,31 @@ def along_branches(elements: Elements) -> Elements:
     parents = np.full(elements.count, -1, np.int64)
     parents[links.rows[:, 0]] = links.rows[:, 1]
     order = branch_order(parents, Chains.of(parents), objects.of_vertex)
-    place = np.empty(len(order), np.int64)
-    place[order] = np.arange(len(order))
-    by_child = np.full(elements.count, -1, np.int64)
-    by_child[place[links.rows[:, 0]]] = np.arange(len(links.rows))
-    kept = by_child[by_child >= 0]
-    columns = {name: column.take(kept) for name, column in links.attributes.items()}
+    if (order[1:] > order[:-1]).all():
+        children, rows = links.rows[:, 0], links.rows
+    else:
+        place = np.empty(len(order), np.int64)
+        place[order] = np.arange(len(order))
+        rows = place[links.rows]
+        children = rows[:, 0]
+        elements = replace(
+            elements,
+            positions=np.take(elements.positions, order, axis=0, mode="clip"),
+            attributes={name: column.take(order) for name, column in elements.attributes.items()},
+        )
+        objects = replace(objects, of_vertex=objects.of_vertex[order])
+    columns = links.attributes
+    if not (children[1:] > children[:-1]).all():
+        by_child = np.full(elements.count, -1, np.int64)
+        by_child[children] = np.arange(len(children))
+        kept = by_child[by_child >= 0]
+        rows = np.take(rows, kept, axis=0, mode="clip")
+        columns = {name: column.take(kept) for name, column in columns.items()}
+    breaks = np.ones(elements.count, bool)
+    breaks[children] = False
     return replace(
         elements,
-        positions=elements.positions[order],
-        attributes={name: column.take(order) for name, column in elements.attributes.items()},
-        objects=replace(objects, of_vertex=objects.of_vertex[order]),
-        links=replace(links, rows=place[links.rows[kept]], attributes=columns, directed=True, implied=not columns),
-        breaks=by_child < 0,
+        objects=objects,
+        links=replace(links, rows=rows, attributes=columns, directed=True, implied=not columns),
+        breaks=breaks,
     )

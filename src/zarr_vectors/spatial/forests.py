@@ -42,6 +42,9 @@ def rank_lists(following: IntArray) -> Ranked:
         The node after each, -1 at the end of a list; no node follows two others.
     """
     n = len(following)
+    starts = np.flatnonzero(np.append(True, following[:-1] != np.arange(1, n)))
+    if n and _SPACING // 2 * len(starts) <= n:
+        return _rank_runs(following, starts)
     is_head = np.ones(n, bool)
     is_head[following[following >= 0]] = False
     splits = is_head | (np.random.default_rng(0).random(n) < 1 / _SPACING)
@@ -66,6 +69,27 @@ def rank_lists(following: IntArray) -> Ranked:
     heads = np.where(known, np.append(heads_of_sections, -1)[section], -1)
     heads = np.where(heads >= 0, np.append(splitters, -1)[heads], -1)
     return Ranked(heads, np.where(heads >= 0, np.append(distance, 0)[section] + offset, 0))
+
+
+def _rank_runs(following: IntArray, starts: IntArray) -> Ranked:
+    """Rank the nodes of lists that mostly go on with the next number, by ranking their runs of such numbers."""
+    n, runs = len(following), np.arange(len(starts))
+    lengths = np.diff(np.append(starts, n))
+    after = following[starts + lengths - 1]
+    goes_on = after >= 0
+    later = np.searchsorted(starts, after[goes_on])
+    is_head = np.ones(len(starts), bool)
+    is_head[later] = False
+    before, distance = runs.copy(), np.zeros(len(starts), np.int64)
+    before[later], distance[later] = runs[goes_on], lengths[goes_on]
+    top, distance = _jump(before, distance, is_head)
+    heads = np.where(top >= 0, starts[top], -1)
+    shift = np.where(top >= 0, distance - starts, 0)
+    ranks = np.repeat(shift, lengths)
+    ranks += np.arange(n)
+    if (top < 0).any():
+        ranks[np.repeat(top < 0, lengths)] = 0
+    return Ranked(np.repeat(heads, lengths), ranks)
 
 
 def _jump(before: IntArray, distance: IntArray, is_head: BoolArray) -> tuple[IntArray, IntArray]:

@@ -31,14 +31,16 @@ def place_links(cells: Cells, links: Links, order: IntArray) -> Cells:
     stored = np.empty(len(order), np.int64)
     stored[order] = np.arange(len(order))
     of_row = fragment_of_rows(cells)
-    fragment = of_row[stored[links.rows[:, 0]]]
-    sort = stable_order([fragment.astype(np.uint32)])
-    endpoints = stored[np.take(links.rows, sort, axis=0, mode="clip")]
-    fragment = fragment[sort]
+    endpoints = stored[links.rows]
+    fragment = of_row[endpoints[:, 0]]
+    kept = None
     if links.implied:
         follows = (endpoints[:, 0] == endpoints[:, 1] + 1) & (fragment == of_row[endpoints[:, 1]])
         kept = np.flatnonzero(~follows)
-        endpoints, fragment, sort = endpoints[kept], fragment[kept], sort[kept]
+        endpoints, fragment = endpoints[kept], fragment[kept]
+    sort = stable_order([fragment.astype(np.uint32)])
+    endpoints, fragment = np.take(endpoints, sort, axis=0, mode="clip"), fragment[sort]
+    sort = sort if kept is None else kept[sort]
     chunks = np.repeat(np.arange(len(cells.chunks)), cells.row_counts)[endpoints]
     table = LinkTable(
         delta=0,

@@ -86,7 +86,8 @@ def as_child_parent(count: int, edges: IntArray, directed: bool) -> IntArray:
     if len(edges) == 0 or int(uses.max()) == 1:
         parents = np.full(count, -1, np.int64)
         parents[edges[:, 0]] = edges[:, 1]
-        if (roots_of(parents) >= 0).all():
+        # Where every parent comes before its child, there is no cycle.
+        if (parents < np.arange(count)).all() or (roots_of(parents) >= 0).all():
             return edges
         require_forest(count, edges, _NO_CYCLES)
     if directed:
