@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from zarr_vectors.storage.documents import DOCUMENT_NAME
+from zarr_vectors.storage.layers import Layer, changed_listing
 from zarr_vectors.storage.port import (
     INTERNAL_PREFIX,
     Blob,
@@ -24,7 +25,7 @@ from zarr_vectors.typing import Bytes, Document
 
 
 @dataclass(slots=True)
-class Draft:
+class Draft(Layer):
     """A storage whose writes and deletions stay in memory, on top of another that is only read.
 
     An object that is written as it was before counts as unchanged; so does a ``zarr.json`` that says the same.
@@ -44,24 +45,9 @@ class Draft:
     deleted: set[str] = field(default_factory=set)
 
     @property
-    def url(self) -> str:
-        """The URL of the store."""
-        return self.inner.url
-
-    @property
-    def name(self) -> str:
-        """The name of the store."""
-        return self.inner.name
-
-    @property
     def read_only(self) -> bool:
         """False: the store itself is not written to."""
         return False
-
-    @property
-    def can_list(self) -> bool:
-        """As the store."""
-        return self.inner.can_list
 
     def state(self) -> tuple[dict[str, bytes], frozenset[str]]:
         """Return what is changed so far, to be compared with later."""
@@ -87,16 +73,7 @@ class Draft:
     def _merged(self, top: str, listing: Listing) -> Listing:
         if top.startswith(INTERNAL_PREFIX):
             return Listing([], [])  # journals and locks are no part of the store
-        start = f"{top}/" if top else ""
-        folders = {name for name in listing.folders if top or not name.startswith(INTERNAL_PREFIX)}
-        files = {name for name in listing.files if start + name not in self.deleted}
-        emptied = {gone[len(start) :].partition("/")[0] for gone in self.deleted if gone.startswith(start)}
-        folders -= {name for name in emptied & folders if not self.list_all(start + name)}
-        for address in self.written:
-            if address.startswith(start):
-                name, mark, _ = address[len(start) :].partition("/")
-                (folders if mark else files).add(name)
-        return Listing(sorted(folders), sorted(files))
+        return changed_listing(self, top, listing, self.written, self.deleted)
 
     def list_all(self, prefix: str = "") -> list[str]:
         """List every address at any depth, with what is written and without what is deleted."""

@@ -2,29 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-import zarr.abc.store
-
 from zarr_vectors.exceptions import ReadOnlyStoreError
-from zarr_vectors.storage.adapter import StorageStore
-from zarr_vectors.storage.port import (
-    INTERNAL_PREFIX,
-    Blob,
-    BlobParts,
-    Listing,
-    Range,
-    Storage,
-    check_address,
-    check_prefix,
-    join,
-)
-from zarr_vectors.typing import Bytes
+from zarr_vectors.storage.layers import ReadingLayer, changed_listing
+from zarr_vectors.storage.port import INTERNAL_PREFIX, Blob, Listing, Range, Storage, check_address, check_prefix, join
 
 
 @dataclass(frozen=True, slots=True)
-class OverlayStorage:
+class OverlayStorage(ReadingLayer):
     """A storage seen through staged objects and deletions; it refuses writes.
 
     Attributes
@@ -46,26 +33,6 @@ class OverlayStorage:
     staged: set[str] = field(default_factory=set)
     deleted: set[str] = field(default_factory=set)
     hides_inner: bool = False
-
-    @property
-    def url(self) -> str:
-        """The URL of the store."""
-        return self.inner.url
-
-    @property
-    def name(self) -> str:
-        """The name of the store."""
-        return self.inner.name
-
-    @property
-    def read_only(self) -> bool:
-        """Always true."""
-        return True
-
-    @property
-    def can_list(self) -> bool:
-        """As the store."""
-        return self.inner.can_list
 
     def get_many(self, requests: Sequence[Range]) -> list[Blob | None]:
         """Read staged objects where there are any, else those of the store.
@@ -98,19 +65,10 @@ class OverlayStorage:
         """List one level below each prefix, with what is staged and without what is deleted."""
         tops = [check_prefix(prefix) for prefix in prefixes]
         below = [Listing([], [])] * len(tops) if self.hides_inner else self.inner.list_folders(tops)
-        return [self._merged(top, listing) for top, listing in zip(tops, below, strict=True)]
-
-    def _merged(self, top: str, listing: Listing) -> Listing:
-        start = f"{top}/" if top else ""
-        folders = {name for name in listing.folders if top or not name.startswith(INTERNAL_PREFIX)}
-        files = {name for name in listing.files if start + name not in self.deleted}
-        emptied = {gone[len(start) :].partition("/")[0] for gone in self.deleted if gone.startswith(start)}
-        folders -= {name for name in emptied & folders if not self.list_all(start + name)}
-        for address in self.staged:
-            if address.startswith(start):
-                name, mark, _ = address[len(start) :].partition("/")
-                (folders if mark else files).add(name)
-        return Listing(sorted(folders), sorted(files))
+        return [
+            changed_listing(self, top, listing, self.staged, self.deleted)
+            for top, listing in zip(tops, below, strict=True)
+        ]
 
     def list_all(self, prefix: str = "") -> list[str]:
         """List every address at any depth, with what is staged and without what is deleted."""
@@ -127,30 +85,6 @@ class OverlayStorage:
         if not self._shows(address):
             return False
         return address in self.staged or self.inner.exists(address)
-
-    def put_many(self, items: Iterable[tuple[str, BlobParts]]) -> None:
-        """Refuse."""
-        raise self._refusal()
-
-    def put_if_absent(self, address: str, data: Bytes) -> bool:
-        """Refuse."""
-        raise self._refusal()
-
-    def delete_many(self, addresses: Sequence[str]) -> None:
-        """Refuse."""
-        raise self._refusal()
-
-    def delete_prefix(self, prefix: str = "") -> None:
-        """Refuse."""
-        raise self._refusal()
-
-    def move_many(self, pairs: Sequence[tuple[str, str]]) -> None:
-        """Refuse."""
-        raise self._refusal()
-
-    def zarr_store(self) -> zarr.abc.store.Store:
-        """Give the same view as a zarr-python store."""
-        return StorageStore(self)
 
     def _refusal(self) -> ReadOnlyStoreError:
         return ReadOnlyStoreError(
