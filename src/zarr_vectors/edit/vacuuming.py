@@ -21,15 +21,13 @@ from zarr_vectors.edit.elements import drop_cross_levels
 from zarr_vectors.formats.cell_access import is_grid, open_cell_array, update_cells
 from zarr_vectors.formats.chunk_keys import format_keys
 from zarr_vectors.model.cells import Cells
-from zarr_vectors.model.links import LinkTable
-from zarr_vectors.ordering import offsets_of, stable_order
+from zarr_vectors.ordering import offsets_of
 from zarr_vectors.read.cells import read_cells
 from zarr_vectors.read.level import LevelReader
 from zarr_vectors.read.rows import fragment_row_lists
 from zarr_vectors.read.vertices import holds_faces
-from zarr_vectors.spatial.linking import fragment_of_rows, link_fragments
 from zarr_vectors.spatial.lookup import ChunkLookup
-from zarr_vectors.spatial.pruning import keep_rows
+from zarr_vectors.spatial.pruning import Places, keep_links, keep_rows, with_links
 from zarr_vectors.typing import BoolArray, Document, IntArray
 from zarr_vectors.write.level import write_level
 
@@ -116,8 +114,9 @@ def _clean_rows(change: Change, number: int) -> VacuumSummary:
     by_bins = cells.objects is None
     unused = replace(cells.fragments, counts=np.where(used, cells.fragments.counts, 0))
     left = keep_rows(replace(cells, fragments=unused, links=()), keep, keep_fragments=by_bins)
-    tables = [_moved(table, cells, keep, left) for table in cells.links if table.delta == 0]
-    left = _with_links(left, tables[0]) if tables else left
+    places = Places(keep, cells.row_offsets, cells.chunks)
+    tables = [keep_links(table, places, places) for table in cells.links if table.delta == 0]
+    left = with_links(left, tables[0]) if tables else left
     metadata = replace(level.metadata, stale=number > 0 or level.metadata.stale)
     folders = [f"{number}/{family}" for family in sorted(ARRAY_FAMILIES)]
     layout = change.layout(level)
@@ -149,35 +148,6 @@ def _used_rows(cells: Cells, used: BoolArray) -> BoolArray:
     keep = np.zeros(cells.count, bool)
     keep[fragment_row_lists(cells.fragments, numbers, base)] = True
     return keep
-
-
-def _moved(table: LinkTable, before: Cells, keep: BoolArray, after: Cells) -> LinkTable:
-    """Return the links between vertices that are left, by their new places."""
-    flat = before.row_offsets[:-1][table.chunks] + table.rows
-    stays = np.asarray(keep[flat].all(axis=1))
-    new = (np.cumsum(keep) - 1)[flat[stays]]
-    chunks = np.searchsorted(after.row_offsets, new, side="right") - 1
-    columns = {name: column.take(stays) for name, column in table.attributes.items()}
-    return replace(
-        table,
-        chunks=chunks,
-        rows=new - after.row_offsets[:-1][chunks],
-        here=after.chunks,
-        there=after.chunks,
-        attributes=columns,
-    )
-
-
-def _with_links(cells: Cells, table: LinkTable) -> Cells:
-    """Return cells with links in the order of their fragments, where these tile their chunks."""
-    if cells.fragments.explicit is not None or int(cells.fragments.counts.sum()) != cells.count:
-        return replace(cells, links=(table,))
-    first = cells.row_offsets[:-1][table.chunks[:, 0]] + table.rows[:, 0]
-    fragment = fragment_of_rows(cells)[first]
-    order = stable_order([fragment.astype(np.uint64)])
-    columns = {name: column.take(order) for name, column in table.attributes.items()}
-    table = replace(table, chunks=table.chunks[order], rows=table.rows[order], attributes=columns)
-    return replace(cells, links=(table,), link_fragments=link_fragments(cells, table, fragment[order]))
 
 
 def _clean_files(change: Change, number: int) -> int:
