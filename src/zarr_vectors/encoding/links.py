@@ -39,6 +39,8 @@ def permutation_codes(permutations: AnyArray) -> IntArray:
     """
     _check_width(permutations.shape[1])
     width = permutations.shape[1]
+    if width == 2 and ((permutations[:, 0] == 1 - permutations[:, 1]) & (permutations[:, 0] >> 1 == 0)).all():
+        return permutations[:, 0].astype(np.int64)
     if (np.sort(permutations, axis=1) != np.arange(width)).any():
         raise ArgumentError(f"permutations holds a row that does not contain each of 0 to {width - 1} once")
     codes = np.zeros(len(permutations), np.int64)

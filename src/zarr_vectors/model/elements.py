@@ -137,21 +137,19 @@ def bounding_box(positions: FloatArray) -> tuple[AnyArray, AnyArray]:
     if len(positions) == 0:
         zeros = np.zeros(positions.shape[1])
         return zeros, zeros.copy()
+    whole = len(positions) // _FOLD * _FOLD if positions.flags.c_contiguous else 0
+    parts: list[list[FloatArray]] = [[], []]
+    for start in range(0, whole, _BLOCK):  # both extremes of a block while it is in the cache
+        rows = positions[start : min(start + _BLOCK, whole)].reshape(-1, _FOLD * positions.shape[1])
+        for part, extreme in zip(parts, (np.minimum, np.maximum), strict=True):
+            part.append(extreme.reduce(rows, axis=0).reshape(_FOLD, -1))
     corners = []
-    for extreme in (np.minimum, np.maximum):
-        folded = _fold(positions, extreme)
+    for part, extreme in zip(parts, (np.minimum, np.maximum), strict=True):
+        folded = np.concatenate([*part, positions[whole:]])
         corners.append(np.array([extreme.reduce(folded[:, d]) for d in range(folded.shape[1])], np.float64))
     return corners[0], corners[1]
 
 
 _FOLD = 256
-
-
-def _fold(positions: FloatArray, extreme: np.ufunc) -> FloatArray:
-    """Reduce positions to fewer rows with the same extremes, by long rows where they are contiguous."""
-    whole = len(positions) // _FOLD * _FOLD
-    if whole <= _FOLD or not positions.flags.c_contiguous:
-        return positions
-    ndim = positions.shape[1]
-    blocks = extreme.reduce(positions[:whole].reshape(-1, _FOLD * ndim), axis=0).reshape(_FOLD, ndim)
-    return np.concatenate([blocks, positions[whole:]])
+"""Rows that are reduced side by side, so that the inner loop is long."""
+_BLOCK = _FOLD * 64

@@ -222,7 +222,7 @@ def _new_objects(arguments: PathArguments, offsets: IntArray, old: Elements | No
     objects = path_objects(
         arguments.object_ids, offsets, arguments.object_attributes, arguments.attribute_specs, first, arguments.what
     )
-    twice = np.intersect1d(held, objects.ids)
+    twice = np.intersect1d(held, objects.ids) if len(held) else held
     if len(twice):
         raise ArgumentError(
             f"object_ids: the store has an object {twice[0]} already; a path is appended as an object of its own"

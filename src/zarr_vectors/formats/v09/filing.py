@@ -56,6 +56,8 @@ def _arranged(table: LinkTable) -> tuple[AnyArray, AnyArray, AnyArray | None, In
     records = np.arange(table.count, dtype=np.int64)
     if table.width == 1 or table.delta != 0 or (table.directed and table.store == "canonical"):
         return table.chunks, table.rows, None, records
+    if table.width == 2 and table.store == "canonical":
+        return (*_edges_arranged(table), records)
     across = np.zeros(table.count, bool)
     for endpoint in range(1, table.width):
         across |= table.chunks[:, endpoint] != table.chunks[:, 0]
@@ -71,6 +73,17 @@ def _arranged(table: LinkTable) -> tuple[AnyArray, AnyArray, AnyArray | None, In
     all_chunks[moved] = np.take_along_axis(theirs, order, axis=1)
     all_rows[moved] = np.take_along_axis(rows, order, axis=1)
     return all_chunks, all_rows, orders, records
+
+
+def _edges_arranged(table: LinkTable) -> tuple[AnyArray, AnyArray, AnyArray]:
+    """Turn links of two endpoints around whose source lies in the later chunk."""
+    turned = table.chunks[:, 0] > table.chunks[:, 1]
+    orders = np.stack([turned, ~turned], axis=1).astype(np.int8)
+    if not turned.any():
+        return table.chunks, table.rows, orders
+    chunks, rows = table.chunks.copy(), table.rows.copy()
+    chunks[turned], rows[turned] = table.chunks[turned, ::-1], table.rows[turned, ::-1]
+    return chunks, rows, orders
 
 
 def _row_orders(keys: IntArray) -> IntArray:
