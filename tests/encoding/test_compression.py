@@ -201,9 +201,9 @@ def test_a_limit_is_kept(name: str) -> None:
 def test_a_size_that_no_frame_can_hold_is_refused_before_memory_is_taken() -> None:
     frame = (0xFD2FB528).to_bytes(4, "little") + bytes([0xE0]) + (2**60).to_bytes(8, "little") + bytes(3)
     pipeline = Pipeline.from_documents(resolve_compressor("zstd"))
-    assert pipeline.decoded_size(frame) == 2**60
-    with pytest.raises(ArrayError, match="cannot decode"):
-        pipeline.decode(frame)
+    for ask in (pipeline.decoded_size, pipeline.decode):
+        with pytest.raises(ArrayError, match="cannot decode"):
+            ask(frame)
 
 
 def test_gzip_members_follow_one_another() -> None:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, MutableMapping
 from typing import Any
 
 from zarr_vectors.core.handle import StoreHandle
-from zarr_vectors.core.nodes import read_document, write_documents
+from zarr_vectors.core.nodes import attributes_of, read_document, write_documents
 from zarr_vectors.exceptions import StoreError
 from zarr_vectors.storage.documents import group_document
 from zarr_vectors.typing import Document
@@ -40,7 +40,7 @@ class GroupAttributes(MutableMapping[str, Any]):
 
     def to_dict(self) -> Document:
         """Return all attributes."""
-        return dict(self._document().get("attributes") or {})
+        return attributes_of(self._document(), self._path)
 
     asdict = to_dict
 

@@ -17,6 +17,7 @@ from zarr_vectors.core.batching import session_codecs, write_node
 from zarr_vectors.core.chunk_arrays import ChunkArrays
 from zarr_vectors.core.handle import StoreHandle
 from zarr_vectors.core.nodes import (
+    attributes_of,
     child_groups,
     children,
     fill_value_of,
@@ -186,12 +187,12 @@ class Group(ChunkArrays):
     def read_array_attrs(self, path: str) -> Document:
         """Return the attributes of a Zarr array; ``{}`` where nothing is, or a group."""
         document = read_document(self._handle, node_path(self._path, path)) or {}
-        return dict(document.get("attributes") or {}) if document.get("node_type") == "array" else {}
+        return attributes_of(document, path) if document.get("node_type") == "array" else {}
 
     def read_array_meta(self, array_name: str) -> Document:
         """Return the attributes of a per-chunk array in either layout; ``{}`` where nothing is."""
         document = read_document(self._handle, node_path(self._path, array_name)) or {}
-        return dict(document.get("attributes") or {})
+        return attributes_of(document, array_name)
 
     def read_array_fill_value(self, path: str) -> Any:
         """Return the fill value of a Zarr array.

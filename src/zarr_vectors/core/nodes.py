@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from zarr_vectors.core.handle import StoreHandle
-from zarr_vectors.exceptions import ArgumentError, StoreError
+from zarr_vectors.exceptions import ArgumentError, MetadataError, StoreError
 from zarr_vectors.storage.consolidated import CONSOLIDATED
 from zarr_vectors.storage.documents import DOCUMENT_NAME, document_bytes, group_document, parse_document
 from zarr_vectors.storage.port import INTERNAL_PREFIX, check_address, get_whole, join, list_folder
@@ -46,6 +46,20 @@ def read_documents(handle: StoreHandle, paths: Iterable[str]) -> dict[str, Docum
         for path, address, blob in zip(wanted, addresses, blobs, strict=True)
         if blob is not None
     }
+
+
+def attributes_of(document: Document, path: str) -> Document:
+    """Return the attributes of a node by its ``zarr.json``.
+
+    Raises
+    ------
+    MetadataError
+        When they are no JSON object.
+    """
+    attributes = document.get("attributes") or {}
+    if not isinstance(attributes, dict):
+        raise MetadataError(f"{path or '/'}: attributes must be a JSON object, got {type(attributes).__name__}")
+    return dict(attributes)
 
 
 def read_document(handle: StoreHandle, path: str) -> Document | None:

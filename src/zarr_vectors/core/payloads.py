@@ -152,7 +152,7 @@ def known_chunks(handle: StoreHandle, path: str, document: Document) -> IntArray
 def derive_chunks(storage: Storage, array: CellArray) -> None:
     """Let an array find its chunks by listing, where its metadata does not name them."""
     addresses = storage.list_all(array.path)
-    load_indexes(storage, [(array, array.all_chunks())])
+    load_indexes(storage, [(array, array.stored_chunks(addresses))])
     array.list_chunks(addresses)
 
 

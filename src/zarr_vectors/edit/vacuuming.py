@@ -146,7 +146,7 @@ def _used_rows(cells: Cells, used: BoolArray) -> BoolArray:
     numbers = np.flatnonzero(used)
     base = cells.row_offsets[:-1][cells.fragments.chunk_of[numbers]]
     keep = np.zeros(cells.count, bool)
-    keep[fragment_row_lists(cells.fragments, numbers, base)] = True
+    keep[fragment_row_lists(cells.fragments, numbers, base, cells.count)] = True
     return keep
 
 

@@ -27,8 +27,12 @@ BLOSC_LIMIT: Final = 2**31 - 1 - 16
 """Largest input of one blosc frame, in bytes."""
 
 _ZSTD_MAGIC: Final = 0xFD2FB528
-_ZSTD_BLOCK_RATIO: Final = 2**15
-"""No zstd frame decodes to more: a block of four bytes or more holds up to 128 KiB (RFC 8878, 3.1.1.2)."""
+LARGEST_RATIO: Final = 2**15
+"""No frame decodes to more bytes for each of its own: a zstd block of four bytes or more holds up to 128 KiB (RFC 8878,
+3.1.1.2), and the other compressors inside blosc do less."""
+
+DECODED_LIMIT: Final = 2**32 + 2**16
+"""Largest number of bytes that one cell or Zarr chunk decodes to, at any step: what a cell's 32-bit length can say."""
 
 _GENERIC: Final = (
     "zlib",
@@ -55,6 +59,14 @@ class Codec(Protocol):
 
     def decoded_size(self, data: Bytes) -> int | None:
         """Give the size that the frame states, or None when it states none."""
+
+
+def _plausible(name: str, size: int | None, data: Bytes) -> int | None:
+    """Give the size that a frame states, or refuse one that so few bytes cannot decode to."""
+    length = byte_view(data).nbytes
+    if size is not None and size > LARGEST_RATIO * length:
+        raise ArrayError(f"damaged {name} frame: {length} bytes cannot decode to the {size} it states")
+    return size
 
 
 def _check_limit(name: str, size: int | None, limit: int | None) -> None:
@@ -95,8 +107,6 @@ class ZstdCodec:
         """Decode one frame; a stated size is checked against `limit` first."""
         size = self.decoded_size(data)
         _check_limit("zstd", size, limit)
-        if size is not None and size > _ZSTD_BLOCK_RATIO * len(data):
-            raise ArrayError(f"damaged zstd frame: {len(data)} bytes cannot decode to the {size} it states")
         if size == 0:
             return self._decode_nothing(data)
         try:
@@ -108,7 +118,7 @@ class ZstdCodec:
 
     def decoded_size(self, data: Bytes) -> int | None:
         """Read the content size of the frame header, where the frame has one."""
-        return _zstd_header(data)[0]
+        return _plausible("zstd", _zstd_header(data)[0], data)
 
     def _decode_nothing(self, data: Bytes) -> bytes:
         """Check a frame of no content, which the library refuses: an empty last block, perhaps a checksum."""
@@ -155,13 +165,13 @@ class BloscCodec:
             return b""
         try:
             return bytes(numcodecs.blosc.decompress(data))
-        except (RuntimeError, ValueError, MemoryError) as error:
+        except (RuntimeError, ValueError, MemoryError, SystemError) as error:
             raise ArrayError(f"damaged blosc frame of {view.nbytes} bytes: {error}") from error
 
     def decoded_size(self, data: Bytes) -> int | None:
         """Read the decoded size of the 16-byte header."""
         view = byte_view(data)
-        return int.from_bytes(view[4:8], "little") if view.nbytes >= 16 else None
+        return _plausible("blosc", int.from_bytes(view[4:8], "little"), data) if view.nbytes >= 16 else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -293,12 +303,14 @@ def codec_from_document(document: Document) -> Codec:
     UnsupportedFeatureError
         The codec, or a setting of it, is not known here.
     """
-    name = document.get("name")
-    settings = document.get("configuration") or {}
-    generic = str(name).removeprefix("numcodecs.")
+    name = document.get("name") if isinstance(document, dict) else None
+    settings = (document.get("configuration") or {}) if isinstance(document, dict) else None
+    if not isinstance(name, str) or not isinstance(settings, dict):
+        raise UnsupportedFeatureError(f"a codec must be described by a name and a configuration, got {document!r:.200}")
+    generic = name.removeprefix("numcodecs.")
     try:
         if name in _MAKERS:
-            return _MAKERS[str(name)](**settings)
+            return _MAKERS[name](**settings)
         if name == f"numcodecs.{generic}" and generic in _GENERIC:
             return GenericCodec(generic, {key: value for key, value in settings.items() if key != "id"})
     except (TypeError, ValueError) as error:

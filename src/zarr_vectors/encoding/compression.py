@@ -6,7 +6,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Self
 
-from zarr_vectors.encoding.codecs import BLOSC_SHUFFLES, ChecksumCodec, Codec, codec_from_document
+from zarr_vectors.encoding.codecs import (
+    BLOSC_SHUFFLES,
+    DECODED_LIMIT,
+    ChecksumCodec,
+    Codec,
+    codec_from_document,
+)
 from zarr_vectors.encoding.flat import byte_view
 from zarr_vectors.exceptions import ArgumentError, ArrayError, UnsupportedFeatureError
 from zarr_vectors.typing import Bytes, Document
@@ -204,7 +210,7 @@ class Pipeline:
             Bytes that must come out.
         limit : int, optional
             Largest number of bytes that may come out. A frame that states its size is refused before
-            memory is taken for it, one that does not as soon as its size is known.
+            memory is taken for it, one that does not as soon as its size is known. `DECODED_LIMIT` always holds.
 
         Returns
         -------
@@ -216,12 +222,12 @@ class Pipeline:
         ArrayError
             The bytes are damaged, or decode to another size than allowed.
         """
-        limit = expected if limit is None else limit
+        limit = min(DECODED_LIMIT, expected if limit is None and expected is not None else limit or DECODED_LIMIT)
         decoded: Bytes = data
         for index in range(len(self.codecs) - 1, -1, -1):
-            decoded = self.codecs[index].decode(decoded, limit if index == 0 else None)
+            decoded = self.codecs[index].decode(decoded, limit if index == 0 else DECODED_LIMIT)
         view = byte_view(decoded)
-        if limit is not None and view.nbytes > limit:
+        if view.nbytes > limit:
             raise ArrayError(f"a cell holds {view.nbytes} bytes where at most {limit} are allowed")
         if expected is not None and view.nbytes != expected:
             raise ArrayError(f"a cell decodes to {view.nbytes} bytes where {expected} are expected")

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from zarr_vectors.encoding.compression import resolve_compressor
 from zarr_vectors.exceptions import MetadataError
-from zarr_vectors.formats.documents import attribute_document, parse_attribute
+from zarr_vectors.formats.documents import attribute_document, parse_attribute, unnamed_channels
 from zarr_vectors.formats.layout import Blobs, LevelOptions
 from zarr_vectors.formats.objects import DENSE_ROWS_PER_CHUNK, absent_value
 from zarr_vectors.model.attributes import AttributeSpec, Column
@@ -30,24 +32,26 @@ class ZarrDense:
         self.path = path
         self._document = zarr_document
         attributes = zarr_document.get("attributes") or {}
+        if not isinstance(attributes, dict):
+            raise MetadataError(f"{path}: attributes must be a JSON object, got {type(attributes).__name__}")
         try:
             self.shape = tuple(int(s) for s in zarr_document["shape"])
             data_type = zarr_document["data_type"]
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise MetadataError(f"{path}: not an array: {type(error).__name__}: {error}") from error
         if len(self.shape) not in (1, 2) or min(self.shape) < 0:
             raise MetadataError(f"{path}: expected shape (n,) or (n, C), got {self.shape}")
         if isinstance(data_type, str):
             dtype = data_type
         else:
-            bits = int((data_type.get("configuration") or {}).get("length_bytes", 4)) * 8
+            bits = 8 * _length_bytes(data_type, path)
             dtype = f"<U{max(1, bits // 32)}"
         parsed = parse_attribute(attributes, path, dtype=dtype)
         names = parsed.channel_names
         if len(self.shape) == 1:
             names = None
         elif names is None or len(names) != self.shape[1]:
-            names = tuple(f"ch{c}" for c in range(self.shape[1]))
+            names = unnamed_channels(self.shape[1], path)
         self.spec = AttributeSpec(
             dtype=parsed.dtype,
             unit=parsed.unit,
@@ -72,6 +76,15 @@ class ZarrDense:
     def decode(self, blobs: Blobs, rows: IntArray | None) -> AnyArray:
         """Return the values of those rows in stored form."""
         return decode_dense(self._document, list(blobs), rows, path=self.path)  # type: ignore[arg-type]
+
+
+def _length_bytes(data_type: Any, path: str) -> int:
+    """Return the length of a string of a data type of fixed length, in bytes."""
+    settings = data_type.get("configuration") if isinstance(data_type, dict) else None
+    length = settings.get("length_bytes", 4) if isinstance(settings, dict) else None
+    if not isinstance(length, int) or not 0 < length < 2**31:
+        raise MetadataError(f"{path}: data type {data_type!r:.200} is not understood")
+    return length
 
 
 def encode_column(

@@ -64,6 +64,23 @@ _ENTRY_KEYS = frozenset(
 )
 
 
+MAX_UNNAMED_CHANNELS = 2**16
+"""Channels that an attribute may have which does not name them: a number in a document costs nothing to write."""
+
+
+def unnamed_channels(count: int, where: str) -> tuple[str, ...]:
+    """Return the names of channels that a document only counts.
+
+    Raises
+    ------
+    MetadataError
+        When there are more than can be meant.
+    """
+    if not 0 <= count <= MAX_UNNAMED_CHANNELS:
+        raise MetadataError(f"{where}: {count} channels without names; at most {MAX_UNNAMED_CHANNELS} can be read")
+    return tuple(f"ch{c}" for c in range(count))
+
+
 def group_document(attributes: Document) -> Document:
     """Return the ``zarr.json`` document of a group."""
     return {"zarr_format": 3, "node_type": "group", "attributes": attributes}
@@ -208,7 +225,9 @@ def parse_level(attributes: Document, level: int, where: str) -> LevelMetadata:
     MetadataError
         Naming the level and what is malformed.
     """
-    block = attributes.get(LEVEL_KEY) or {}
+    block = (attributes.get(LEVEL_KEY) or {}) if isinstance(attributes, dict) else None
+    if not isinstance(block, dict):
+        raise MetadataError(f"{where}: the attributes and their {LEVEL_KEY!r} block must be JSON objects")
     try:
         return LevelMetadata(
             level=int(block.get("level", level)),
@@ -298,12 +317,15 @@ def parse_attribute(document: Mapping[str, Any], where: str, *, dtype: str | Non
     MetadataError
         When the data type is missing or not a NumPy number type.
     """
+    if not isinstance(document, Mapping):
+        raise MetadataError(f"{where}: attributes must be a JSON object, got {type(document).__name__}")
     name = dtype or document.get("dtype")
     try:
         parsed = np.dtype(name)
-    except TypeError as error:
-        raise MetadataError(f"{where}: dtype {name!r} is not a NumPy data type") from error
-    if parsed.hasobject or (parsed.itemsize == 0 and parsed.kind != "U"):
+    except (TypeError, ValueError, SyntaxError, RecursionError, MemoryError, OverflowError) as error:
+        raise MetadataError(f"{where}: dtype {name!r:.100} is not a NumPy data type") from error
+    plain = parsed.names is None and parsed.subdtype is None and parsed.kind in "biufcSUmM"
+    if not plain or (parsed.itemsize == 0 and parsed.kind != "U"):
         raise MetadataError(f"{where}: dtype {name!r} cannot be stored")
     encoding = document.get("encoding")
     timed = encoding == "datetime64"
@@ -311,7 +333,7 @@ def parse_attribute(document: Mapping[str, Any], where: str, *, dtype: str | Non
     categories = document.get("categories")
     row_shape = document.get("row_shape")
     if channels is None and row_shape:
-        channels = [f"ch{c}" for c in range(int(row_shape[0]))]
+        channels = list(unnamed_channels(int(row_shape[0]), where))
     if channels is not None and (not isinstance(channels, list) or len(channels) > 1 << 24):
         raise MetadataError(f"{where}: channel_names must be a list, got {type(channels).__name__}")
     return AttributeSpec(

@@ -41,8 +41,8 @@ class CellArray(Protocol):
     def requests_per_cell(self) -> int:
         """How many ranges :meth:`cell_requests` gives for each chunk."""
 
-    def all_chunks(self) -> IntArray:
-        """Return every chunk that the array has room for, where its metadata does not list those in use."""
+    def stored_chunks(self, addresses: Sequence[str]) -> IntArray:
+        """Return every chunk that the shards among the addresses below the array have room for; none without shards."""
 
     def list_chunks(self, addresses: Sequence[str]) -> None:
         """Derive :attr:`chunks` from the addresses below the array and the shard indexes taken in."""

@@ -26,7 +26,7 @@ from zarr_vectors.model.attributes import Column
 from zarr_vectors.model.elements import Groups
 from zarr_vectors.model.parametric import ParametricTable, ParametricTypeDef
 from zarr_vectors.ordering import offsets_of
-from zarr_vectors.storage.port import BlobParts, Range
+from zarr_vectors.storage.port import BlobParts, Range, is_address
 from zarr_vectors.typing import ByteArray, Document, IntArray
 
 TYPES_KEY = "parametric_types"
@@ -75,7 +75,7 @@ def parse_types(attributes: Document, where: str) -> tuple[ParametricTypeDef, ..
 def known_nodes(attributes: Document) -> list[str]:
     """Return the paths of the nodes of the group that are there, as far as its attributes tell."""
     listed = attributes.get(NODES_KEY)
-    named = [name for name in listed if isinstance(name, str) and ".." not in name] if isinstance(listed, list) else []
+    named = [name for name in listed if is_address(name)] if isinstance(listed, list) else []
     return sorted({OBJECTS, NAMES, MEMBERS, *(f"{PARAMETRIC}/{name}" for name in named)})
 
 
@@ -172,6 +172,9 @@ class ParametricArrays:
             described = {
                 name: Column(values[f"{GROUP_ATTRIBUTES}/{name}"], a.spec) for name, a in self.group_attributes.items()
             }
+            for name, column in described.items():
+                if len(column) != len(offsets) - 1:
+                    raise ArrayError(f"{MEMBERS}: {name} has {len(column)} rows for {len(offsets) - 1} groups")
             groups = Groups(members, offsets // 8, described)
         table = ParametricTable(self.types, type_ids, rows[:, 1:], names, columns, groups)
         # What stands behind the last coefficient is not always zero: other writers put NaN there.

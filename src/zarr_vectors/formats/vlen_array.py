@@ -18,6 +18,12 @@ from zarr_vectors.typing import ByteArray, Document, IntArray
 KEPT_BYTES = 64 << 20
 """Decoded bytes that an open array keeps, so that asking it again and again does not decode again."""
 
+MAX_CHUNKS = 2**22
+"""Most Zarr chunks of an array that are believed, so that a number in a document costs no memory."""
+
+MAX_ABSENT_ENTRIES = 2**24
+"""Most entries without a Zarr chunk that are read as empty at once."""
+
 
 class VlenArray:
     """Reading side of a one-dimensional array of byte strings.
@@ -40,10 +46,15 @@ class VlenArray:
             kind = zarr_document["data_type"]
             self.count, self.rows_per_chunk = int(shape[0]), max(1, int(grid[0]))
             head = codecs[0]["name"]
-        except (KeyError, TypeError, IndexError, ValueError) as error:
+        except (KeyError, TypeError, IndexError, ValueError, AttributeError, OverflowError) as error:
             raise MetadataError(f"{path}: not an array of byte strings: {type(error).__name__}: {error}") from error
         if kind != "variable_length_bytes" or len(shape) != 1 or self.count < 0:
             raise MetadataError(f"{path}: expected a 1-D array of variable_length_bytes, got {kind!r} {shape}")
+        if -(-self.count // self.rows_per_chunk) > MAX_CHUNKS:
+            raise MetadataError(
+                f"{path}: {self.count} entries in Zarr chunks of {self.rows_per_chunk} are more chunks than the "
+                f"{MAX_CHUNKS} that can be read"
+            )
         if head != "vlen-bytes":
             raise UnsupportedFeatureError(f"{path}: expected codec vlen-bytes, found {head!r}")
         self._pipeline = Pipeline.from_documents(codecs[1:])
@@ -70,6 +81,7 @@ class VlenArray:
         missing = [number for number in numbers if number not in kept]
 
         def decode(blobs: Blobs) -> tuple[ByteArray, IntArray]:
+            self._check_absent(sum(blob is None for blob in blobs))
             read = {number: self._chunk(number, blob) for number, blob in zip(missing, blobs, strict=True)}
             return self._joined([(number, *(kept.get(number) or read[number])) for number in numbers], rows)
 
@@ -78,6 +90,7 @@ class VlenArray:
     def decode(self, blobs: Blobs, rows: IntArray | None) -> tuple[ByteArray, IntArray]:
         """Return those entries as one buffer and offsets into it."""
         numbers = self._chunk_numbers(rows)
+        self._check_absent(sum(blob is None for blob in blobs))
         return self._joined([(n, *self._chunk(n, blob)) for n, blob in zip(numbers, blobs, strict=True)], rows)
 
     def _joined(
@@ -108,6 +121,14 @@ class VlenArray:
         buffer, lengths = np.concatenate(parts), np.concatenate(counts)
         offsets = offsets_of(lengths)
         return buffer[expand_ranges(offsets[place], lengths[place])], offsets_of(lengths[place])
+
+    def _check_absent(self, chunks: int) -> None:
+        """Refuse to make up more empty entries than can be meant."""
+        if chunks * min(self.rows_per_chunk, self.count) > MAX_ABSENT_ENTRIES:
+            raise ArrayError(
+                f"{self.path}: {chunks} Zarr chunks of {self.rows_per_chunk} entries are missing; at most "
+                f"{MAX_ABSENT_ENTRIES} missing entries are read as empty"
+            )
 
     def _chunk(self, number: int, blob: object) -> tuple[ByteArray, IntArray]:
         if number in self._kept:

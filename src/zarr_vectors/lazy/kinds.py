@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
-from zarr_vectors.exceptions import ArgumentError
+from zarr_vectors.exceptions import ArgumentError, MetadataError
 from zarr_vectors.read.store import StoreReader
 from zarr_vectors.types.graphs import GraphResult, read_graph
 from zarr_vectors.types.lines import LinesResult, read_lines
@@ -115,5 +115,7 @@ KINDS: Final = {
 def kind_of(geometry_types: tuple[str, ...], *, parametric: bool) -> Kind:
     """Return how a store is read: by its first geometry type; without one as parametric objects or points."""
     if geometry_types:
+        if geometry_types[0] not in KINDS:
+            raise MetadataError(f"root metadata: geometry type {geometry_types[0]!r} is not one of {', '.join(KINDS)}")
         return KINDS[geometry_types[0]]
     return KINDS[PARAMETRIC_TYPE] if parametric else KINDS["point_cloud"]

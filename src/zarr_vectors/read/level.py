@@ -188,8 +188,7 @@ def _derive_chunks(storage: Storage, vertices: CellArray) -> IntArray:
     if not storage.can_list:
         raise StoreError(f"{storage.url}: {vertices.path} does not list its chunks, and this storage cannot be listed")
     addresses = storage.list_all(vertices.path)
-    everything = vertices.all_chunks()
-    requests = vertices.index_requests(everything)
+    requests = vertices.index_requests(vertices.stored_chunks(addresses))
     vertices.accept_indexes(requests, storage.get_many(requests))
     vertices.list_chunks(addresses)
     assert vertices.chunks is not None

@@ -191,6 +191,6 @@ def _fragments_inside(level: LevelReader, query: Query, loaded: LoadedChunks) ->
         before = offsets_of(inside)
         starts = np.minimum(fragments.starts + base, len(inside))
         return np.asarray(before[np.minimum(starts + fragments.counts, len(inside))] > before[starts])
-    listed = fragment_row_lists(fragments, np.arange(fragments.count), base)
+    listed = fragment_row_lists(fragments, np.arange(fragments.count), base, len(inside), level.name)
     before = offsets_of(inside[np.minimum(listed, max(0, len(inside) - 1))])
     return np.asarray(np.diff(before[offsets_of(fragments.counts)]) > 0)

@@ -13,7 +13,7 @@ from zarr_vectors.formats.documents import LEVEL_KEY
 from zarr_vectors.formats.revision import Revision
 from zarr_vectors.storage.concurrency import together
 from zarr_vectors.storage.consolidated import same_node
-from zarr_vectors.storage.port import Blob, Listing, Range, Storage
+from zarr_vectors.storage.port import Blob, Listing, Range, Storage, is_address
 from zarr_vectors.typing import Document
 
 FindNodes: TypeAlias = Callable[[str], tuple[dict[str, Document], list[str] | None]]
@@ -143,7 +143,7 @@ def _hinted(document: Document | None, level: str) -> list[str]:
     names = block.get("nodes") if isinstance(block, dict) else None
     if not isinstance(names, list):
         return []
-    return [f"{level}/{name}" for name in names if isinstance(name, str) and ".." not in name and name]
+    return [f"{level}/{name}" for name in names if is_address(name)]
 
 
 def _fetch(storage: Storage, paths: Sequence[str]) -> dict[str, Blob | None]:

@@ -10,7 +10,7 @@ import numpy as np
 from zarr_vectors.constants import GROUP_NAME_ATTRIBUTE, OBJECTS_IDENTITY
 from zarr_vectors.exceptions import ArgumentError, ArrayError, UnknownNameError
 from zarr_vectors.formats.columns import decode_column
-from zarr_vectors.formats.layout import DenseArray
+from zarr_vectors.formats.layout import DenseArray, ObjectIndex
 from zarr_vectors.formats.objects import parse_manifests
 from zarr_vectors.model.attributes import Column
 from zarr_vectors.model.cells import Fragments, Manifests
@@ -26,11 +26,22 @@ def read_object_ids(level: LevelReader) -> IntArray | None:
     if index is None:
         return None
     if index.ids is None:
+        _check_count(level, index)
         return np.arange(index.count, dtype=np.int64)
     if level.object_ids is None:
         blobs = level.storage.get_many(index.ids.requests(None))
         level.object_ids = index.ids.decode(blobs, None).astype(np.int64)
     return level.object_ids
+
+
+_MANY_OBJECTS = 2**24
+"""Objects from which on a count in the metadata is compared with what is stored before memory is taken for it."""
+
+
+def _check_count(level: LevelReader, index: ObjectIndex) -> None:
+    """Refuse a count of objects that have no manifests."""
+    if index.count > _MANY_OBJECTS:
+        read_manifests(level, None)
 
 
 def object_rows(level: LevelReader, object_ids: Any) -> IntArray:

@@ -9,11 +9,10 @@ import numpy as np
 from zarr_vectors.exceptions import ArrayError
 from zarr_vectors.formats.layout import CellArray
 from zarr_vectors.model.cells import Fragments
-from zarr_vectors.ordering import offsets_of
 from zarr_vectors.read.fetch import decode_fragments, fetch_cells, fetch_indexes
 from zarr_vectors.read.level import LevelReader
 from zarr_vectors.spatial.boxes import Box, bin_coverage, bin_ranges, has_bin_fragments
-from zarr_vectors.typing import AnyArray, BoolArray, ByteArray, IntArray
+from zarr_vectors.typing import AnyArray, BoolArray, Bytes, IntArray
 
 
 def read_bins(level: LevelReader, box: Box, chunk_rows: IntArray, arrays: Sequence[CellArray]) -> list[AnyArray] | None:
@@ -103,18 +102,16 @@ def _read_runs(level: LevelReader, arrays: Sequence[CellArray], chunks: IntArray
     read = []
     for array in arrays:
         stride = array.spec.row_stride
-        sizes = (last - first) * stride
-        offsets = offsets_of(sizes)
-        buffer: ByteArray = np.empty(int(offsets[-1]), np.uint8)
-        for row, (a, b) in enumerate(zip(offsets[:-1].tolist(), offsets[1:].tolist(), strict=True)):
+        parts: list[Bytes] = []
+        for row, size in enumerate(((last - first) * stride).tolist()):
             blob = next(blobs)
-            if blob is None or memoryview(blob).nbytes != b - a:
+            if blob is None or memoryview(blob).nbytes != size:
                 key = ".".join(map(str, chunks[chunk[row]].tolist()))
                 raise ArrayError(
                     f"{array.path}: chunk {key} holds {0 if blob is None else memoryview(blob).nbytes} of the "
-                    f"{b - a} bytes of rows {int(first[row])} to {int(last[row])}"
+                    f"{size} bytes of rows {int(first[row])} to {int(last[row])}"
                 )
-            buffer[a:b] = np.frombuffer(blob, np.uint8)
-        values: AnyArray = buffer.view(array.spec.numpy_dtype)
+            parts.append(blob)
+        values: AnyArray = np.frombuffer(bytearray().join(parts), array.spec.numpy_dtype)
         read.append(values if array.spec.channels is None else values.reshape(-1, array.spec.channels))
     return read

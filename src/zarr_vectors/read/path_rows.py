@@ -25,7 +25,7 @@ from zarr_vectors.read.fetch import (
 from zarr_vectors.read.level import LevelReader
 from zarr_vectors.read.meeting import LoadedChunks, join_fragments
 from zarr_vectors.read.ordered_objects import manifest_places
-from zarr_vectors.read.rows import fragment_row_lists
+from zarr_vectors.read.rows import check_named, fragment_row_lists
 from zarr_vectors.typing import AnyArray, BoolArray, FloatArray, IntArray
 
 
@@ -113,7 +113,7 @@ def _gather(
         raise ArrayError(f"{level.name}: a manifest names a fragment that its chunk does not have")
     counts = loaded.fragments.counts[numbers]
     base = loaded.row_offsets[:-1][places]
-    rows = fragment_row_lists(loaded.fragments, numbers, base)
+    rows = fragment_row_lists(loaded.fragments, numbers, base, len(loaded.vertices), level.name)
     _check_rows(level, loaded, numbers, places, rows)
     if _may_repeat(level):
         repeated = _repeated_rows(loaded.vertices, rows, manifests, places, counts)
@@ -135,6 +135,7 @@ def _gather_few(
     base = row_offsets[:-1][places]
     if (base + starts + counts > row_offsets[1:][places]).any():
         return None
+    check_named(counts, int(row_offsets[-1]), level.name)
     rows = expand_ranges(starts + base, counts)
     positions, *values = [take_rows(cells, row_offsets, rows) for cells in (fetched[0], *fetched[2:])]
     if _may_repeat(level):

@@ -125,11 +125,42 @@ class Loaded:
         fragments = self.fragments
         assert fragments is not None
         base = np.repeat(self.row_offsets[:-1], np.diff(fragments.offsets))[numbers]
-        rows = fragment_row_lists(fragments, numbers, base)
+        rows = fragment_row_lists(fragments, numbers, base, self.count)
         return rows if bool((rows[1:] > rows[:-1]).all()) else np.unique(rows)
 
 
-def fragment_row_lists(fragments: Fragments, numbers: IntArray, base: IntArray) -> IntArray:
+ROWS_NAMED_FREELY = 2**20
+"""Rows that fragments may name together, however few there are."""
+
+NAMINGS_OF_A_ROW = 2**10
+"""How often fragments may name every row there is, beyond that: shared fragments do so now and then."""
+
+
+def check_named(counts: IntArray, present: int, where: str) -> None:
+    """Refuse fragments that name so many more rows than there are that memory would run out.
+
+    Parameters
+    ----------
+    counts : (n,) int64
+        Rows of each fragment.
+    present : int
+        Rows that there are.
+    where : str
+        What is read, for the message.
+
+    Raises
+    ------
+    ArrayError
+        When they name too many.
+    """
+    total = float(counts.sum(dtype=np.float64))
+    if total > ROWS_NAMED_FREELY + NAMINGS_OF_A_ROW * present:
+        raise ArrayError(f"{where}: fragments name {total:.0f} rows, of {present} that there are; the store is damaged")
+
+
+def fragment_row_lists(
+    fragments: Fragments, numbers: IntArray, base: IntArray, present: int, where: str = "vertex_fragments"
+) -> IntArray:
     """Return the rows of some fragments, one after another, each in its own order, counted from given bases.
 
     Parameters
@@ -140,8 +171,18 @@ def fragment_row_lists(fragments: Fragments, numbers: IntArray, base: IntArray) 
         Which fragments.
     base : (n,) int64
         First row of the chunk of each.
+    present : int
+        Rows that there are.
+    where : str
+        What is read, for the message.
+
+    Raises
+    ------
+    ArrayError
+        When the fragments name far more rows than there are.
     """
     starts, counts = fragments.starts[numbers], fragments.counts[numbers]
+    check_named(counts, present, where)
     if fragments.explicit is None:
         return expand_ranges(starts + base, counts)
     explicit = fragments.explicit[numbers]
@@ -409,7 +450,7 @@ def ids_of_rows(loaded: Loaded) -> IntArray:
     assert fragments is not None
     assert owners is not None
     base = np.repeat(loaded.row_offsets[:-1], np.diff(fragments.offsets))
-    rows = fragment_row_lists(fragments, np.arange(fragments.count), base)
+    rows = fragment_row_lists(fragments, np.arange(fragments.count), base, loaded.count)
     ids = np.full(loaded.count, -1, np.int64)
     ids[rows] = np.repeat(owners, fragments.counts)
     return ids

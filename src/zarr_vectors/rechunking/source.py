@@ -140,7 +140,7 @@ class Source:
         first = int(self.row_offsets[chunk_rows[0]])
         numbers = np.arange(cells.fragments.count)
         base = cells.row_offsets[:-1][cells.fragments.chunk_of]
-        rows = fragment_row_lists(cells.fragments, numbers, base)
+        rows = fragment_row_lists(cells.fragments, numbers, base, cells.count, level.name)
         of_row = np.repeat(numbers, cells.fragments.counts) + int(self.fragments.offsets[chunk_rows[0]])
         if len(rows) != cells.count or (len(rows) and (np.bincount(rows, minlength=cells.count) != 1).any()):
             raise UnsupportedFeatureError(f"{level.name}: some vertices belong to several fragments, or to none")

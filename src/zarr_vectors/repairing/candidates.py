@@ -263,7 +263,7 @@ def _float_types(nodes: Nodes) -> list[str]:
     found = []
     for number in level_numbers(nodes.context.draft):
         attributes = (nodes.context.draft.document(f"{number}/{VERTICES}") or {}).get("attributes") or {}
-        if attributes.get("dtype") in ("float32", "float64"):
+        if isinstance(attributes, dict) and attributes.get("dtype") in ("float32", "float64"):
             found.append(attributes["dtype"])
     return list(dict.fromkeys(found))
 

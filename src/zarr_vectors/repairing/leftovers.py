@@ -12,7 +12,7 @@ from pathlib import Path
 from zarr_vectors.exceptions import MetadataError
 from zarr_vectors.repairing.report import Kind, RepairItem
 from zarr_vectors.storage.documents import parse_document
-from zarr_vectors.storage.journal import JOURNAL_FOLDER, MARKER_NAME
+from zarr_vectors.storage.journal import JOURNAL_FOLDER, MARKER_NAME, parse_marker
 from zarr_vectors.storage.local import TEMPORARY, LocalStorage
 from zarr_vectors.storage.lock import LOCK_FOLDER
 from zarr_vectors.storage.port import INTERNAL_PREFIX, Storage, get_whole, list_folder
@@ -128,13 +128,10 @@ def _journals(storage: Storage, drop: bool) -> tuple[list[RepairItem], list[str]
 
 def _is_marker(blob: bytes | memoryview, address: str) -> bool:
     try:
-        marker = parse_document(blob, address)
+        parse_marker(blob, address)
     except MetadataError:
         return False
-    return all(
-        isinstance(marker.get(key), list) and all(isinstance(one, str) for one in marker[key])
-        for key in ("moves", "deletions")
-    )
+    return True
 
 
 def _stale_locks(storage: Storage) -> list[tuple[str, str]]:

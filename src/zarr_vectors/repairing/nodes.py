@@ -204,11 +204,10 @@ def _used(nodes: Nodes, path: str, document: Document) -> IntArray | None:
     bare["attributes"].pop(NONEMPTY_CHUNKS, None)
     try:
         array = open_cell_array(path, bare, nodes.ndim)
-        everything = array.all_chunks() if document["codecs"][0]["name"] == "sharding_indexed" else None
-        if everything is not None:
-            requests = array.index_requests(everything)
-            array.accept_indexes(requests, nodes.context.draft.get_many(requests))
-        array.list_chunks([one for one in nodes.context.draft.list_all(path) if not one.endswith("zarr.json")])
+        addresses = [one for one in nodes.context.draft.list_all(path) if not one.endswith("zarr.json")]
+        requests = array.index_requests(array.stored_chunks(addresses))
+        array.accept_indexes(requests, nodes.context.draft.get_many(requests))
+        array.list_chunks(addresses)
     except (ZarrVectorsError, TypeError, ValueError, LookupError):
         return None
     return array.chunks

@@ -12,7 +12,7 @@ from typing import Any
 
 from zarr_vectors.exceptions import StoreError, StoreNotFoundError
 from zarr_vectors.storage.documents import DOCUMENT_NAME, document_bytes, parse_document
-from zarr_vectors.storage.port import INTERNAL_PREFIX, Storage, get_one, get_whole, put_one
+from zarr_vectors.storage.port import INTERNAL_PREFIX, Storage, get_one, get_whole, is_address, put_one
 from zarr_vectors.typing import Document
 
 CONSOLIDATED = "consolidated_metadata"
@@ -28,7 +28,7 @@ def consolidated_nodes(root: Document) -> dict[str, Document]:
     nodes = block.get("metadata") if isinstance(block, dict) and block.get("kind") == _KIND else None
     if not isinstance(nodes, dict):
         return {}
-    return {path: node for path, node in nodes.items() if isinstance(node, dict)}
+    return {path: node for path, node in nodes.items() if isinstance(node, dict) and is_address(path)}
 
 
 def same_node(first: Mapping[str, Any] | None, second: Mapping[str, Any] | None) -> bool:

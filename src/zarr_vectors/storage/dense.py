@@ -29,8 +29,30 @@ from zarr_vectors.typing import AnyArray, Document, IntArray
 Rows: TypeAlias = slice | Sequence[int] | AnyArray
 """Which entries of axis 0 are wanted; integers may repeat and need not be sorted."""
 
-_DAMAGE = (ValueError, RuntimeError, TypeError, IndexError, OSError, EOFError, zlib.error)
+_DAMAGE = (
+    ValueError,
+    RuntimeError,
+    TypeError,
+    IndexError,
+    KeyError,
+    OSError,
+    EOFError,
+    OverflowError,
+    AssertionError,
+    MemoryError,
+    zlib.error,
+    zarr.errors.BaseZarrError,
+)
 """What codecs raise on damaged data."""
+
+MAX_CHUNKS = 2**22
+"""Most Zarr chunks of an array that are believed, so that a number in a document costs no memory."""
+
+FILL_ALLOWANCE = 2**28
+"""Bytes of fill value that are made up for rows without a stored chunk, however few bytes are stored."""
+
+LARGEST_RATIO = 2**15
+"""Bytes that are believed to come out of each stored byte: no compressor here does better."""
 
 
 def encode_dense(
@@ -159,6 +181,7 @@ def decode_dense(
     if len(keys) != len(blobs):
         raise ArgumentError(f"array {path!r}: {len(keys)} chunks were asked and {len(blobs)} blobs given")
     stored = {key: _buffer(blob) for key, blob in zip(keys, blobs, strict=True) if blob is not None}
+    _check_size(metadata, sum(len(buffer) for buffer in stored.values()), wanted, path)
     try:
         return _select(metadata, stored, wanted)
     except _DAMAGE as error:
@@ -238,9 +261,16 @@ def _keys(metadata: ArrayV3Metadata, wanted: slice | IntArray) -> list[str]:
     if not metadata.shape:
         return [metadata.encode_chunk_key(())]
     extents = metadata.chunk_grid.chunk_shape  # type: ignore[attr-defined]
-    rest = [range(math.ceil(size / extent)) for size, extent in zip(metadata.shape[1:], extents[1:], strict=True)]
+    across = [-(-size // extent) for size, extent in zip(metadata.shape[1:], extents[1:], strict=True)]
+    along = -(-(wanted.stop - wanted.start) // extents[0]) + 1 if isinstance(wanted, slice) else 1
+    if along * math.prod(across) > MAX_CHUNKS:
+        raise MetadataError(
+            f"an array of shape {metadata.shape} in Zarr chunks of {tuple(extents)} has more chunks than the "
+            f"{MAX_CHUNKS} that can be read at once"
+        )
+    rest = [range(number) for number in across]
     if isinstance(wanted, slice):
-        leading = range(wanted.start // extents[0], math.ceil(wanted.stop / extents[0]))
+        leading = range(wanted.start // extents[0], -(-wanted.stop // extents[0]))
         if wanted.start == wanted.stop:
             return []
     else:
@@ -248,14 +278,29 @@ def _keys(metadata: ArrayV3Metadata, wanted: slice | IntArray) -> list[str]:
     return [metadata.encode_chunk_key(place) for place in product(leading, *rest)]
 
 
+def _check_size(metadata: ArrayV3Metadata, stored: int, wanted: slice | IntArray, path: str) -> None:
+    """Refuse rows that take far more memory than what is stored of them can hold."""
+    rows = wanted.stop - wanted.start if isinstance(wanted, slice) else len(wanted)
+    itemsize = metadata.data_type.to_native_dtype().itemsize
+    chunk = math.prod(metadata.chunk_grid.chunk_shape) * itemsize  # type: ignore[attr-defined]
+    size = rows * math.prod(metadata.shape[1:]) * itemsize
+    allowed = FILL_ALLOWANCE + LARGEST_RATIO * stored
+    if size > allowed or (stored and chunk > allowed):
+        raise ArrayError(
+            f"array {path!r}: its metadata says {size} bytes in Zarr chunks of {chunk}, and {stored} are stored; "
+            f"at most {allowed} are read from so few"
+        )
+
+
 def _buffer(blob: Blob) -> Buffer:
     return default_buffer_prototype().buffer.from_bytes(blob)
 
 
 def _select(metadata: ArrayV3Metadata, stored: Mapping[str, Buffer], wanted: slice | IntArray) -> AnyArray:
-    if _ends_in_blosc(metadata):
+    check = {"BloscCodec": _check_blosc, "ZstdCodec": _check_zstd}.get(type(metadata.codecs[-1]).__name__)
+    if check is not None:
         for buffer in stored.values():
-            _check_blosc(buffer.to_bytes())
+            check(buffer.to_bytes())
     path = zarr.storage.StorePath(zarr.storage.MemoryStore(dict(stored), read_only=True))
     array: zarr.Array[Any] = zarr.Array(AsyncArray(metadata, path))
     if not metadata.shape:
@@ -268,18 +313,31 @@ def _select(metadata: ArrayV3Metadata, stored: Mapping[str, Buffer], wanted: sli
     return np.asarray(array.oindex[rows])[inverse.reshape(-1)]
 
 
-def _ends_in_blosc(metadata: ArrayV3Metadata) -> bool:
-    return type(metadata.codecs[-1]).__name__ == "BloscCodec"
-
-
 def _check_blosc(blob: bytes) -> None:
     """Refuse a Blosc frame that is not as long as its header says: the decoder would read beyond its end.
 
-    Bytes 12 to 16 of the header hold the length of the whole frame (C-Blosc 1 chunk format).
+    Bytes 12 to 16 of the header hold the length of the whole frame, bytes 4 to 8 that of what it decodes to (C-Blosc 1
+    chunk format).
     """
     stated = int.from_bytes(blob[12:16], "little")
     if len(blob) != stated:
         raise ValueError(f"Blosc frame of {len(blob)} bytes, where its header says {stated}")
+    _check_stated("Blosc", int.from_bytes(blob[4:8], "little"), len(blob))
+
+
+def _check_zstd(blob: bytes) -> None:
+    """Refuse a Zstandard frame that states a size which it cannot decode to (RFC 8878, 3.1.1.1)."""
+    if len(blob) < 6 or blob[:4] != b"\x28\xb5\x2f\xfd":
+        return
+    single_segment = bool(blob[4] & 0x20)
+    width = (1 if single_segment else 0, 2, 4, 8)[blob[4] >> 6]
+    start = 5 + (not single_segment) + (0, 1, 2, 4)[blob[4] & 3]
+    _check_stated("Zstandard", int.from_bytes(blob[start : start + width], "little"), len(blob))
+
+
+def _check_stated(name: str, size: int, length: int) -> None:
+    if size > LARGEST_RATIO * length:
+        raise ValueError(f"{name} frame of {length} bytes, where its header says that it decodes to {size}")
 
 
 def _broken(metadata: ArrayV3Metadata, stored: Mapping[str, Buffer], wanted: slice | IntArray) -> list[str]:

@@ -55,7 +55,7 @@ def parse_document(blob: Blob, address: str) -> Document:
     """
     try:
         document = json.loads(bytes(blob))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise MetadataError(
             f"{address!r} is not valid JSON ({error}): the document is damaged or was cut short"
         ) from error

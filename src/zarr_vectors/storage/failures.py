@@ -13,7 +13,8 @@ _SECRETS = re.compile(
     r"(?i)((?:signature|credential|security-token|access_?key(?:_?id)?|secret\w*|token|sig|password)"
     r"[\"']?\s*[=:]\s*[\"']?)[^&\s\"',}]+"
 )
-_USER_IN_URL = re.compile(r"(?<=://)[^/@\s]+@")
+_USER_IN_URL = re.compile(r"(?<=://)(?:[^/\s\"'<>]+@|[^/\s:@\"'<>]*:(?!\d+/)[^\s@\"'<>]*@)")
+"""What stands before the last ``@`` of a host; passwords that hold a slash are found by the colon before them."""
 _NO_BUCKET = re.compile(r"NoSuchBucket|ContainerNotFound|specified bucket does not exist")
 _LONGEST = 300
 

@@ -11,8 +11,10 @@ import numpy as np
 
 from zarr_vectors.storage.port import Blob
 
-READ = os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
-WRITE = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
+_PLAIN = getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NOFOLLOW", 0)
+READ = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | _PLAIN
+"""Neither follows a symbolic link nor waits for the other end of a pipe."""
+WRITE = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | _PLAIN
 
 _SMALL = 1 << 20
 _SLICE = 16 << 20
@@ -21,9 +23,9 @@ _NO_LINKS = {errno.EPERM, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.E
 
 
 def size(handle: int) -> int | None:
-    """Give the size of an open file in bytes; ``None`` if it is a folder."""
+    """Give the size of an open file in bytes; ``None`` if it is a folder, a pipe or a device."""
     status = os.fstat(handle)
-    return None if stat.S_ISDIR(status.st_mode) else status.st_size
+    return status.st_size if stat.S_ISREG(status.st_mode) else None
 
 
 def read(handle: int, start: int, count: int) -> Blob:

@@ -19,7 +19,7 @@ from typing import Self
 
 import zarr.abc.store
 
-from zarr_vectors.exceptions import ReadOnlyStoreError, StoreError
+from zarr_vectors.exceptions import MetadataError, ReadOnlyStoreError, StoreError
 from zarr_vectors.storage.adapter import StorageStore
 from zarr_vectors.storage.documents import DOCUMENT_NAME, parse_document
 from zarr_vectors.storage.overlay import OverlayStorage
@@ -33,6 +33,7 @@ from zarr_vectors.storage.port import (
     check_address,
     check_prefix,
     get_whole,
+    is_address,
     join,
     list_folder,
     put_one,
@@ -287,9 +288,35 @@ def _journals(storage: Storage) -> list[tuple[str, Document | None]]:
     addresses = [_marker_address(identifier) for identifier in identifiers]
     blobs = get_whole(storage, addresses)
     return [
-        (identifier, None if blob is None else parse_document(blob, address))
+        (identifier, None if blob is None else parse_marker(blob, f"{storage.url}/{address}"))
         for identifier, address, blob in zip(identifiers, addresses, blobs, strict=True)
     ]
+
+
+def parse_marker(blob: Blob, where: str) -> Document:
+    """Read a commit marker.
+
+    Parameters
+    ----------
+    blob : bytes or memoryview
+        What is stored.
+    where : str
+        Where it was found, for the message.
+
+    Raises
+    ------
+    MetadataError
+        It is damaged, or names something outside the store's data; nothing of it is then applied.
+    """
+    marker = parse_document(blob, where)
+    for key in ("moves", "deletions"):
+        named = marker.get(key)
+        if not isinstance(named, list) or not all(is_address(a) and not a.startswith(INTERNAL_PREFIX) for a in named):
+            raise MetadataError(
+                f"{where}: the commit marker is damaged: {key!r} must list addresses of the store's data; nothing of "
+                "it was applied. repair(path, drop_damaged=True) gives the interrupted change up"
+            )
+    return marker
 
 
 def _apply(storage: Storage, identifier: str, marker: Document) -> None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import itertools
 import os
 import shutil
+import stat
 import threading
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -39,6 +41,8 @@ _ROOT_IS_OURS = ""
 """Entry among the known folders of a storage whose root was not there before its first write."""
 
 _NUMBERS = itertools.count()
+_LINKS_ARE_SEEN = hasattr(os, "O_NOFOLLOW")
+_REFUSED_LINKS = {errno.ELOOP, errno.EMLINK}
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +53,7 @@ class LocalStorage:
     ----------
     root : Path
         The folder, made absolute and freed of symbolic links at construction. It need not exist; the first
-        write creates it.
+        write creates it. Links inside it are followed only where they lead to something inside it.
     read_only : bool
         Refuse writes.
     fsync : bool
@@ -64,6 +68,7 @@ class LocalStorage:
     fsync: bool = False
     atomic: bool = True
     _folders: set[str] = field(default_factory=set, init=False, repr=False, compare=False)
+    _inside: set[str] = field(default_factory=set, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         """Resolve the root once, so that a later change of the working folder does not move the store."""
@@ -110,7 +115,7 @@ class LocalStorage:
     def _read_file(self, address: str, places: list[int], requests: Sequence[Range], results: list[Blob | None]) -> int:
         """Answer the requests of one file; give the number of bytes read."""
         try:
-            handle = os.open(self._path(address), files.READ)
+            handle = self._open(address)
         except NotADirectoryError:
             if self.root.is_file():
                 raise StoreError(f"{self.url}: a file is there, not the folder of a store") from None
@@ -134,6 +139,48 @@ class LocalStorage:
         finally:
             os.close(handle)
         return amount
+
+    def _open(self, address: str) -> int:
+        """Open a file for reading, through a link only where that leads to a file inside the folder."""
+        path = self._path(address)
+        self._check_folder(os.path.dirname(path))
+        if not _LINKS_ARE_SEEN and os.path.islink(path):
+            self._target(path)
+        try:
+            return os.open(path, files.READ)
+        except OSError as error:
+            if error.errno not in _REFUSED_LINKS or not os.path.islink(path):
+                raise
+            return os.open(self._target(path), files.READ)  # a link among files of the store is fine
+
+    def _target(self, path: str) -> str:
+        """Give the place that a link leads to.
+
+        Raises
+        ------
+        StoreError
+            It is outside the folder.
+        """
+        target = os.path.realpath(path)
+        if target != str(self.root) and not target.startswith(f"{self.root}{os.sep}"):
+            inside = os.path.relpath(path, self.root).replace(os.sep, "/")
+            raise StoreError(
+                f"{self.url}: {inside!r} is a symbolic link to something outside the store, which is not followed"
+            )
+        return target
+
+    def _check_folder(self, folder: str) -> None:
+        """Refuse a folder that is reached through a link to the outside; those seen before are not looked at again."""
+        if folder in self._inside or len(folder) <= len(str(self.root)):
+            return
+        self._check_folder(os.path.dirname(folder))
+        try:
+            mode = os.lstat(folder).st_mode
+        except OSError:
+            return
+        if stat.S_ISLNK(mode):
+            self._target(folder)
+        self._inside.add(folder)
 
     def put_many(self, items: Iterable[tuple[str, BlobParts]]) -> None:
         """Write files; missing folders are created, and data is written without joining its buffers.
@@ -171,6 +218,7 @@ class LocalStorage:
     def _create(self, target: str, parts: list[memoryview]) -> int:
         """Write a file and whatever folders it needs; give its size in bytes."""
         folder = os.path.dirname(target)
+        self._check_folder(folder)
         if folder not in self._folders:
             self._make_folder(folder)
         try:
@@ -195,6 +243,7 @@ class LocalStorage:
             self._folders.add(_ROOT_IS_OURS)
         os.makedirs(folder, exist_ok=True)
         self._folders.add(folder)
+        self._check_folder(folder)
 
     def put_if_absent(self, address: str, data: Bytes) -> bool:
         """Write one file unless it exists; whoever loses a race is told so."""
@@ -217,6 +266,7 @@ class LocalStorage:
     def _list_folder(self, prefix: str) -> Listing:
         folders: list[str] = []
         names: list[str] = []
+        self._check_folder(self._path(prefix))
         try:
             with os.scandir(self._path(prefix)) as entries:
                 for entry in entries:
@@ -233,6 +283,7 @@ class LocalStorage:
     def list_all(self, prefix: str = "") -> list[str]:
         """List every file at any depth below a prefix, sorted."""
         top = self._path(check_prefix(prefix))
+        self._check_folder(top)
         found: list[str] = []
         for folder, _, names in os.walk(top):
             inside = os.path.relpath(folder, self.root).replace(os.sep, "/")
@@ -242,7 +293,9 @@ class LocalStorage:
 
     def exists(self, address: str) -> bool:
         """Say whether there is a file at an address."""
-        return os.path.isfile(self._path(check_address(address)))
+        path = self._path(check_address(address))
+        self._check_folder(os.path.dirname(path))
+        return os.path.isfile(self._target(path) if os.path.islink(path) else path)
 
     def delete_many(self, addresses: Sequence[str]) -> None:
         """Delete files, and the folders that become empty by it; the root only if this storage made it."""
@@ -250,6 +303,7 @@ class LocalStorage:
         folders = set()
         for address in addresses:
             path = self._path(check_address(address))
+            self._check_folder(os.path.dirname(path))
             try:
                 _remove(path)
             except OSError as error:
@@ -262,8 +316,12 @@ class LocalStorage:
         self._check_writable()
         path = self._path(check_prefix(prefix))
         self._folders.clear()
+        self._inside.clear()
+        self._check_folder(os.path.dirname(path))
         try:
-            if os.path.isdir(path):
+            if os.path.islink(path):
+                os.unlink(path)
+            elif os.path.isdir(path):
                 shutil.rmtree(path)
         except OSError as error:
             raise self._explained(error, prefix, "delete") from error
@@ -276,6 +334,8 @@ class LocalStorage:
         folders = set()
         for source, target in pairs:
             old, new = self._path(check_address(source)), self._path(check_address(target))
+            self._check_folder(os.path.dirname(old))
+            self._check_folder(os.path.dirname(new))
             if not os.path.isfile(old):
                 continue
             try:
@@ -313,7 +373,7 @@ class LocalStorage:
 
     def _explained(self, error: OSError, address: str, verb: str) -> StoreError:
         """Turn an error of the operating system into ours, with what was tried and where."""
-        what = f"cannot {verb} {address!r} in {self.url}"
+        what = f"cannot {verb} {address[:200]!r} in {self.url}"
         if isinstance(error, PermissionError):
             kind = StoreError if verb in ("read", "list") else ReadOnlyStoreError
             return kind(f"{what}: permission denied")

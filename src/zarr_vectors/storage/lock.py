@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import getpass
 import json
+import re
 import time
 import uuid
 from collections.abc import Iterator
@@ -33,6 +34,8 @@ DEFAULT_SECONDS = 3600.0
 _STORE = "store"
 _PARTITION = "partition-"
 _CLAIM_SECONDS = 30.0
+_LAST_SECOND = 253402300800
+"""The year 10000, beyond which no lock is believed to hold."""
 
 
 @dataclass(slots=True)
@@ -241,9 +244,14 @@ def _parsed(blob: bytes | memoryview | None, address: str) -> Document | None:
     if blob is None:
         return None
     try:
-        return parse_document(blob, address)
+        document = parse_document(blob, address)
     except MetadataError:
+        document = {}
+    expires, token = document.get("expires"), document.get("token", "unknown")
+    sound = isinstance(expires, int | float) and 0 <= expires < _LAST_SECOND
+    if not sound or not isinstance(token, str) or not re.fullmatch(r"[\w-]{1,64}", token, re.ASCII):
         return {"owner": "an unreadable lock", "expires": 0}
+    return document
 
 
 def _user() -> str:

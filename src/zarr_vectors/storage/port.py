@@ -8,6 +8,7 @@ call is one *round* of requests.
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple, Protocol, TypeAlias, runtime_checkable
@@ -29,7 +30,9 @@ BlobParts: TypeAlias = Bytes | Sequence[Bytes]
 INTERNAL_PREFIX = ".zv-"
 """Folders of the root that start with this hold locks and journals, not data."""
 
-_ADDRESS = re.compile(r"(?!/)(?![A-Za-z]:)(?:(?!\.{1,2}(?:/|$))[^/\\\x00]+(?:/(?!$)|$))+")
+_ADDRESS = re.compile(r"(?!/)(?![A-Za-z]:)(?:(?!\.{1,2}(?:/|\Z))[^/\\\x00\ud800-\udfff]+(?:/(?!\Z)|\Z))+")
+_DEVICE = re.compile(r"(?i)(?:^|/)(?:con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³])(?:\.[^/]*)?(?:/|\Z)|[:<>|?*\"]")
+"""What Windows takes for a device or for part of something else than a file's name."""
 
 
 class Range(NamedTuple):
@@ -191,14 +194,21 @@ def check_address(address: str) -> str:
     ------
     ArgumentError
         The address is empty or absolute, has an empty, ``.`` or ``..`` segment, a backslash, a NUL
-        character or a drive letter.
+        character, half a character (a lone surrogate) or a drive letter; on Windows also a name of a device.
     """
-    if not _ADDRESS.fullmatch(address):
+    if not is_address(address):
         raise ArgumentError(
-            f"{address!r} is not an address inside a store: use a relative path with forward slashes, "
+            f"{address[:200]!r} is not an address inside a store: use a relative path with forward slashes, "
             f"without empty, '.' or '..' segments, backslashes, NUL characters or drive letters"
         )
     return address
+
+
+def is_address(name: object) -> bool:
+    """Say whether something is an address that stays inside its store, as :func:`check_address` wants it."""
+    if not isinstance(name, str) or not _ADDRESS.fullmatch(name):
+        return False
+    return os.name != "nt" or not _DEVICE.search(name)
 
 
 def check_prefix(prefix: str) -> str:

@@ -16,6 +16,7 @@ from zarr_vectors.model.attributes import Column
 from zarr_vectors.model.cells import Fragments
 from zarr_vectors.ordering import expand_ranges, offsets_of
 from zarr_vectors.read.fetch import FetchedCells, decode_rows, fetch_cells
+from zarr_vectors.read.rows import check_named
 from zarr_vectors.typing import BoolArray, Bytes, FloatArray, IntArray
 from zarr_vectors.validate.rules import Problem, error
 from zarr_vectors.validate.subjects import DAMAGE, LevelSubject
@@ -101,6 +102,7 @@ class Block:
     def fragment_rows(self) -> tuple[IntArray, IntArray]:
         """Return the rows of every fragment of the block, one fragment after another, and whose they are."""
         fragments = self.fragments
+        check_named(fragments.counts, len(self.positions), self.key(0))
         places = expand_ranges(fragments.starts, fragments.counts)
         if fragments.explicit is not None:
             listed = np.repeat(fragments.explicit, fragments.counts)

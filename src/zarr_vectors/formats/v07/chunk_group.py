@@ -44,8 +44,8 @@ class ChunkGroup:
         keys = None if names is None else [name for name in names if is_key(name, ndim)]
         self.chunks: IntArray | None = None if keys is None else parse_keys(keys, ndim, path)
 
-    def all_chunks(self) -> IntArray:
-        """Return nothing: there is no grid, only the chunks that exist."""
+    def stored_chunks(self, addresses: Sequence[str]) -> IntArray:
+        """Return nothing: there are no shards."""
         return np.zeros((0, self._ndim), np.int64)
 
     def list_chunks(self, addresses: Sequence[str]) -> None:
@@ -70,7 +70,7 @@ class ChunkGroup:
 
     def payload_size(self, blobs: Blobs) -> int | None:
         """Return the payload's size as the tiny array's metadata states it."""
-        return stated_size(self.path, blobs[0])
+        return stated_size(self.path, blobs[0], blobs[1])
 
     def payload(self, blobs: Blobs, chunk: IntArray) -> Bytes:
         """Decode one cell; an absent array is an empty cell."""

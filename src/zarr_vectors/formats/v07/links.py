@@ -12,7 +12,7 @@ from zarr_vectors.constants import (
     LINK_ATTRIBUTES,
     LINKS,
 )
-from zarr_vectors.exceptions import ArrayError
+from zarr_vectors.exceptions import ArrayError, MetadataError
 from zarr_vectors.formats.documents import parse_attribute
 from zarr_vectors.formats.layout import Blobs, DenseArray, LinkArray, LinkFamily
 from zarr_vectors.formats.link_names import parse_delta
@@ -24,6 +24,9 @@ from zarr_vectors.storage.port import Range
 from zarr_vectors.typing import Document, IntArray
 
 Documents = Mapping[str, Document]
+
+MAX_LINK_WIDTH = 255
+"""Most endpoints of a link that are believed: a number in a document costs nothing to write."""
 
 _ROWS = AttributeSpec(dtype="int64")
 
@@ -102,7 +105,7 @@ def _open_family(
     if inside is not None:
         path = f"{level}/{LINKS}/{inside}"
         document = _attributes(documents, path)
-        width = int(document.get("link_width", 2))
+        width = _width(document, path)
         named = _named(level, LINK_ATTRIBUTES, inside, documents)
         attributes = {
             name: ChunkGroup(node, _attributes(documents, node), spec, ndim, None)
@@ -122,6 +125,13 @@ def _open_family(
     width = int(document.get("link_width", 2))
     store = str(document.get("store", "canonical"))
     return LinkFamily(delta, width, directed, store, arrays, blob, document)
+
+
+def _width(document: Document, path: str) -> int:
+    width = int(document.get("link_width", 2))
+    if not 1 <= width <= MAX_LINK_WIDTH:
+        raise MetadataError(f"{path}: link_width must be 1 to {MAX_LINK_WIDTH}, got {width}")
+    return width
 
 
 def _named(level: str, family: str, delta: str, documents: Documents) -> dict[str, tuple[str, AttributeSpec]]:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 
 from zarr_vectors.exceptions import ArrayError, MetadataError
-from zarr_vectors.formats.documents import parse_attribute
+from zarr_vectors.formats.documents import parse_attribute, unnamed_channels
 from zarr_vectors.formats.layout import Blobs
 from zarr_vectors.formats.objects import absent_value
 from zarr_vectors.formats.v07.tiny_array import decode_tiny, tiny_requests
@@ -38,7 +38,7 @@ class BlobColumn:
         self._masked = bool(document.get("has_present_mask", False))
         names = spec.channel_names
         if len(shape) == 2 and (names is None or len(names) != shape[1]):
-            names = tuple(f"ch{c}" for c in range(shape[1]))
+            names = unnamed_channels(shape[1], path)
         self.spec = AttributeSpec(
             dtype=spec.dtype,
             unit=spec.unit,

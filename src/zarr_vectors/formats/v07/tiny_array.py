@@ -6,8 +6,10 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from zarr_vectors.encoding.codecs import LARGEST_RATIO
 from zarr_vectors.encoding.compression import Pipeline
 from zarr_vectors.exceptions import ArrayError, MetadataError, UnsupportedFeatureError, ZarrVectorsError
+from zarr_vectors.storage.documents import parse_document
 from zarr_vectors.storage.port import BlobParts, Range
 from zarr_vectors.typing import Bytes, Document
 
@@ -45,14 +47,20 @@ def decode_tiny(path: str, metadata: Bytes | None, data: Bytes | None) -> Bytes:
     return decoded
 
 
-def stated_size(path: str, metadata: Bytes | None) -> int:
-    """Return the number of bytes that a tiny array's metadata states; 0 where the array is absent."""
-    return 0 if metadata is None else _parse(path, metadata)[0]
+def stated_size(path: str, metadata: Bytes | None, data: Bytes | None) -> int | None:
+    """Return the number of bytes that a tiny array's metadata states; 0 where the array is absent.
+
+    None where the bytes that are there cannot be so many: decoding says what is wrong.
+    """
+    if metadata is None:
+        return 0
+    size = _parse(path, metadata)[0]
+    return size if size <= LARGEST_RATIO * (0 if data is None else memoryview(data).nbytes) else None
 
 
 def _parse(path: str, metadata: Bytes) -> tuple[int, Pipeline]:
     try:
-        document = json.loads(bytes(metadata))
+        document = parse_document(bytes(metadata), f"{path}/zarr.json")
         shape, codecs = document["shape"], document["codecs"]
         if document["data_type"] != "uint8" or len(shape) != 1 or int(shape[0]) < 0:
             raise MetadataError(f"{path}: expected a 1-D uint8 array, got {document['data_type']!r} {shape}")
@@ -62,7 +70,7 @@ def _parse(path: str, metadata: Bytes) -> tuple[int, Pipeline]:
         if codecs[0]["name"] != "bytes":
             raise UnsupportedFeatureError(f"{path}: expected codec bytes, found {codecs[0]['name']!r}")
         return int(shape[0]), _pipeline(codecs[1:])
-    except (KeyError, TypeError, IndexError, ValueError) as error:
+    except (KeyError, TypeError, IndexError, ValueError, AttributeError, OverflowError) as error:
         if isinstance(error, ZarrVectorsError):
             raise
         raise MetadataError(f"{path}: malformed zarr.json: {type(error).__name__}: {error}") from error

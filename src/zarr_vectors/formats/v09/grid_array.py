@@ -11,16 +11,19 @@ import numpy as np
 from zarr_vectors.encoding.compression import Pipeline
 from zarr_vectors.encoding.ragged import unframe_cell
 from zarr_vectors.encoding.shard import decode_shard_index, shard_index_length
-from zarr_vectors.exceptions import ArrayError, MetadataError, UnsupportedFeatureError
+from zarr_vectors.exceptions import ArrayError, MetadataError, UnsupportedFeatureError, ZarrVectorsError
 from zarr_vectors.formats.chunk_keys import parse_keys
 from zarr_vectors.formats.layout import Blobs
 from zarr_vectors.model.attributes import AttributeSpec
 from zarr_vectors.model.grid import MAX_GRID_CELLS
+from zarr_vectors.ordering import lexicographic_order
 from zarr_vectors.storage.port import Range
 from zarr_vectors.typing import BoolArray, Bytes, Document, IntArray
 
 CELL_HEADER = 8
 EMPTY_CELL = np.uint64(2**64 - 1)
+MAX_SHARDED_CELLS = 2**22
+"""Most cells of stored shards that are looked through where the metadata does not list those in use."""
 
 
 class GridArray:
@@ -51,8 +54,8 @@ class GridArray:
         self.document: Document = zarr_document.get("attributes") or {}
         try:
             self._parse(zarr_document)
-        except (KeyError, TypeError, IndexError, ValueError) as error:
-            if isinstance(error, MetadataError):
+        except (KeyError, TypeError, IndexError, ValueError, AttributeError, OverflowError) as error:
+            if isinstance(error, ZarrVectorsError):
                 raise
             raise MetadataError(f"{path}: not a grid array: {type(error).__name__}: {error}") from error
         self._indexes: dict[int, Any] = {}
@@ -70,6 +73,8 @@ class GridArray:
         if self.origin.shape != (len(self.shape),):
             raise MetadataError(f"{self.path}: chunk_grid_origin must have {len(self.shape)} numbers")
         outer = tuple(int(s) for s in document["chunk_grid"]["configuration"]["chunk_shape"])
+        if len(outer) != len(self.shape) or any(s < 1 for s in outer):
+            raise MetadataError(f"{self.path}: an array of shape {self.shape} cannot have chunks of shape {outer}")
         codecs = document["codecs"]
         self.shard_shape: tuple[int, ...] | None = None
         if codecs[0]["name"] == "sharding_indexed":
@@ -126,25 +131,50 @@ class GridArray:
     def list_chunks(self, addresses: Sequence[str]) -> None:
         """Derive the non-empty chunks from the addresses below the array, where its metadata lacks them.
 
-        For sharded arrays the indexes of all shards must have been taken in (those of :meth:`all_chunks`).
+        For sharded arrays the indexes of all shards must have been taken in (those of :meth:`stored_chunks`).
         """
         if self.shard_shape is None:
-            separator, skip = self._join
-            prefix = f"{self._prefix}{separator}" if skip else f"{self.path}/"
-            names = [a.removeprefix(prefix) for a in addresses if a.startswith(prefix)]
-            keys = [n.replace(separator, ".") for n in names if n != "zarr.json"]
-            cells = parse_keys(keys, len(self.shape), self.path)
-        else:
-            everything = self.all_chunks()
-            starts, stops, _ = self._located(everything)
-            self._chunks = everything[np.array(starts) != np.array(stops)]
+            self._chunks = self._inside(self._addressed(addresses)) + self.origin
             return
-        self._chunks = cells + self.origin
+        held = self.stored_chunks(addresses)
+        starts, stops, _ = self._located(held)
+        self._chunks = held[np.array(starts, np.int64) != np.array(stops, np.int64)]
 
-    def all_chunks(self) -> IntArray:
-        """Return every chunk of the grid, ``(prod(shape), S)``, in numeric order."""
-        grids = np.indices(self.shape, dtype=np.int64)
-        return grids.reshape(len(self.shape), -1).T + self.origin
+    def _addressed(self, addresses: Sequence[str]) -> IntArray:
+        """Return the coordinates that the addresses of cells or shards spell, in numeric order."""
+        separator, skip = self._join
+        prefix = f"{self._prefix}{separator}" if skip else f"{self.path}/"
+        names = [a.removeprefix(prefix) for a in addresses if a.startswith(prefix)]
+        keys = [n.replace(separator, ".") for n in names if n != "zarr.json"]
+        return parse_keys(keys, len(self.shape), self.path)
+
+    def _inside(self, cells: IntArray) -> IntArray:
+        """Refuse cells outside the grid."""
+        outside = ((cells < 0) | (cells >= np.array(self.shape, np.int64))).any(axis=1)
+        if outside.any():
+            raise MetadataError(
+                f"{self.path}: something is stored for cell {cells[outside][0].tolist()}, outside the grid of shape "
+                f"{self.shape}"
+            )
+        return cells
+
+    def stored_chunks(self, addresses: Sequence[str]) -> IntArray:
+        """Return every chunk that the shards among some addresses have room for, in numeric order."""
+        if self.shard_shape is None:
+            return np.zeros((0, len(self.shape)), np.int64)
+        shards, width = self._addressed(addresses), len(self.shape)
+        if not len(shards):
+            return np.zeros((0, width), np.int64)
+        room = np.minimum(self.shard_shape, np.array(self.shape, np.int64))
+        if len(shards) * math.prod(room.tolist()) > MAX_SHARDED_CELLS:
+            raise MetadataError(
+                f"{self.path}: {len(shards)} shards of {self.shard_shape} cells, whose metadata does not list those in "
+                f"use, have more than the {MAX_SHARDED_CELLS} cells that can be looked through"
+            )
+        inner = np.indices(tuple(room.tolist()), dtype=np.int64).reshape(width, -1).T
+        cells = (shards[:, None] * np.array(self.shard_shape, np.int64) + inner).reshape(-1, width)
+        cells = cells[((cells >= 0) & (cells < np.array(self.shape, np.int64))).all(axis=1)]
+        return cells[lexicographic_order(cells)] + self.origin
 
     def index_requests(self, chunks: IntArray) -> list[Range]:
         """Return the shard indexes that are needed and not yet known."""
@@ -166,7 +196,7 @@ class GridArray:
         for request, blob in zip(requests, blobs, strict=True):
             number = self._shard_number(request.address)
             if blob is None:
-                self._indexes[number] = np.full((count, 2), EMPTY_CELL, np.uint64)
+                self._indexes[number] = None
                 continue
             try:
                 self._indexes[number] = decode_shard_index(blob, count, checksum=self._checksum)
@@ -210,7 +240,10 @@ class GridArray:
         """Return the payload's size from the framing of the compressed cell."""
         if blobs[0] is None:
             return 0
-        size = self.pipeline.decoded_size(blobs[0])
+        try:
+            size = self.pipeline.decoded_size(blobs[0])
+        except ArrayError:
+            return None  # decoding says what is wrong, and where
         return None if size is None else size - CELL_HEADER
 
     def payload(self, blobs: Blobs, chunk: IntArray) -> Bytes:
@@ -239,7 +272,8 @@ class GridArray:
     def _located(self, chunks: IntArray) -> tuple[list[int], list[int], list[str]]:
         if self._one_shard and len(chunks):
             assert self.shard_shape is not None
-            entries = self._indexes[0][np.ravel_multi_index(tuple((chunks - self.origin).T), self.shard_shape, "clip")]
+            places = np.ravel_multi_index(tuple((chunks - self.origin).T), self.shard_shape, "clip")
+            entries = self._entries(0, np.asarray(places, np.int64))
             entries[entries[:, 0] == EMPTY_CELL] = 0
             starts, lengths = entries.astype(np.int64).T
             return starts.tolist(), (starts + lengths).tolist(), [self._shard_address(0)] * len(chunks)
@@ -247,13 +281,18 @@ class GridArray:
         ranges = np.zeros((len(chunks), 2), np.int64)
         for number in np.unique(numbers).tolist():
             rows = numbers == number
-            entries = self._indexes[number][places[rows]]
+            entries = self._entries(number, places[rows])
             filled = entries[:, 0] != EMPTY_CELL
             found = np.where(filled[:, None], entries, np.uint64(0)).astype(np.int64)
             found[:, 1] += found[:, 0]
             ranges[rows] = found
         names = {n: self._shard_address(n) for n in np.unique(numbers).tolist()}
         return ranges[:, 0].tolist(), ranges[:, 1].tolist(), [names[n] for n in numbers.tolist()]
+
+    def _entries(self, number: int, places: IntArray) -> Any:
+        """Return a copy of the entries of some cells in the index of a shard; a shard that is absent is empty."""
+        index = self._indexes[number]
+        return np.full((len(places), 2), EMPTY_CELL, np.uint64) if index is None else index[places]
 
     def _shard_address(self, number: int) -> str:
         return self._cell_addresses(np.array([np.unravel_index(number, self._shards)], np.int64))[0]

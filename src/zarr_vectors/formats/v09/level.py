@@ -62,7 +62,7 @@ def open_level(level: str, documents: Documents, ndim: int) -> LevelArrays:
     fragments = documents.get(fragments_path)
     groups_path = f"{level}/{GROUPS}"
     link_path = f"{level}/{LINK_FRAGMENTS}"
-    return LevelArrays(
+    arrays = LevelArrays(
         vertices=vertices,
         vertex_fragments=GridArray(fragments_path, fragments, _BYTES) if fragments else None,
         vertex_attributes=_members(level, VERTEX_ATTRIBUTES, documents, _attribute),
@@ -74,6 +74,24 @@ def open_level(level: str, documents: Documents, ndim: int) -> LevelArrays:
         link_fragments=GridArray(link_path, documents[link_path], _BYTES) if link_path in documents else None,
         links=open_links(level, documents),
     )
+    _check_grids(arrays, len(vertices.shape))
+    return arrays
+
+
+def _check_grids(arrays: LevelArrays, ndim: int) -> None:
+    """Refuse grids that have not as many dimensions as that of the vertices."""
+    links = [array for family in arrays.links.values() for array in family.arrays]
+    grids = [
+        arrays.vertex_fragments,
+        arrays.link_fragments,
+        *arrays.vertex_attributes.values(),
+        *arrays.fragment_attributes.values(),
+        *(array.cells for array in links),
+        *(column for array in links for column in array.attributes.values()),
+    ]
+    for grid in grids:
+        if isinstance(grid, GridArray) and len(grid.shape) != ndim:
+            raise MetadataError(f"{grid.path}: a grid of {len(grid.shape)} dimensions, where the vertices have {ndim}")
 
 
 def parse_vertices(path: str, attributes: Document, ndim: int) -> AttributeSpec:
