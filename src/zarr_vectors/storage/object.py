@@ -169,7 +169,9 @@ class ObjectStorage:
             try:
                 obstore.put(self.store, key, data, mode="create", use_multipart=False)
             except AlreadyExistsError:
-                return obstore.get(self.store, key).bytes() == memoryview(data)
+                with contextlib.suppress(FileNotFoundError):  # deleted meanwhile: somebody else's all the same
+                    return obstore.get(self.store, key).bytes() == memoryview(data)
+                return False
             return True
 
         return bool(self._persist(ask, "write", address))
