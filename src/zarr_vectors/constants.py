@@ -32,12 +32,35 @@ GROUPS: Final = "groups"
 GROUP_ATTRIBUTES: Final = "group_attributes"
 PARAMETRIC: Final = "parametric"
 
+ARRAY_FAMILIES: Final = frozenset(
+    [
+        VERTICES,
+        VERTEX_FRAGMENTS,
+        VERTEX_ATTRIBUTES,
+        FRAGMENT_ATTRIBUTES,
+        OBJECT_INDEX,
+        OBJECT_ATTRIBUTES,
+        GROUPS,
+        GROUP_ATTRIBUTES,
+        LINKS,
+        LINK_FRAGMENTS,
+        LINK_ATTRIBUTES,
+        CROSS_CHUNK_LINKS,
+        CROSS_CHUNK_LINK_ATTRIBUTES,
+    ]
+)
+"""Folders of a level that the format knows; everything else there belongs to somebody else."""
+
 # Axes.
 DEFAULT_AXES_NAMES: Final = ("x", "y", "z", "w")
 VALID_AXIS_TYPES: Final = ("space", "time", "channel")
 
 # Enumerations of the root metadata.
 GEOMETRY_TYPES: Final = ("point_cloud", "line", "polyline", "streamline", "skeleton", "graph", "mesh")
+
+LINE: Final = "line"
+PATH_TYPES: Final = frozenset([LINE, "polyline", "streamline"])
+"""Geometry types whose objects are ordered vertices."""
 
 LINKS_EXPLICIT: Final = "explicit"
 LINKS_SEQUENTIAL: Final = "implicit_sequential"
@@ -74,6 +97,10 @@ GROUP_NAME_ATTRIBUTE: Final = "name"
 # Attribute of a grid array that lists the keys of its non-empty cells.
 NONEMPTY_CHUNKS: Final = "nonempty_chunks"
 """Group attribute that holds the names by which groups can be asked for."""
+
+GRAPH_KEY: Final = "graph"
+MESH_KEY: Final = "mesh"
+"""Keys of our own in root metadata: what is known of a graph, and of a mesh."""
 
 SHELL_KEY: Final = "zarr_vectors_shell"
 """Root attribute of a store that was created and not yet written to."""

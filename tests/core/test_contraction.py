@@ -194,14 +194,14 @@ def test_paths_that_share_fragments(tmp_path: Path) -> None:
     assert report.is_valid, report.summary()
 
 
-def test_trees_and_closed_surfaces_are_not_called_so_any_more(tmp_path: Path) -> None:
+def test_surfaces_are_not_called_closed_any_more_and_trees_stay_trees(tmp_path: Path) -> None:
     skeleton(tmp_path / "s.zv", is_tree=None)
     mesh(tmp_path / "m.zv", closed_surface=None)
     for name in ("s.zv", "m.zv"):
         root = open_store(tmp_path / name, "r+")
         assert set_bounds(root, NEW, force=True)["links_removed"][0] > 0
         block = root.attrs["zarr_vectors"]
-        assert "is_tree" not in block.get("graph", {})
+        assert block.get("graph", {}).get("is_tree") is (True if name == "s.zv" else None)
         assert "closed_surface" not in block.get("mesh", {})
 
 

@@ -456,3 +456,35 @@ def test_every_kind_chunked_by_an_attribute(kind: str, revision: str) -> None:
         del wanted[gone]
     assert dict(zip(found.attributes["n"].tolist(), found.attributes["label"].tolist(), strict=True)) == wanted
     assert validate(path, level=5).is_valid
+
+
+def graph_block(path: str, key: str) -> dict[str, Any]:
+    found: dict[str, Any] = open_reader(path).root.extra.get(key, {})
+    return found
+
+
+@REVISIONS
+def test_a_graph_that_gets_a_cycle_is_not_called_a_tree_any_more(revision: str) -> None:
+    path, positions = place(), np.random.default_rng(1).uniform(0, 100, (6, 3))
+    options: dict[str, Any] = {"chunk_shape": 50, "bounds": ([0] * 3, [100] * 3), "format_version": revision}
+    write_graph(path, positions, [[0, 1], [1, 2], [3, 4]], is_tree=True, object_ids=[0, 0, 0, 1, 1, 2], **options)
+    edit.delete_objects(path, 1)
+    edit.remove_links(path, [0])
+    edit.replace_objects(path, positions[:3], 2)
+    assert graph_block(path, "graph")["is_tree"] is True
+    edit.replace_objects(path, positions[:3], 0, links=[[0, 1], [1, 2], [2, 0]])
+    assert "is_tree" not in graph_block(path, "graph")
+    assert validate(path, level=5).is_valid
+
+
+@REVISIONS
+def test_a_surface_that_loses_a_face_is_not_called_closed_any_more(revision: str) -> None:
+    path, corners = place(), np.array([[1, 1, 1], [9, 1, 1], [1, 9, 1], [1, 1, 9], [60, 60, 60]], float)
+    faces = [[0, 2, 1], [0, 1, 3], [0, 3, 2], [1, 2, 3]]
+    options: dict[str, Any] = {"chunk_shape": 50, "bounds": ([0] * 3, [100] * 3), "format_version": revision}
+    write_mesh(path, corners, faces, closed_surface=True, object_ids=[0, 0, 0, 1, 2], **options)
+    edit.move_vertices(path, [[61, 61, 61]], rows=[4])
+    assert graph_block(path, "mesh")["closed_surface"] is True
+    edit.delete_objects(path, 1)
+    assert len(read_mesh(path).faces) == 1
+    assert "closed_surface" not in graph_block(path, "mesh")

@@ -8,13 +8,14 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from zarr_vectors.constants import (
+    ARRAY_FAMILIES,
     CROSS_CHUNK_LINKED,
+    LINE,
     LINKS_BRANCHES,
     OBJECTS_IDENTITY,
     OBJECTS_STANDARD,
+    PATH_TYPES,
 )
-from zarr_vectors.edit.change import ARRAY_FAMILIES
-from zarr_vectors.edit.elements import GRAPH_KEY, MESH_KEY, without_block_keys
 from zarr_vectors.exceptions import UnsupportedFeatureError
 from zarr_vectors.formats.cell_access import stored_layout
 from zarr_vectors.model.cells import Cells, Manifests, ObjectTable
@@ -40,8 +41,6 @@ from zarr_vectors.spatial.pruning import (
 from zarr_vectors.storage.port import Storage
 from zarr_vectors.types.storing import outside_rows
 from zarr_vectors.write.level import write_level
-
-_PATHS = frozenset(["line", "polyline", "streamline"])
 
 
 @dataclass(slots=True)
@@ -82,8 +81,7 @@ class Contraction:
         if places and any(place.loses for place in places.values()):
             if root.object_index_convention == OBJECTS_IDENTITY:
                 root = replace(root, object_index_convention=OBJECTS_STANDARD)
-            root = without_block_keys(root, MESH_KEY, "closed_surface")
-            root = without_block_keys(root, GRAPH_KEY, "is_tree")
+            root = root.after_links(added=False)
         return cls(store, root, places)
 
     def concerns(self, number: int) -> bool:
@@ -155,7 +153,7 @@ def _places(level: LevelReader, bounds: Bounds) -> Places:
     keep = np.ones(cells.count, bool)
     if cells.count:
         keep[outside_rows(cells.positions, bounds)] = False
-    lines = "line" in level.root.geometry_types
+    lines = LINE in level.root.geometry_types
     if not keep.all() and (lines or level.root.cross_chunk_strategy not in (CROSS_CHUNK_LINKED, None)):
         cells = replace(cells, objects=_objects(level, cells))
         if lines:
@@ -183,7 +181,7 @@ def _named(cells: Cells) -> ObjectTable:
 
 def _follows_paths(level: LevelReader, cells: Cells, table: LinkTable) -> bool:
     """Return whether links follow from the order of vertices along paths, so that they are made anew."""
-    if not _PATHS & set(level.root.geometry_types) or table.attributes or table.width != 2:
+    if not PATH_TYPES & set(level.root.geometry_types) or table.attributes or table.width != 2:
         return False
     named = cells.objects is not None and cells.objects.manifests is not None
     return named and cells.fragments.explicit is None

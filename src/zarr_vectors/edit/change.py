@@ -8,22 +8,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
-from zarr_vectors.constants import (
-    CROSS_CHUNK_LINK_ATTRIBUTES,
-    CROSS_CHUNK_LINKS,
-    FRAGMENT_ATTRIBUTES,
-    GROUP_ATTRIBUTES,
-    GROUPS,
-    LINK_ATTRIBUTES,
-    LINK_FRAGMENTS,
-    LINKS,
-    OBJECT_ATTRIBUTES,
-    OBJECT_INDEX,
-    SHELL_KEY,
-    VERTEX_ATTRIBUTES,
-    VERTEX_FRAGMENTS,
-    VERTICES,
-)
+from zarr_vectors.constants import SHELL_KEY
 from zarr_vectors.edit.staging import SparingTransaction
 from zarr_vectors.encoding.compression import resolve_compressor
 from zarr_vectors.exceptions import ArgumentError, StoreError
@@ -41,25 +26,6 @@ from zarr_vectors.storage.port import BlobParts, Storage, get_one, join
 from zarr_vectors.typing import Document
 from zarr_vectors.write.changing import open_for_change
 from zarr_vectors.write.store import write_root
-
-ARRAY_FAMILIES = frozenset(
-    [
-        VERTICES,
-        VERTEX_FRAGMENTS,
-        VERTEX_ATTRIBUTES,
-        FRAGMENT_ATTRIBUTES,
-        OBJECT_INDEX,
-        OBJECT_ATTRIBUTES,
-        GROUPS,
-        GROUP_ATTRIBUTES,
-        LINKS,
-        LINK_FRAGMENTS,
-        LINK_ATTRIBUTES,
-        CROSS_CHUNK_LINKS,
-        CROSS_CHUNK_LINK_ATTRIBUTES,
-    ]
-)
-"""Folders of a level that the format knows; everything else there belongs to somebody else."""
 
 _DOCUMENT = "zarr.json"
 

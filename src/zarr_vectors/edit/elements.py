@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from zarr_vectors.constants import (
+    ARRAY_FAMILIES,
     CAP_MULTISCALE_LINKS,
     CROSS_CHUNK_LINKED,
     LINKS_BRANCHES,
     LINKS_EXPLICIT,
+    MESH_KEY,
     OBJECT_ID_ATTRIBUTE,
     OBJECTS_IDENTITY,
     OBJECTS_STANDARD,
+    PATH_TYPES,
 )
-from zarr_vectors.edit.change import ARRAY_FAMILIES, Change
+from zarr_vectors.edit.change import Change
 from zarr_vectors.exceptions import ArgumentError, UnsupportedFeatureError
 from zarr_vectors.model.attributes import AttributeSpec, Column
 from zarr_vectors.model.cells import Cells
@@ -42,14 +44,12 @@ from zarr_vectors.write.level import write_level
 LEADING = "\x00leading"
 """Column that carries the leading component of every vertex's chunk, in attribute-chunked levels."""
 
-GRAPH_KEY, MESH_KEY = "graph", "mesh"
-_PATHS = frozenset(["line", "polyline", "streamline"])
 _QUAD_SHAPES = frozenset(["quad", "tetrahedron"])
 
 
 def is_ordered(store: StoreReader) -> bool:
     """Return whether objects are ordered paths."""
-    return bool(_PATHS & set(store.root.geometry_types))
+    return bool(PATH_TYPES & set(store.root.geometry_types))
 
 
 def has_links(store: StoreReader) -> bool:
@@ -241,12 +241,3 @@ def drop_cross_levels(change: Change, root: RootMetadata, changed: int = 0) -> N
         root = replace(root, format_capabilities=kept)
     if root != change.root:
         change.put_root(root)
-
-
-def without_block_keys(root: RootMetadata, key: str, *names: str) -> RootMetadata:
-    """Return root metadata without what a kind's own block says that may hold no longer."""
-    block: Any = root.extra.get(key)
-    if not isinstance(block, Mapping) or not set(names) & set(block):
-        return root
-    kept = {name: value for name, value in block.items() if name not in names}
-    return replace(root, extra={**root.extra, key: kept})

@@ -12,18 +12,14 @@ from zarr_vectors.constants import LINKS_BRANCHES, ORIGINAL_INDEX_ATTRIBUTE
 from zarr_vectors.edit.attributes import parse_rows
 from zarr_vectors.edit.change import Change, changing
 from zarr_vectors.edit.elements import (
-    GRAPH_KEY,
-    MESH_KEY,
     has_links,
     keep_links,
     read_level_elements,
     rewrite,
-    without_block_keys,
 )
 from zarr_vectors.edit.joining import append_column, fit_columns
 from zarr_vectors.exceptions import ArgumentError, ShapeError
 from zarr_vectors.model.elements import Elements, Links
-from zarr_vectors.model.metadata import RootMetadata
 from zarr_vectors.read.store import StoreReader
 from zarr_vectors.spatial.forests import roots_of
 from zarr_vectors.typing import IntArray
@@ -102,7 +98,7 @@ def put_links(change: Change, connections: Connections) -> int:
         for name, column in links.attributes.items()
     }
     joined = replace(links, rows=np.concatenate([links.rows, made.rows]), attributes=columns)
-    rewrite(change, settled_links(change.store, replace(elements, links=joined)), _changed(change.root))
+    rewrite(change, settled_links(change.store, replace(elements, links=joined)), change.root.after_links(added=True))
     return len(joined.rows)
 
 
@@ -149,7 +145,7 @@ def take_links(change: Change, rows: Any) -> int:
     elements, links = _with_links(change)
     keep = np.ones(len(links.rows), bool)
     keep[parse_rows(rows, len(keep), "link")] = False
-    rewrite(change, replace(elements, links=keep_links(links, keep)), _changed(change.root, removed=True))
+    rewrite(change, replace(elements, links=keep_links(links, keep)), change.root.after_links(added=False))
     return int(keep.sum())
 
 
@@ -162,14 +158,6 @@ def _with_links(change: Change) -> tuple[Elements, Links]:
     elements = read_level_elements(change.store)
     assert elements.links is not None
     return elements, elements.links
-
-
-def _changed(root: RootMetadata, *, removed: bool = False) -> RootMetadata:
-    """Return root metadata that says no longer what other links may have made untrue."""
-    root = without_block_keys(root, MESH_KEY, "closed_surface")
-    if removed or root.links_convention == LINKS_BRANCHES:
-        return root
-    return without_block_keys(root, GRAPH_KEY, "is_tree")
 
 
 def _following(links: Links) -> int:

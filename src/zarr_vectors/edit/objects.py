@@ -12,14 +12,12 @@ import numpy.typing as npt
 from zarr_vectors.constants import ORIGINAL_INDEX_ATTRIBUTE
 from zarr_vectors.edit.change import Change, changing
 from zarr_vectors.edit.elements import (
-    MESH_KEY,
     has_links,
     in_object_order,
     is_ordered,
     keep_vertices,
     read_level_elements,
     rewrite,
-    without_block_keys,
 )
 from zarr_vectors.edit.joining import (
     Settled,
@@ -88,7 +86,7 @@ def take_objects(change: Change, ids: IntArray) -> int:
     gone = np.isin(objects.ids, ids)
     keep = ~gone[objects.of_vertex]
     left = keep_vertices(elements, keep)
-    rewrite(change, _without(left, ~gone))
+    rewrite(change, _without(left, ~gone), change.root.after_links(added=False))
     return int((~keep).sum())
 
 
@@ -202,7 +200,7 @@ def exchange_objects(
     if is_ordered(change.store):
         joined = in_object_order(joined)
     joined = settled_links(change.store, joined)
-    rewrite(change, joined, without_block_keys(settled.root, MESH_KEY, "closed_surface"))
+    rewrite(change, joined, settled.root.after_links(added=connections.given))
     return len(settled.positions)
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from zarr_vectors.constants import (
+    ARRAY_FAMILIES,
     FRAGMENT_ATTRIBUTES,
     LINK_ATTRIBUTES,
     LINK_FRAGMENTS,
@@ -16,7 +17,7 @@ from zarr_vectors.constants import (
     VERTEX_FRAGMENTS,
     VERTICES,
 )
-from zarr_vectors.edit.change import ARRAY_FAMILIES, Change, changing
+from zarr_vectors.edit.change import Change, changing
 from zarr_vectors.edit.elements import drop_cross_levels
 from zarr_vectors.formats.cell_access import is_grid, open_cell_array, update_cells
 from zarr_vectors.formats.chunk_keys import format_keys

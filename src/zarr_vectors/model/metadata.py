@@ -13,7 +13,10 @@ from zarr_vectors.constants import (
     CROSS_CHUNK_LINKED,
     DEFAULT_REDUCTION_FACTOR,
     GEOMETRY_TYPES,
+    GRAPH_KEY,
+    LINKS_BRANCHES,
     LINKS_SEQUENTIAL,
+    MESH_KEY,
     OBJECTS_STANDARD,
     VALID_COARSENING_METHODS,
     VALID_CROSS_CHUNK_STRATEGIES,
@@ -171,6 +174,27 @@ class RootMetadata:
         """Return the metadata with one level's entry added or replaced."""
         kept = [old for old in self.levels if old.level != entry.level]
         return replace(self, levels=tuple(sorted([*kept, entry], key=lambda e: e.level)))
+
+    def after_links(self, *, added: bool) -> RootMetadata:
+        """Return metadata that says no longer what other links may have made untrue.
+
+        A surface may be closed no longer whatever changes. Graphs without cycles stay so when links go; those that
+        are added may close one, but for skeletons, whose links are checked.
+
+        Parameters
+        ----------
+        added : bool
+            Whether there are links now that were not there before, not just fewer.
+        """
+        untrue = {MESH_KEY: "closed_surface"}
+        if added and self.links_convention != LINKS_BRANCHES:
+            untrue[GRAPH_KEY] = "is_tree"
+        extra = dict(self.extra)
+        for key, name in untrue.items():
+            block = extra.get(key)
+            if isinstance(block, Mapping) and name in block:
+                extra[key] = {other: value for other, value in block.items() if other != name}
+        return replace(self, extra=extra)
 
     def without_level(self, level: int) -> RootMetadata:
         """Return the metadata with one level's entry removed."""
