@@ -30,6 +30,7 @@ from zarr_vectors.constants import (
 from zarr_vectors.exceptions import (
     ArgumentError,
     ArrayError,
+    IncompleteStoreError,
     MetadataError,
     MissingExtraError,
     OutOfBoundsError,
@@ -83,6 +84,7 @@ __all__ = [
     "AttributeSpec",
     "FsGroup",
     "Group",
+    "IncompleteStoreError",
     "LevelMetadata",
     "MetadataError",
     "MissingExtraError",

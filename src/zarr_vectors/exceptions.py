@@ -5,6 +5,7 @@
     ZarrVectorsError
     ├── StoreError                      a store is missing, incomplete, foreign or cannot be written
     │   ├── StoreNotFoundError          (also FileNotFoundError) nothing is at the path
+    │   ├── IncompleteStoreError        the beginning of a store whose writer was interrupted: repair it or write again
     │   ├── StoreExistsError            (also FileExistsError) something is at the path already
     │   ├── ReadOnlyStoreError          (also PermissionError) a write through a read-only handle
     │   └── StoreLockedError            another writer holds the store
@@ -34,6 +35,13 @@ class StoreError(ZarrVectorsError):
 
 class StoreNotFoundError(StoreError, FileNotFoundError):
     """Nothing that can be opened is at the path."""
+
+
+class IncompleteStoreError(StoreError):
+    """The beginning of a store is there, whose writer is at work or was interrupted.
+
+    ``repair`` removes it, and so does the next writer.
+    """
 
 
 class StoreExistsError(StoreError, FileExistsError):

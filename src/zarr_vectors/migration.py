@@ -10,18 +10,21 @@ import numpy as np
 
 from zarr_vectors.exceptions import StoreError, StoreExistsError
 from zarr_vectors.formats.detection import revision_named
+from zarr_vectors.formats.revision import Revision
 from zarr_vectors.model.attributes import Column
 from zarr_vectors.model.cells import Cells
 from zarr_vectors.model.links import LinkTable
 from zarr_vectors.read.cells import read_cells
 from zarr_vectors.read.opening import open_reader
 from zarr_vectors.read.store import StoreReader
+from zarr_vectors.storage.port import Storage
 from zarr_vectors.storage.replace import begin_replacement
 from zarr_vectors.storage.resolve import resolve_storage
 from zarr_vectors.typing import AnyArray
+from zarr_vectors.write.changing import hold_place
 from zarr_vectors.write.level import write_level
 from zarr_vectors.write.options import Progress, WriteOptions
-from zarr_vectors.write.store import copy_other_groups, existing_store, write_root
+from zarr_vectors.write.store import copy_other_groups, write_root
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,10 +99,18 @@ def migrate(
     )
     store = open_reader(source, backend, **backend_kwargs)
     storage = resolve_storage(target, mode="w", backend=backend, **backend_kwargs)  # type: ignore[arg-type]
-    if existing_store(storage) is not None and not overwrite:
-        raise StoreExistsError(f"{storage.url}: a store is there already; pass overwrite=True to replace it")
     revision = revision_named(format_version)
-    numbers = store.level_numbers()
+    with hold_place(storage) as there:
+        if there is not None and not overwrite:
+            raise StoreExistsError(f"{storage.url}: a store is there already; pass overwrite=True to replace it")
+        return _rewrite(store, storage, revision, options, verify)
+
+
+def _rewrite(
+    store: StoreReader, storage: Storage, revision: Revision, options: WriteOptions, verify: bool
+) -> MigrationSummary:
+    """Write a store anew in a place that is held."""
+    numbers, progress = store.level_numbers(), options.progress
     total = len(numbers) * (2 if verify else 1)
     vertices = 0
     with begin_replacement(storage) as replacement:

@@ -11,14 +11,13 @@ from zarr_vectors.repairing.leftovers import (
     find_leftovers,
     remove_empty_folders,
     remove_leftovers,
-    restore_swapped,
 )
 from zarr_vectors.repairing.report import RepairItem, RepairReport
 from zarr_vectors.repairing.running import Plan, make_plan
 from zarr_vectors.storage.journal import Transaction, overlay
 from zarr_vectors.storage.lock import lock
 from zarr_vectors.storage.port import Storage
-from zarr_vectors.storage.replace import recover
+from zarr_vectors.storage.replace import UNFINISHED_NOTE, finish_or_clear, is_unfinished, put_back, recover
 from zarr_vectors.storage.resolve import resolve_storage
 
 
@@ -77,12 +76,16 @@ def repair(
     mode = "r" if dry_run else "r+"
     storage = resolve_storage(path, mode=mode, backend=backend, **backend_kwargs)  # type: ignore[arg-type]
     if dry_run:
+        if _is_beginning(storage):
+            return _clear(storage, dry_run=True)
         _require_store(storage)
         found = find_leftovers(storage, drop=drop_damaged)
         if found.unreadable:
             return RepairReport(storage.url, dry_run, found.items)
         return _report(storage, found, make_plan(_settled(storage, found), drop=drop_damaged), dry_run=True)
-    restore_swapped(storage)
+    put_back(storage)
+    if _is_beginning(storage):
+        return _clear(storage, dry_run=False)
     _require_store(storage)
     found = find_leftovers(storage, drop=drop_damaged)
     with lock(storage):
@@ -93,6 +96,20 @@ def repair(
         plan = make_plan(storage, drop=drop_damaged)
         _carry_out(storage, plan)
     return _report(storage, found, plan, dry_run=False)
+
+
+def _is_beginning(storage: Storage) -> bool:
+    """Return whether a place holds the beginning of a store, and no root yet."""
+    return is_unfinished(storage) and not storage.exists(ROOT_ADDRESS)
+
+
+def _clear(storage: Storage, *, dry_run: bool) -> RepairReport:
+    """Remove the beginning of a store, where nothing was before and nothing has been acknowledged."""
+    if not dry_run:
+        with lock(storage):
+            finish_or_clear(storage)
+    what = "the beginning of a store whose writer was interrupted, where nothing was before; removed"
+    return RepairReport(storage.url, dry_run, (RepairItem("repaired", "leftovers", UNFINISHED_NOTE, what),))
 
 
 def _require_store(storage: Storage) -> None:

@@ -54,7 +54,8 @@ def consolidate_metadata(path: Any, *, remove: bool = False, backend: str | None
     StoreReader.open(storage)
     try:
         if remove:
-            drop_consolidated(storage)
+            with lock(storage):
+                drop_consolidated(storage)
             return 0
         if versions_of(storage) is not None:
             return consolidate(storage)

@@ -29,6 +29,7 @@ from zarr_vectors.storage.port import Storage, get_one, list_folder
 from zarr_vectors.storage.replace import begin_replacement, is_unfinished, is_vacant
 from zarr_vectors.storage.resolve import resolve_storage
 from zarr_vectors.storage.versioned import gathering
+from zarr_vectors.write.changing import hold_place
 from zarr_vectors.write.level import write_level
 from zarr_vectors.write.options import WriteOptions
 from zarr_vectors.write.store import write_root
@@ -149,7 +150,9 @@ def create_store(
         Grid(root.chunk_shape, root.base_bin_shape).require_nesting()
     except ArgumentError as error:
         raise MetadataError(str(error)) from error
-    _write_shell(storage, root, options, dtype, vertex_encoding)
+    with hold_place(storage):
+        _refuse_existing(storage)
+        _write_shell(storage, root, options, dtype, vertex_encoding)
     return Group.at(StoreHandle(storage, StoreReader.open(storage)))
 
 

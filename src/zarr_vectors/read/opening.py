@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from zarr_vectors.exceptions import ZarrVectorsError
+from zarr_vectors.exceptions import StoreNotFoundError, ZarrVectorsError
 from zarr_vectors.read.store import StoreReader
 from zarr_vectors.storage.concurrency import together
 from zarr_vectors.storage.journal import overlay
 from zarr_vectors.storage.port import Storage
+from zarr_vectors.storage.replace import set_aside
 from zarr_vectors.storage.resolve import resolve_storage
 
 
@@ -45,6 +46,8 @@ def open_storage(storage: Storage) -> StoreReader:
         return StoreReader.open(view)
     if isinstance(opened, StoreReader):
         return opened
+    if isinstance(opened, StoreNotFoundError) and (kept := set_aside(storage)) is not None:
+        return StoreReader.open(kept)
     raise opened
 
 

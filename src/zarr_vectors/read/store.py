@@ -7,6 +7,7 @@ from typing import Any
 
 from zarr_vectors.constants import VERTICES
 from zarr_vectors.exceptions import (
+    IncompleteStoreError,
     MetadataError,
     StoreError,
     StoreNotFoundError,
@@ -20,7 +21,9 @@ from zarr_vectors.model.metadata import RootMetadata
 from zarr_vectors.read.level import LevelReader, open_level_reader
 from zarr_vectors.read.nodes import LevelNodes, known_nodes
 from zarr_vectors.storage.consolidated import CONSOLIDATED, consolidated_nodes
+from zarr_vectors.storage.lock import LOCK_FOLDER
 from zarr_vectors.storage.port import Blob, Range, Storage
+from zarr_vectors.storage.replace import UNFINISHED_NOTE
 from zarr_vectors.typing import Document
 
 ROOT_ADDRESS = "zarr.json"
@@ -119,6 +122,13 @@ def _not_a_store(storage: Storage) -> StoreError:
         listing = storage.list_folders([""])[0] if storage.can_list else None
     except ZarrVectorsError:
         listing = None
+    if listing is not None and UNFINISHED_NOTE in listing.files:
+        return IncompleteStoreError(
+            f"{storage.url}: the beginning of a store is there, whose writer is at work or was interrupted before it "
+            "was complete; nothing was there before. Write it again, or remove it by zarr_vectors.repair.repair"
+        )
+    if listing is not None and set(listing.folders) <= {LOCK_FOLDER} and not listing.files:
+        return StoreNotFoundError(f"{storage.url}: no store is there")
     if listing is not None and (listing.folders or listing.files):
         found = ", ".join(sorted([*listing.folders, *listing.files])[:5])
         return StoreError(f"{storage.url}: not a Zarr Vectors store: there is no zarr.json (found {found})")

@@ -29,11 +29,11 @@ from zarr_vectors.rechunking.spec import RechunkSpec
 from zarr_vectors.storage.port import Storage
 from zarr_vectors.storage.replace import begin_replacement
 from zarr_vectors.storage.resolve import resolve_storage
-from zarr_vectors.write.changing import open_for_change
+from zarr_vectors.write.changing import hold_place, open_for_change
 from zarr_vectors.write.level import write_level
 from zarr_vectors.write.options import Progress
 from zarr_vectors.write.spilling import blocks
-from zarr_vectors.write.store import copy_other_groups, existing_store, write_root
+from zarr_vectors.write.store import copy_other_groups, write_root
 from zarr_vectors.write.streaming import rows_within
 
 MEMORY_BUDGET = 256 << 20
@@ -142,9 +142,10 @@ def places(
     target = resolve_storage(output, mode="w", backend=backend, **options)  # type: ignore[arg-type]
     if target.url == store.storage.url:
         raise StoreExistsError(f"output: {target.url} is the source; leave output out to rechunk it in place")
-    if existing_store(target) is not None and not overwrite:
-        raise StoreExistsError(f"output: a store is at {target.url} already; pass overwrite=True to replace it")
-    yield store, target, False
+    with hold_place(target) as there:
+        if there is not None and not overwrite:
+            raise StoreExistsError(f"output: a store is at {target.url} already; pass overwrite=True to replace it")
+        yield store, target, False
 
 
 def run(

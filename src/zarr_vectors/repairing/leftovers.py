@@ -17,7 +17,7 @@ from zarr_vectors.storage.local import TEMPORARY, LocalStorage
 from zarr_vectors.storage.lock import LOCK_FOLDER
 from zarr_vectors.storage.port import INTERNAL_PREFIX, Storage, get_whole, list_folder
 from zarr_vectors.storage.processes import is_dead, runs
-from zarr_vectors.storage.replace import UNFINISHED_NOTE, restore_old
+from zarr_vectors.storage.replace import UNFINISHED_NOTE
 from zarr_vectors.typing import Document
 
 CHECK = "leftovers"
@@ -94,12 +94,6 @@ def _remove_folders(folders: Iterable[Path]) -> None:
     for path in folders:
         with contextlib.suppress(OSError):  # somebody has put something there
             path.rmdir()
-
-
-def restore_swapped(storage: Storage) -> None:
-    """Put the old store back where a swap by two renames was interrupted between them."""
-    if isinstance(storage, LocalStorage) and not storage.root.exists():
-        restore_old(storage)
 
 
 def _journals(storage: Storage, drop: bool) -> tuple[list[RepairItem], list[str], list[str]]:

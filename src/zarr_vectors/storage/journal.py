@@ -13,6 +13,7 @@ import json
 import time
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Self
@@ -193,10 +194,27 @@ class Transaction:
             deleted.update(kept)
         marker = {"version": 1, "moves": sorted(view.staged), "deletions": sorted(deleted - view.staged)}
         if view.staged or marker["deletions"]:
-            put_one(self.storage, _marker_address(self.identifier), json.dumps(marker).encode())
+            self._put_marker(marker)
             self._is_open = False
-            _apply(self.storage, self.identifier, marker)
+            try:
+                _apply(self.storage, self.identifier, marker)
+            except StoreError as error:
+                raise StoreError(
+                    f"{error}; the change as a whole is final all the same: readers see it, and the next writer, or "
+                    "zarr_vectors.repair.repair, completes it"
+                ) from error
         self._is_open = False
+
+    def _put_marker(self, marker: Document) -> None:
+        """Make the change final; where that fails, forget it, so that nobody finds it final later on."""
+        address = _marker_address(self.identifier)
+        try:
+            put_one(self.storage, address, json.dumps(marker).encode())
+        except StoreError:
+            with suppress(StoreError):  # without storage that works, the next writer does this
+                self.storage.delete_many([address])
+                self.abort()
+            raise
 
     def abort(self) -> None:
         """Forget the change; nothing of it stays behind. Does nothing once committed."""

@@ -212,6 +212,7 @@ class LocalStorage:
                 _remove(temporary)
                 raise
         except OSError as error:
+            self._prune({os.path.dirname(path)})
             raise self._explained(error, address, "write") from error
         return amount
 
@@ -257,6 +258,7 @@ class LocalStorage:
             finally:
                 _remove(temporary)
         except OSError as error:
+            self._prune({os.path.dirname(path)})
             raise self._explained(error, address, "write") from error
 
     def list_folders(self, prefixes: Sequence[str]) -> list[Listing]:
@@ -357,6 +359,8 @@ class LocalStorage:
             while len(folder) >= shortest:
                 try:
                     os.rmdir(folder)
+                except FileNotFoundError:
+                    pass  # it was not made, but maybe those above it were
                 except OSError:
                     break
                 self._folders.discard(folder)

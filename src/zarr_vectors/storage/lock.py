@@ -171,6 +171,20 @@ def break_lock(storage: Storage) -> list[Document]:
     return [document for document in found if document is not None]
 
 
+def refuse_held(storage: Storage) -> None:
+    """Refuse a store that somebody holds; nothing is taken.
+
+    Raises
+    ------
+    StoreLockedError
+        Naming the holder.
+    """
+    for address in storage.list_all(LOCK_FOLDER):
+        found = _read(storage, address) if address.endswith(".json") else None
+        if found is not None and not _is_over(found):
+            raise _locked(storage, found)
+
+
 def _take(held: Lock) -> None:
     """Create the lock, or take over one that is over; only one of those who try at once succeeds."""
     storage, address = held.storage, held.address
@@ -182,7 +196,7 @@ def _take(held: Lock) -> None:
             return
         found = _read(storage, address) or {}
     if not _is_over(found) or not _take_over(held, found):
-        raise _locked(held, found)
+        raise _locked(storage, found)
 
 
 def _take_over(held: Lock, expired: Document) -> bool:
@@ -215,14 +229,14 @@ def _refuse_conflicts(held: Lock, *, is_partition: bool) -> None:
     for address, blob in zip(others, get_whole(storage, others) if others else [], strict=True):
         found = _parsed(blob, address)
         if found is not None and not _is_over(found):
-            raise _locked(held, found)
+            raise _locked(storage, found)
 
 
-def _locked(held: Lock, found: Document) -> StoreLockedError:
+def _locked(storage: Storage, found: Document) -> StoreLockedError:
     until = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(found.get("expires", 0)))
     who = f"{found.get('owner', 'somebody')} on {found.get('host', '?')} (process {found.get('pid', '?')})"
     return StoreLockedError(
-        f"{held.storage.url} is being written by {who} until {until}; wait, or break the lock if that "
+        f"{storage.url} is being written by {who} until {until}; wait, or break the lock if that "
         f"process is known to be dead"
     )
 

@@ -20,13 +20,14 @@ from types import TracebackType
 from typing import Protocol, Self
 
 from zarr_vectors.exceptions import ReadOnlyStoreError, StoreError
+from zarr_vectors.storage.documents import DOCUMENT_NAME
 from zarr_vectors.storage.exchange import exchange
 from zarr_vectors.storage.journal import Transaction
 from zarr_vectors.storage.journal import recover as recover_journals
 from zarr_vectors.storage.local import LocalStorage
-from zarr_vectors.storage.lock import LOCK_FOLDER
+from zarr_vectors.storage.lock import LOCK_FOLDER, refuse_held
 from zarr_vectors.storage.port import INTERNAL_PREFIX, Storage, get_whole, list_folder, put_one
-from zarr_vectors.storage.processes import runs
+from zarr_vectors.storage.processes import describe_process, runs
 from zarr_vectors.storage.versioned import versions_of
 
 UNFINISHED_NOTE = f"{INTERNAL_PREFIX}unfinished.json"
@@ -119,10 +120,9 @@ def begin_replacement(storage: Storage) -> Replacement:
     if versions_of(storage) is not None:
         transaction = Transaction(storage, replaces=True)
         return Replacement(transaction, transaction)
-    if is_unfinished(storage):
-        _InPlace(storage).abort()
+    finish_or_clear(storage)
     if is_vacant(storage):
-        put_one(storage, UNFINISHED_NOTE, json.dumps({"host": socket.gethostname(), "pid": os.getpid()}).encode())
+        put_one(storage, UNFINISHED_NOTE, json.dumps(describe_process()).encode())
         return Replacement(storage, _InPlace(storage))
     transaction = Transaction(storage, replaces=True)
     return Replacement(transaction, transaction)
@@ -137,6 +137,48 @@ def is_vacant(storage: Storage) -> bool:
 def is_unfinished(storage: Storage) -> bool:
     """Say whether a place holds what an interrupted replacement of nothing left behind."""
     return storage.exists(UNFINISHED_NOTE)
+
+
+def finish_or_clear(storage: Storage) -> str:
+    """Settle what an interrupted replacement of nothing left behind.
+
+    The root is written last: where it is there the store is complete, and only the note goes; else all of it goes.
+    The caller knows that its writer is not at work any more, as who holds the lock does.
+
+    Returns
+    -------
+    str
+        ``"finished"``, ``"cleared"``, or ``""`` where there was nothing to settle.
+    """
+    if not is_unfinished(storage):
+        return ""
+    way = _InPlace(storage)
+    if storage.exists(DOCUMENT_NAME):
+        way.commit()
+        return "finished"
+    way.abort()
+    return "cleared"
+
+
+def put_back(storage: Storage) -> None:
+    """Undo a swap by two renames that was interrupted between them, and remove what dead writers were writing.
+
+    Raises
+    ------
+    StoreLockedError
+        The swap's writer is at work.
+    """
+    if isinstance(storage, LocalStorage) and not storage.read_only and not storage.root.exists():
+        restore_old(storage)
+        remove_abandoned(storage)
+
+
+def set_aside(storage: Storage) -> LocalStorage | None:
+    """Return the old store that a swap by two renames has put aside at this moment, for reading; usually None."""
+    if not isinstance(storage, LocalStorage) or storage.root.exists():
+        return None
+    kept = _siblings(storage, _OLD)
+    return _NamedStorage(kept[-1], read_only=True, final=storage.root) if kept else None
 
 
 def recover(storage: Storage, *, discard_unmarked: bool = True) -> list[str]:
@@ -157,6 +199,8 @@ def recover(storage: Storage, *, discard_unmarked: bool = True) -> list[str]:
     if isinstance(storage, LocalStorage):
         restore_old(storage)
         remove_abandoned(storage)
+    elif versions_of(storage) is None and storage.exists(DOCUMENT_NAME):
+        finish_or_clear(storage)
     return recover_journals(storage, discard_unmarked=discard_unmarked)
 
 
@@ -199,7 +243,12 @@ class _Beside:
                 os.rename(new, final)
                 new = old
             shutil.rmtree(new)
+        except StoreError:
+            self.abort()
+            raise
         except OSError as error:
+            if final.exists():
+                shutil.rmtree(self.staging.root, ignore_errors=True)
             raise StoreError(f"cannot put the new store in place at {final}: {error.strerror or error}") from error
 
     def _keep_locks(self) -> None:
@@ -255,9 +304,16 @@ def remove_abandoned(storage: LocalStorage) -> None:
 
 
 def restore_old(storage: LocalStorage) -> None:
-    """Put the old store back where a swap by two renames was interrupted between them."""
+    """Put the old store back where a swap by two renames was interrupted between them.
+
+    Raises
+    ------
+    StoreLockedError
+        Its writer is at work, and about to make the second.
+    """
     kept = _siblings(storage, _OLD)
     if kept and not storage.root.exists():
+        refuse_held(LocalStorage(kept[-1], read_only=True))
         os.rename(kept.pop(), storage.root)
     for path in kept:
         shutil.rmtree(path, ignore_errors=True)

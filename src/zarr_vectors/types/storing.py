@@ -23,11 +23,11 @@ from zarr_vectors.model.metadata import Bounds, LevelEntry, LevelMetadata, RootM
 from zarr_vectors.multiresolution.rebuilding import pyramid_of, stage_rebuilt
 from zarr_vectors.read.store import StoreReader
 from zarr_vectors.spatial.chunking import choose_bin_shape, choose_chunk_shape
-from zarr_vectors.storage.lock import lock
 from zarr_vectors.storage.port import Storage
-from zarr_vectors.storage.replace import recover
+from zarr_vectors.storage.replace import put_back
 from zarr_vectors.storage.resolve import resolve_storage
 from zarr_vectors.typing import Document, FloatArray, IntArray
+from zarr_vectors.write.changing import hold_place
 from zarr_vectors.write.options import WriteOptions
 from zarr_vectors.write.store import existing_store, refuse_existing, write_store
 
@@ -94,15 +94,15 @@ class Destination:
             When something other than a Zarr Vectors store is there.
         """
         storage = resolve_storage(path, mode=options.mode, backend=backend, **backend_kwargs)  # type: ignore[arg-type]
-        store = existing_store(storage)
-        if options.mode == "w-" and not (store is not None and is_shell(store)):
-            refuse_existing(storage)
-        if store is None:
-            yield cls(storage, None, False)
-            return
-        with lock(storage):
-            recover(storage)
-            store = StoreReader.open(storage)
+        put_back(storage)
+        if options.mode == "w-":
+            there = existing_store(storage)
+            if there is None or not is_shell(there):
+                refuse_existing(storage)
+        with hold_place(storage) as store:
+            if store is None:
+                yield cls(storage, None, False)
+                return
             shell = is_shell(store)
             appending = options.mode == "a" and not shell
             yield cls(storage, store, shell, appending)

@@ -6,11 +6,15 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
+from zarr_vectors.read.opening import open_storage
 from zarr_vectors.read.store import StoreReader
+from zarr_vectors.storage.local import LocalStorage
 from zarr_vectors.storage.lock import lock
 from zarr_vectors.storage.port import Storage
-from zarr_vectors.storage.replace import recover
+from zarr_vectors.storage.replace import put_back, recover
 from zarr_vectors.storage.resolve import resolve_storage
+from zarr_vectors.storage.versioned import versions_of
+from zarr_vectors.write.store import existing_store
 
 
 @contextmanager
@@ -27,7 +31,36 @@ def open_for_change(
         When another writer holds it.
     """
     storage = resolve_storage(path, mode="r+", backend=backend, **options)  # type: ignore[arg-type]
-    StoreReader.open(storage)  # a place without a store is refused before a lock is put there
+    put_back(storage)
+    open_storage(storage)  # a place without a store is refused before a lock is put there
     with lock(storage):
         recover(storage)
         yield storage, StoreReader.open(storage)
+
+
+@contextmanager
+def hold_place(storage: Storage) -> Iterator[StoreReader | None]:
+    """Hold a place that is to be written as a whole, with interrupted changes settled first.
+
+    A folder in which nothing is is not locked, since nothing is there to be lost: of two that write there at once
+    the second fails.
+
+    Yields
+    ------
+    StoreReader or None
+        The store that is there.
+
+    Raises
+    ------
+    StoreLockedError
+        When another writer holds it.
+    StoreError
+        When something else is there.
+    """
+    put_back(storage)
+    if existing_store(storage) is None and (isinstance(storage, LocalStorage) or versions_of(storage) is not None):
+        yield None
+        return
+    with lock(storage):
+        recover(storage)
+        yield existing_store(storage)

@@ -6,14 +6,15 @@ import json
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 
-from zarr_vectors.exceptions import StoreError, StoreExistsError, StoreNotFoundError
+from zarr_vectors.exceptions import IncompleteStoreError, StoreError, StoreExistsError, StoreNotFoundError
 from zarr_vectors.formats.documents import group_document
 from zarr_vectors.formats.revision import Revision
 from zarr_vectors.model.cells import Cells
 from zarr_vectors.model.metadata import LevelMetadata, RootMetadata
+from zarr_vectors.read.opening import open_storage
 from zarr_vectors.read.store import ROOT_ADDRESS, StoreReader
 from zarr_vectors.storage.port import INTERNAL_PREFIX, Range, Storage
-from zarr_vectors.storage.replace import begin_replacement, is_unfinished
+from zarr_vectors.storage.replace import begin_replacement
 from zarr_vectors.typing import Document
 from zarr_vectors.write.level import write_level
 from zarr_vectors.write.options import WriteOptions
@@ -31,12 +32,10 @@ def existing_store(storage: Storage) -> StoreReader | None:
         When something else is there, which is never replaced.
     """
     try:
-        return StoreReader.open(storage)
-    except StoreNotFoundError:
+        return open_storage(storage)
+    except (StoreNotFoundError, IncompleteStoreError):
         return None
     except StoreError as error:
-        if is_unfinished(storage):
-            return None
         raise StoreError(f"{error}; only a Zarr Vectors store is ever replaced: choose another path") from error
 
 

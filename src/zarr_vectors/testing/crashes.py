@@ -1,0 +1,278 @@
+"""What must hold after a crash, and the drivers that make crashes in this process."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import uuid
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, fields, is_dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from zarr_vectors.exceptions import IncompleteStoreError, StoreNotFoundError
+from zarr_vectors.read.opening import open_reader
+from zarr_vectors.repair import repair
+from zarr_vectors.storage.consolidated import CONSOLIDATED
+from zarr_vectors.storage.lock import break_lock
+from zarr_vectors.storage.port import INTERNAL_PREFIX, Storage, get_whole
+from zarr_vectors.storage.resolve import resolve_storage
+from zarr_vectors.testing.faults import FaultyStorage
+from zarr_vectors.testing.scenarios import READERS, WRITERS, Scenario, other_revision
+from zarr_vectors.testing.storage import SimulatedCrashError
+from zarr_vectors.testing.syscalls import file_faults
+from zarr_vectors.validate.running import validate
+
+OLD, NEW, BETWEEN, INCOMPLETE = "old", "new", "between", "incomplete"
+
+
+class BrokenPromiseError(AssertionError):
+    """A store was found in a state that no crash may leave."""
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """What a store holds.
+
+    Parameters
+    ----------
+    stored : str
+        Digest of the objects that readers see; empty where nothing is.
+    rows : str
+        Digest of what the reader of its kind gives.
+    """
+
+    stored: str = ""
+    rows: str = ""
+
+
+NOTHING = State()
+
+
+def state_of(place: Any, kind: str) -> State:
+    """Read a store as a user does.
+
+    Parameters
+    ----------
+    place : str, path or Storage
+        The store.
+    kind : str
+        Its kind.
+
+    Raises
+    ------
+    IncompleteStoreError
+        What is there is the beginning of a store.
+    """
+    try:
+        reader = open_reader(place)
+    except StoreNotFoundError:
+        return NOTHING
+    digest = hashlib.sha256()
+    storage = reader.storage
+    addresses = [one for one in storage.list_all() if not one.startswith(INTERNAL_PREFIX)]
+    for address, blob in zip(addresses, get_whole(storage, addresses), strict=True):
+        data = b"" if blob is None else bytes(blob)
+        if address == "zarr.json":
+            document = {k: v for k, v in json.loads(data).items() if k != CONSOLIDATED}
+            data = json.dumps(document, sort_keys=True).encode()
+        digest.update(f"{address} {len(data)}\n".encode() + data)
+    rows = hashlib.sha256()
+    if reader.level(0).metadata.vertex_count:
+        _digest(READERS[kind](reader), rows)
+    return State(digest.hexdigest(), rows.hexdigest())
+
+
+def _digest(value: Any, into: Any) -> None:
+    """Feed whatever a reader gives to a digest, bit for bit."""
+    if isinstance(value, np.ndarray) and value.dtype != object:
+        into.update(f"{value.dtype}{value.shape}".encode() + np.ascontiguousarray(value).tobytes())
+    elif isinstance(value, Mapping):
+        for key in sorted(value, key=str):
+            into.update(str(key).encode())
+            _digest(value[key], into)
+    elif is_dataclass(value):
+        for one in fields(value):
+            if not one.name.startswith("_"):
+                _digest(getattr(value, one.name), into)
+    elif isinstance(value, list | tuple | np.ndarray):
+        for item in value:
+            _digest(item, into)
+    else:
+        into.update(repr(value).encode())
+
+
+@dataclass(slots=True)
+class Trial:
+    """A scenario with what its store holds before and after.
+
+    Attributes
+    ----------
+    scenario : Scenario
+        The case.
+    template : dict of str to bytes
+        Objects of the old store.
+    source : str
+        Folder of a store that changes read from.
+    old, new, between : State
+        What the store holds before and after, and halfway where a change has two parts.
+    outcomes : Counter of str
+        How often each state was found after a crash.
+    """
+
+    scenario: Scenario
+    template: dict[str, bytes]
+    source: str
+    old: State
+    new: State
+    between: State | None = None
+    outcomes: Counter[str] = field(default_factory=Counter)
+
+    @classmethod
+    def of(cls, scenario: Scenario, folder: Path) -> Trial:
+        """Make the stores of a scenario in a folder, and see what they hold."""
+        source = str(folder / "source")
+        if not Path(source).exists():
+            WRITERS[scenario.kind](source, other_revision(scenario.revision), 3, "w")
+        place = folder / "template"
+        shutil.rmtree(place, ignore_errors=True)
+        template: dict[str, bytes] = {}
+        old = NOTHING
+        if scenario.prepare is not None:
+            scenario.prepare(place)
+            template = contents_of(resolve_storage(place))
+            if not scenario.is_damaged:
+                old = state_of(place, scenario.kind)
+        scenario.run(place, source)
+        new = state_of(place, scenario.kind)
+        shutil.rmtree(place)
+        between = None
+        if scenario.between is not None:
+            resolve_storage(place, mode="w").put_many(template.items())
+            scenario.between(place, source)
+            between = state_of(place, scenario.kind)
+            shutil.rmtree(place)
+        return cls(scenario, template, source, old, new, between)
+
+    def fill(self, storage: Storage) -> None:
+        """Put the old store into an empty storage."""
+        if self.template:
+            storage.put_many(self.template.items())
+
+    def judge(self, place: Any, *, by_repair: bool, again: bool = True) -> str:
+        """Hold a place after a crash to the promise; give the state that it was found in.
+
+        Parameters
+        ----------
+        place : str, path or Storage
+            The store.
+        by_repair : bool
+            Put it right by ``repair``; otherwise the next change does so.
+        again : bool
+            Whether to make the change again where it did not happen.
+
+        Raises
+        ------
+        BrokenPromiseError
+            Naming what does not hold.
+        """
+        found = self._observe(place, "after the crash")
+        self.outcomes[found] += 1
+        if by_repair or found in (NEW, BETWEEN):
+            try:
+                repair(place)
+            except StoreNotFoundError:
+                if self.old != NOTHING or found == NEW:
+                    raise
+            after = self._observe(place, "after repair")
+            if after == INCOMPLETE or (found != INCOMPLETE and after != found):
+                raise BrokenPromiseError(f"{self.scenario.name}: {found} became {after} by repair")
+            self._check(place, is_there=after != OLD or self.old != NOTHING)
+        if again and found not in (NEW, BETWEEN):
+            self.scenario.run(place, self.source)
+            if self._observe(place, "after the change was made again") != NEW:
+                raise BrokenPromiseError(f"{self.scenario.name}: made again it gave another result")
+            self._check(place, is_there=True)
+        return found
+
+    def _observe(self, place: Any, when: str) -> str:
+        if self.scenario.is_damaged and when == "after the crash":
+            return INCOMPLETE
+        try:
+            state = state_of(place, self.scenario.kind)
+        except IncompleteStoreError as error:
+            if "repair" not in str(error):
+                raise BrokenPromiseError(f"{self.scenario.name}: {error}") from error
+            return INCOMPLETE
+        except Exception as error:
+            raise BrokenPromiseError(f"{self.scenario.name}, {when}: {type(error).__name__}: {error}") from error
+        if state == self.new:
+            return NEW
+        if state == self.old:
+            return OLD
+        if state == self.between:
+            return BETWEEN
+        raise BrokenPromiseError(f"{self.scenario.name}, {when}: neither the old nor the new store")
+
+    def _check(self, place: Any, *, is_there: bool) -> None:
+        storage: Storage = resolve_storage(place, mode="r+")
+        left = [one for one in storage.list_all() if one.startswith(INTERNAL_PREFIX)]
+        if isinstance(place, Path):
+            left += [one.name for one in place.parent.iterdir() if one.name.startswith(f".{place.name}")]
+        if left:
+            raise BrokenPromiseError(f"{self.scenario.name}: {left[:3]} were left behind")
+        if is_there:
+            report = validate(place, level=5)
+            if not report.is_valid:
+                raise BrokenPromiseError(f"{self.scenario.name}: {report.errors[0]}")
+
+
+def contents_of(storage: Storage) -> dict[str, bytes]:
+    """Give all objects of a storage."""
+    addresses = storage.list_all()
+    blobs = get_whole(storage, addresses)
+    return {address: bytes(blob) for address, blob in zip(addresses, blobs, strict=True) if blob is not None}
+
+
+def crash_in_memory(trial: Trial, at: int | None, kinds: Iterable[str] = ("put", "delete", "move")) -> tuple[int, Any]:
+    """Run a scenario on an object store in memory that dies at a request; give the requests made and the place."""
+    inner = resolve_storage(f"memory://crash-{uuid.uuid4().hex}/template", mode="w")
+    trial.fill(inner)
+    storage = FaultyStorage(inner, at, frozenset(kinds))
+    try:
+        trial.scenario.run(storage, trial.source)
+    except SimulatedCrashError:
+        break_lock(inner)  # its holder is this very process, which goes on
+    return storage.requests, inner
+
+
+def crash_in_folder(trial: Trial, folder: Path, at: int | None) -> tuple[int, Path]:
+    """Run a scenario on a folder whose file system dies at a call; give the calls made and the store's folder."""
+    place = folder / uuid.uuid4().hex / "template"
+    place.parent.mkdir()
+    trial.fill(resolve_storage(place, mode="w"))
+    with file_faults(folder, at) as faults:
+        try:
+            trial.scenario.run(place, trial.source)
+        except SimulatedCrashError:
+            faults.at = None
+            _bury(place)
+    return faults.calls, place
+
+
+def _bury(place: Path) -> None:
+    """Make what this process left behind look as if it had died."""
+    for path in [place, *place.parent.glob(f".{place.name}.zv-old-*")]:
+        if path.exists():
+            break_lock(resolve_storage(path, mode="r+"))
+    for path in place.parent.glob(f".{place.name}.zv-new-*"):
+        path.rename(path.with_name(path.name.replace(f"-{os.getpid()}-", f"-{DEAD}-")))
+
+
+DEAD = 2**22 + 1
+"""A process number that none has."""

@@ -1,0 +1,169 @@
+"""Every change of a store that dies at any request leaves the old store, the new one, or one that says what to do."""
+
+from __future__ import annotations
+
+import errno
+import shutil
+import uuid
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from zarr_vectors.exceptions import IncompleteStoreError, StoreError, StoreLockedError, StoreNotFoundError
+from zarr_vectors.read.opening import open_reader
+from zarr_vectors.repair import repair
+from zarr_vectors.storage import replace as replacing
+from zarr_vectors.storage.lock import acquire, break_lock
+from zarr_vectors.storage.resolve import resolve_storage
+from zarr_vectors.testing.crashes import NEW, OLD, Trial, crash_in_folder, crash_in_memory, state_of
+from zarr_vectors.testing.faults import FaultyStorage
+from zarr_vectors.testing.scenarios import Scenario, scenario_named, scenarios, write_some_points
+from zarr_vectors.testing.storage import SimulatedCrashError
+from zarr_vectors.testing.syscalls import file_faults
+from zarr_vectors.types.points import read_points, write_points
+
+ALL = list(scenarios())
+STEPS = 2
+GAP = ["overwrite, points, 0.9", "append, points, 0.7", "rechunk, points, 0.9"]
+
+
+def chosen(count: int, seed: str, steps: int = STEPS) -> list[int]:
+    rng = np.random.default_rng(sum(seed.encode()))
+    return sorted(set(rng.integers(1, count + 1, steps).tolist()))
+
+
+@pytest.mark.parametrize("scenario", ALL, ids=lambda one: one.name)
+def test_object_stores(scenario: Scenario, tmp_path: Path) -> None:
+    trial = Trial.of(scenario, tmp_path)
+    count, place = crash_in_memory(trial, None)
+    assert state_of(place, scenario.kind) == trial.new
+    for at in chosen(count, scenario.name):
+        _, place = crash_in_memory(trial, at)
+        trial.judge(place, by_repair=at % 2 == 1)
+
+
+def test_every_request(tmp_path: Path) -> None:
+    trial = Trial.of(scenario_named("edit: delete objects, points, 0.9"), tmp_path)
+    count, _ = crash_in_memory(trial, None)
+    for at in range(1, count + 1):
+        _, place = crash_in_memory(trial, at)
+        trial.judge(place, by_repair=at % 2 == 1)
+    assert trial.outcomes[OLD] > 5
+    assert trial.outcomes[NEW] > 5
+
+
+@pytest.mark.parametrize("scenario", ALL[:: max(1, len(ALL) // 12)], ids=lambda one: one.name)
+def test_folders(scenario: Scenario, tmp_path: Path) -> None:
+    trial = Trial.of(scenario, tmp_path)
+    count, _ = crash_in_folder(trial, tmp_path, None)
+    for at in chosen(count, scenario.name):
+        _, place = crash_in_folder(trial, tmp_path, at)
+        trial.judge(place, by_repair=at % 2 == 1)
+
+
+@pytest.mark.parametrize("name", GAP)
+def test_folders_without_an_exchange(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(replacing, "exchange", lambda first, second: False)
+    trial = Trial.of(scenario_named(name), tmp_path)
+    place = tmp_path / "count" / "template"
+    place.parent.mkdir()
+    trial.fill(resolve_storage(place, mode="w"))
+    with file_faults(tmp_path) as faults:
+        trial.scenario.run(place, trial.source)
+    swaps = [k for k, call in enumerate(faults.log, 1) if call.startswith("os.rename") and "zv-tmp" not in call]
+    assert len(swaps) >= 2
+    for at in [*range(swaps[-2], swaps[-1] + 3), len(faults.log)]:
+        for by_repair in (True, False):
+            _, place = crash_in_folder(trial, tmp_path, at)
+            trial.judge(place, by_repair=by_repair)
+
+
+def test_readers_and_writers_between_the_renames_of_a_swap(tmp_path: Path) -> None:
+    place = tmp_path / "store"
+    write_some_points(place, "0.9")
+    before = read_points(place).positions
+    aside = tmp_path / ".store.zv-old-1-2-3"
+    place.rename(aside)
+    np.testing.assert_array_equal(read_points(place).positions, before)
+    held = acquire(resolve_storage(aside, mode="r+"))
+    with pytest.raises(StoreLockedError, match="process"):
+        write_some_points(place, "0.9", 1, "a")
+    held.release()
+    write_some_points(place, "0.9", 1, "a")
+    assert len(read_points(place).positions) == 2 * len(before)
+    assert [one.name for one in tmp_path.iterdir()] == ["store"]
+
+
+def test_the_beginning_of_a_store() -> None:
+    inner = resolve_storage(f"memory://{uuid.uuid4().hex}", mode="w")
+    with pytest.raises(SimulatedCrashError):
+        write_some_points(FaultyStorage(inner, 12), "0.9")
+    with pytest.raises(IncompleteStoreError, match="repair"):
+        open_reader(inner)
+    with pytest.raises(StoreLockedError):
+        repair(inner)
+    break_lock(inner)
+    assert "removed" in repair(inner, dry_run=True).repaired[0].message
+    assert "removed" in repair(inner).repaired[0].message
+    assert inner.list_all() == []
+    with pytest.raises(StoreNotFoundError):
+        open_reader(inner)
+
+
+def test_a_store_whose_note_was_left_is_complete() -> None:
+    inner = resolve_storage(f"memory://{uuid.uuid4().hex}", mode="w")
+    write_some_points(inner, "0.9")
+    inner.put_many([(replacing.UNFINISHED_NOTE, b"{}")])
+    before = state_of(inner, "points")
+    with pytest.raises(SimulatedCrashError):
+        write_some_points(FaultyStorage(inner, 15), "0.9", 1, "a")
+    break_lock(inner)
+    assert state_of(inner, "points") == before
+
+
+@pytest.mark.parametrize("name", ["overwrite, points, 0.9", "append, graph, 0.9", "edit: add attribute, points, 0.7"])
+def test_a_full_disk(name: str, tmp_path: Path) -> None:
+    trial = Trial.of(scenario_named(name), tmp_path)
+    place = tmp_path / "disk" / "template"
+    place.parent.mkdir()
+    trial.fill(resolve_storage(place, mode="w"))
+    with file_faults(tmp_path, only_writes=True) as faults:
+        trial.scenario.run(place, trial.source)
+    for at in chosen(faults.calls // 2, name, 5):  # the second half may be about what is final already
+        shutil.rmtree(place)
+        trial.fill(resolve_storage(place, mode="w"))
+        with (
+            file_faults(tmp_path, at, number=errno.ENOSPC, only_writes=True) as faults,
+            pytest.raises(StoreError, match="No space left on device"),
+        ):
+            trial.scenario.run(place, trial.source)
+        assert state_of(place, trial.scenario.kind) == trial.old
+        assert not any(path.name.startswith(".zv-") for path in place.rglob("*"))
+        assert [one.name for one in place.parent.iterdir()] == ["template"]
+        trial.scenario.run(place, trial.source)
+        assert state_of(place, trial.scenario.kind) == trial.new
+
+
+@pytest.mark.parametrize("kind", ["get", "put"])
+def test_truncated_bodies_are_noticed(kind: str) -> None:
+    inner = resolve_storage(f"memory://{uuid.uuid4().hex}", mode="w")
+    write_points(inner, np.random.default_rng(0).uniform(0, 9, (500, 3)), chunk_shape=5.0)
+    whole = read_points(inner).positions
+    if kind == "put":
+        with pytest.raises(SimulatedCrashError):
+            write_some_points(FaultyStorage(inner, 20, action="truncate"), "0.9")
+        np.testing.assert_array_equal(read_points(inner).positions, whole)
+        return
+    counted = FaultyStorage(inner, kinds={"get"})
+    read_points(counted)
+    wrong = 0
+    for at in range(1, counted.requests + 1):
+        try:
+            found = read_points(FaultyStorage(inner, at, {"get"}, action="truncate")).positions
+        except Exception as error:
+            assert type(error).__module__ == "zarr_vectors.exceptions", f"request {at}: {error!r}"  # noqa: PT017
+            wrong += 1
+        else:
+            np.testing.assert_array_equal(found, whole)
+    assert wrong > 5
