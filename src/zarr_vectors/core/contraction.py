@@ -24,8 +24,7 @@ from zarr_vectors.model.metadata import Bounds, RootMetadata
 from zarr_vectors.read.cells import read_cells, read_chunks
 from zarr_vectors.read.level import LevelReader
 from zarr_vectors.read.nodes import find_nodes
-from zarr_vectors.read.objects import read_manifests, read_object_ids
-from zarr_vectors.read.ordered_objects import has_identity
+from zarr_vectors.read.objects import has_identity, read_manifests, read_object_ids
 from zarr_vectors.read.store import StoreReader
 from zarr_vectors.read.vertices import holds_faces
 from zarr_vectors.spatial.pruning import (

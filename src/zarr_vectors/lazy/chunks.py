@@ -13,7 +13,7 @@ import numpy as np
 from zarr_vectors.formats.columns import decode_column
 from zarr_vectors.read.level import LevelReader
 from zarr_vectors.read.linked import read_linked
-from zarr_vectors.read.ordered_objects import has_identity
+from zarr_vectors.read.objects import has_identity
 from zarr_vectors.read.query import Query
 from zarr_vectors.read.rows import ids_of_rows, load_chunks, meet_chunks
 from zarr_vectors.spatial.boxes import Box

@@ -12,7 +12,7 @@ from zarr_vectors.model.cells import Fragments
 from zarr_vectors.ordering import expand_ranges, offsets_of
 from zarr_vectors.read.fetch import decode_fragments, fetch_cells, fetch_indexes
 from zarr_vectors.read.level import LevelReader
-from zarr_vectors.read.ordered_objects import has_identity
+from zarr_vectors.read.objects import has_identity
 from zarr_vectors.read.query import Query
 from zarr_vectors.read.rows import meet_chunks
 from zarr_vectors.read.vertices import decode_vertices

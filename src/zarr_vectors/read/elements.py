@@ -19,7 +19,8 @@ from zarr_vectors.read.cells import read_chunks
 from zarr_vectors.read.chunk_values import chunk_values
 from zarr_vectors.read.level import LevelReader
 from zarr_vectors.read.links import read_links, row_numbers
-from zarr_vectors.read.objects import fragment_owners, read_columns, read_groups, read_object_ids
+from zarr_vectors.read.objects import fragment_owners, read_columns, read_groups
+from zarr_vectors.read.ordered_objects import ordered_object_ids
 from zarr_vectors.spatial.branches import implied_links
 from zarr_vectors.typing import IntArray
 
@@ -46,7 +47,7 @@ def read_linked_elements(level: LevelReader, *, keyed: bool = False) -> Elements
     attributes = dict(cells.attributes)
     if keyed and level.keyed_attribute is not None:
         attributes[level.keyed_attribute] = chunk_values(level, np.repeat(chunk_rows, np.diff(cells.row_offsets)))
-    ids = read_object_ids(level)
+    ids = ordered_object_ids(level)
     objects = None
     if ids is not None:
         owners, shared = fragment_owners(level, cells.fragments, chunk_rows)

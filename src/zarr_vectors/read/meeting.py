@@ -14,8 +14,8 @@ from zarr_vectors.ordering import offsets_of
 from zarr_vectors.read.ahead import read_ahead
 from zarr_vectors.read.fetch import decode_fragments, decode_rows, fetch_cells
 from zarr_vectors.read.level import LevelReader
-from zarr_vectors.read.objects import object_rows, read_manifests
-from zarr_vectors.read.ordered_objects import has_identity, manifest_places
+from zarr_vectors.read.objects import has_identity, object_rows, read_manifests
+from zarr_vectors.read.ordered_objects import manifest_places
 from zarr_vectors.read.query import Query
 from zarr_vectors.read.rows import fragment_row_lists
 from zarr_vectors.spatial.boxes import bin_ranges, chunks_met, rows_inside

@@ -15,6 +15,7 @@ from zarr_vectors.formats.objects import parse_manifests
 from zarr_vectors.model.attributes import Column
 from zarr_vectors.model.cells import Fragments, Manifests
 from zarr_vectors.model.elements import Groups
+from zarr_vectors.read.fetch import decode_fragments, fetch_cells
 from zarr_vectors.read.level import LevelReader
 from zarr_vectors.read.query import parse_groups
 from zarr_vectors.typing import IntArray
@@ -44,6 +45,21 @@ def _check_count(level: LevelReader, index: ObjectIndex) -> None:
         read_manifests(level, None)
 
 
+def has_identity(level: LevelReader) -> bool:
+    """Return whether the objects of a level are the fragments of its only chunk, in order."""
+    return level.arrays.object_index is None and level.root.object_index_convention == OBJECTS_IDENTITY
+
+
+def identity_count(level: LevelReader) -> int:
+    """Return the number of objects under the ``identity`` convention: that of the fragments of the only chunk."""
+    if level.arrays.vertex_fragments is None or len(level.chunks) > 1:
+        raise ArrayError(
+            f"{level.name}: object_index_convention is {OBJECTS_IDENTITY!r}, which needs fragments in one chunk; "
+            f"there are {len(level.chunks)} chunks"
+        )
+    return decode_fragments(fetch_cells(level.storage, [level.arrays.vertex_fragments], level.chunks)[0]).count
+
+
 def object_rows(level: LevelReader, object_ids: Any) -> IntArray:
     """Return the manifest row of every object id asked for.
 
@@ -54,10 +70,11 @@ def object_rows(level: LevelReader, object_ids: Any) -> IntArray:
     """
     wanted = as_object_ids(object_ids)
     index = level.arrays.object_index
-    if index is None:
+    count = index.count if index is not None else identity_count(level) if has_identity(level) else -1
+    if count < 0:
         raise UnknownNameError(f"object_ids: {level.name} has no objects")
-    if index.ids is None:
-        known = (wanted >= 0) & (wanted < index.count)
+    if index is None or index.ids is None:
+        known = (wanted >= 0) & (wanted < count)
         rows = wanted
     else:
         ids = read_object_ids(level)
@@ -69,7 +86,7 @@ def object_rows(level: LevelReader, object_ids: Any) -> IntArray:
     if not known.all():
         missing = wanted[~known]
         listed = ", ".join(map(str, missing[:5].tolist())) + (", …" if len(missing) > 5 else "")
-        raise UnknownNameError(f"object_ids: {level.name} has no object {listed} ({index.count} objects)")
+        raise UnknownNameError(f"object_ids: {level.name} has no object {listed} ({count} objects)")
     return rows
 
 
@@ -88,6 +105,9 @@ def as_object_ids(object_ids: Any) -> IntArray:
 def read_manifests(level: LevelReader, rows: IntArray | None) -> Manifests:
     """Return the manifests of some objects (None: all), in one round, or none where they are at hand."""
     index = level.arrays.object_index
+    if has_identity(level):
+        asked = np.arange(identity_count(level)) if rows is None else rows
+        return Manifests(np.arange(len(asked) + 1), np.repeat(level.chunks[:1], len(asked), axis=0), asked)
     if index is None:
         raise UnknownNameError(f"{level.name} has no object index")
     requests, decode = index.manifests.plan(rows)
@@ -118,7 +138,7 @@ def fragment_owners(level: LevelReader, fragments: Fragments, chunk_rows: IntArr
         Whether some fragment belongs to several objects (its owner is then one of them).
     """
     owners = np.full(fragments.count, -1, np.int64)
-    if level.root.object_index_convention == OBJECTS_IDENTITY and level.arrays.object_index is None:
+    if has_identity(level):
         return np.arange(fragments.count, dtype=np.int64), False
     manifests = read_manifests(level, None)
     objects = np.repeat(np.arange(len(manifests.offsets) - 1), np.diff(manifests.offsets))

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from zarr_vectors.constants import OBJECTS_IDENTITY
 from zarr_vectors.exceptions import ArrayError, UnknownNameError
 from zarr_vectors.formats.layout import CellArray, DenseArray, ObjectIndex
 from zarr_vectors.formats.objects import parse_manifests
@@ -16,10 +15,10 @@ from zarr_vectors.model.attributes import Column
 from zarr_vectors.model.cells import Manifests
 from zarr_vectors.ordering import offsets_of
 from zarr_vectors.read.ahead import read_ahead
-from zarr_vectors.read.fetch import decode_fragments, fetch_cells, get_some
+from zarr_vectors.read.fetch import get_some
 from zarr_vectors.read.filters import matching_rows
 from zarr_vectors.read.level import LevelReader
-from zarr_vectors.read.objects import object_rows, read_columns, read_object_ids
+from zarr_vectors.read.objects import has_identity, identity_count, object_rows, read_columns, read_object_ids
 from zarr_vectors.read.query import Query
 from zarr_vectors.storage.port import Range
 from zarr_vectors.typing import BoolArray, ByteArray, IntArray
@@ -55,23 +54,9 @@ class ObjectTables:
         return ObjectTables(self.ids[keep], manifests, {name: c.take(keep) for name, c in self.attributes.items()})
 
 
-def has_identity(level: LevelReader) -> bool:
-    """Return whether the objects of a level are the fragments of its only chunk, in order."""
-    return level.arrays.object_index is None and level.root.object_index_convention == OBJECTS_IDENTITY
-
-
 def ordered_object_ids(level: LevelReader) -> IntArray | None:
     """Return the object ids by manifest row, also under the ``identity`` convention; None without objects."""
-    return np.arange(_identity_count(level)) if has_identity(level) else read_object_ids(level)
-
-
-def _identity_count(level: LevelReader) -> int:
-    if level.arrays.vertex_fragments is None or len(level.chunks) > 1:
-        raise ArrayError(
-            f"{level.name}: object_index_convention is {OBJECTS_IDENTITY!r}, which needs fragments in one chunk; "
-            f"there are {len(level.chunks)} chunks"
-        )
-    return decode_fragments(fetch_cells(level.storage, [level.arrays.vertex_fragments], level.chunks)[0]).count
+    return np.arange(identity_count(level)) if has_identity(level) else read_object_ids(level)
 
 
 def asked_rows(level: LevelReader, query: Query, columns: Mapping[str, CellArray]) -> IntArray | None:
@@ -81,12 +66,6 @@ def asked_rows(level: LevelReader, query: Query, columns: Mapping[str, CellArray
     """
     if query.object_ids is None:
         return None
-    if has_identity(level):
-        count = _identity_count(level)
-        unknown = query.object_ids[(query.object_ids < 0) | (query.object_ids >= count)]
-        if len(unknown):
-            raise UnknownNameError(f"object_ids: {level.name} has no object {unknown[0]} ({count} objects)")
-        return query.object_ids
     if level.arrays.object_index is not None:
         likely = [(array, level.chunks) for array in _path_arrays(level, columns)]
         read_ahead(level, likely=likely, object_ids=query.object_ids)
@@ -143,7 +122,7 @@ def read_object_tables(
     known = list(level.arrays.object_attributes) if names is None else list(names)
     attributes = {name: object_attribute(level, name) for name in known}
     if has_identity(level):
-        chosen = np.arange(_identity_count(level)) if rows is None else rows
+        chosen = np.arange(identity_count(level)) if rows is None else rows
         chunks = np.repeat(level.chunks, len(chosen), axis=0)[: len(chosen)]
         manifests = Manifests(np.arange(len(chosen) + 1), chunks, chosen)
         return ObjectTables(chosen, manifests, read_columns(level, attributes, rows))

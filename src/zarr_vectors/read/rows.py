@@ -19,7 +19,7 @@ from zarr_vectors.read.chunk_values import chunk_values
 from zarr_vectors.read.fetch import FetchedCells, decode_fragments, decode_rows, fetch_many
 from zarr_vectors.read.filters import matching_rows, meets
 from zarr_vectors.read.level import LevelReader
-from zarr_vectors.read.objects import fragment_owners, object_rows, read_manifests, read_object_ids
+from zarr_vectors.read.objects import fragment_owners, has_identity, object_rows, read_manifests, read_object_ids
 from zarr_vectors.read.partial import read_bins
 from zarr_vectors.read.query import Query
 from zarr_vectors.read.vertices import decode_vertices
@@ -312,7 +312,7 @@ def load_chunks(
         What ``more`` asked for.
     """
     chunks = level.chunks[chunk_rows]
-    has_objects = level.arrays.object_index is not None
+    has_objects = level.arrays.object_index is not None or has_identity(level)
     owner_array = _owner_array(level)
     fragment_array = level.arrays.vertex_fragments if fragments or has_objects else None
     arrays: list[CellArray] = [level.arrays.vertices, *columns.values()]
@@ -377,6 +377,8 @@ def _owners(
     level: LevelReader, fragments: Fragments, chunk_rows: IntArray, named: FetchedCells | None
 ) -> IntArray | None:
     """Return the id of every fragment's object, -1 for none."""
+    if has_identity(level):
+        return np.arange(fragments.count, dtype=np.int64)
     if level.arrays.object_index is None:
         return None
     if named is not None:

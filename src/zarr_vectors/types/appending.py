@@ -16,7 +16,8 @@ from zarr_vectors.model.attributes import AttributeSpec, Column
 from zarr_vectors.model.axes import make_axes
 from zarr_vectors.model.elements import Elements, Groups, Links, Objects
 from zarr_vectors.ordering import offsets_of
-from zarr_vectors.read.objects import read_columns, read_groups, read_object_ids
+from zarr_vectors.read.objects import read_columns, read_groups
+from zarr_vectors.read.ordered_objects import ordered_object_ids
 from zarr_vectors.read.query import Query
 from zarr_vectors.read.rows import read_rows
 from zarr_vectors.read.store import StoreReader
@@ -30,7 +31,7 @@ def read_elements(store: StoreReader, level: int = 0) -> Elements:
     """Read all elements of a level of points, in stored order."""
     reader = store.level(level)
     rows = read_rows(reader, Query())
-    ids = read_object_ids(reader)
+    ids = ordered_object_ids(reader)
     objects = None
     if ids is not None and rows.object_ids is not None:
         order = np.argsort(ids, kind="stable")

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy.typing as npt
 
-from zarr_vectors.constants import LINKS_BRANCHES, LINKS_EXPLICIT, ORIGINAL_INDEX_ATTRIBUTE
+from zarr_vectors.constants import LINKS_BRANCHES, LINKS_EXPLICIT, OBJECTS_IDENTITY, ORIGINAL_INDEX_ATTRIBUTE
 from zarr_vectors.exceptions import ArgumentError
 from zarr_vectors.formats.columns import decode_column
 from zarr_vectors.model.attributes import Column
@@ -43,6 +43,7 @@ from zarr_vectors.types.linked import (
 )
 from zarr_vectors.types.linked_inputs import GRAPHS, join_linked
 from zarr_vectors.types.positions import cast_positions, stored_dtype, warn_of_rounding
+from zarr_vectors.types.single_chunk import in_one_chunk, require_identity, settle_object_index, vertices_of_objects
 from zarr_vectors.types.storing import (
     Destination,
     StoreOptions,
@@ -74,6 +75,7 @@ class _Job:
     moved: float = 0.0
     numbered: bool = False
     dropped: int = 0
+    object_index: str | None = None
 
 
 def write_graph(
@@ -90,6 +92,7 @@ def write_graph(
     chunk_shape: float | Sequence[float] | None = None,
     bin_shape: float | Sequence[float] | None = None,
     chunk_by_attribute: str | None = None,
+    object_index_convention: str | None = None,
     bounds: tuple[Sequence[float], Sequence[float]] | None = None,
     attributes: Attributes = None,
     vertex_attributes: Attributes = None,
@@ -152,6 +155,8 @@ def write_graph(
         Object of every node (by default all are object 0); for lists one id per graph (by default 0, 1, …), which
         exists whether it has nodes or not. Ids are not negative.
         Where nodes are appended without ids, the ids that the store holds are counted on from.
+    object_index_convention : {"standard", "identity"}, optional
+        Under ``"identity"`` everything lies in one chunk, objects are numbered ``0, 1, …`` and need no index.
     object_attributes : mapping of str to (O,) or (O, C) array, optional
         One row per object: for a list one per graph in the order of the list, whatever the ids; for one graph a single
         row; where ``object_ids`` says the object of every node, per id in ascending order, or per id ``0 … O - 1``.
@@ -217,7 +222,16 @@ def write_graph(
         stored, moved = cast_positions("positions", joined.positions, stored_dtype(dtype, destination.vertex_dtype))
         block = {"is_tree": True} if is_tree or chosen == SKELETON else {}
         dropped = len(joined.links) - len(links.rows)
-        job = _Job(options, said, chosen, block, moved, numbered=object_ids is None, dropped=dropped)
+        job = _Job(
+            options,
+            said,
+            chosen,
+            block,
+            moved,
+            numbered=object_ids is None,
+            dropped=dropped,
+            object_index=object_index_convention,
+        )
         elements = Elements(stored, columns, objects, table, links)
         if destination.appending and destination.store is not None:
             elements, job = _appended(destination.store, elements, job)
@@ -267,7 +281,10 @@ def _appended(store: StoreReader, elements: Elements, job: _Job) -> tuple[Elemen
 def _write(destination: Destination, elements: Elements, job: _Job) -> GraphSummary:
     """Write a store of one level from checked elements."""
     shell = destination.kept_root
-    space = plan_space(job.said, elements.positions, shell)
+    object_index = settle_object_index(job.object_index, shell)
+    identity = object_index == OBJECTS_IDENTITY
+    said = in_one_chunk(job.said, elements.positions, shell) if identity else job.said
+    space = plan_space(said, elements.positions, shell)
     warn_of_rounding(job.moved, space.grid.bin_shape or space.grid.chunk_shape, elements.positions.dtype)
     space, outside = settle_bounds(space, elements.positions, job.options.out_of_bounds, "positions")
     assert elements.links is not None
@@ -281,6 +298,8 @@ def _write(destination: Destination, elements: Elements, job: _Job) -> GraphSumm
     by_attribute, columns = chunk_by(job.said.chunk_by_attribute, elements.attributes)
     elements = replace(elements, attributes=columns)
     cells = partition(elements, space.grid, FragmentRule.OBJECTS, leading=leading_of(by_attribute))
+    if identity:
+        cells = require_identity(cells, vertices_of_objects(elements), "graph")
     del elements
     root = new_root(
         space,
@@ -289,6 +308,7 @@ def _write(destination: Destination, elements: Elements, job: _Job) -> GraphSumm
         links_convention=LINKS_BRANCHES if job.geometry_type == SKELETON else LINKS_EXPLICIT,
         shell=shell,
         name=destination.storage.name,
+        object_index_convention=object_index,
     )
     others = {key: value for key, value in root.extra.items() if key != GRAPH_KEY}
     root = replace(root, extra={**others, GRAPH_KEY: job.block} if job.block else others)

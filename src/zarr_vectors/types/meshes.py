@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy.typing as npt
 
-from zarr_vectors.constants import LINKS_EXPLICIT, ORIGINAL_INDEX_ATTRIBUTE
+from zarr_vectors.constants import LINKS_EXPLICIT, OBJECTS_IDENTITY, ORIGINAL_INDEX_ATTRIBUTE
 from zarr_vectors.exceptions import ArgumentError
 from zarr_vectors.formats.columns import decode_column
 from zarr_vectors.model.attributes import Column
@@ -43,6 +43,7 @@ from zarr_vectors.types.linked_inputs import MESHES, join_linked
 from zarr_vectors.types.mesh_results import MeshResult as MeshResult
 from zarr_vectors.types.mesh_results import MeshSummary as MeshSummary
 from zarr_vectors.types.positions import cast_positions, stored_dtype, warn_of_rounding
+from zarr_vectors.types.single_chunk import in_one_chunk, require_identity, settle_object_index, vertices_of_objects
 from zarr_vectors.types.storing import (
     Destination,
     StoreOptions,
@@ -72,6 +73,7 @@ class _Job:
     moved: float = 0.0
     numbered: bool = False
     dropped: int = 0
+    object_index: str | None = None
     draco: Any = None
     bits: int = 0
 
@@ -106,6 +108,7 @@ def write_mesh(
     crs: Mapping[str, Any] | None = None,
     metadata: Mapping[str, Any] | None = None,
     chunk_by_attribute: str | None = None,
+    object_index_convention: str | None = None,
     out_of_bounds: str = "raise",
     compressor: Any = "auto",
     shard_shape: Any = "auto",
@@ -136,6 +139,8 @@ def write_mesh(
         Object of every vertex (by default all are object 0); for lists one id per mesh (by default 0, 1, …), which
         exists whether it has vertices or not. Ids are not negative.
         Where vertices are appended without ids, the ids that the store holds are counted on from.
+    object_index_convention : {"standard", "identity"}, optional
+        Under ``"identity"`` everything lies in one chunk, objects are numbered ``0, 1, …`` and need no index.
     object_attributes : mapping of str to (O,) or (O, C) array, optional
         One row per object: for a list one per mesh in the order of the list, whatever the ids; for one mesh a single
         row; where ``object_ids`` says the object of every vertex, per id in ascending order, or per id ``0 … O - 1``.
@@ -220,7 +225,7 @@ def write_mesh(
     with Destination.open(path, options, backend, backend_kwargs) as destination:
         stored, moved = cast_positions("vertices", joined.positions, stored_dtype(dtype, destination.vertex_dtype))
         dropped = len(joined.links) - len(links.rows)
-        job = _Job(options, said, block, moved, numbered=object_ids is None, dropped=dropped)
+        job = _Job(options, said, block, moved, object_ids is None, dropped, object_index_convention)
         elements = Elements(stored, columns, objects, table, links)
         if use_draco:
             job = replace(job, draco=check_draco(elements, draco_quantization), bits=draco_quantization)
@@ -275,7 +280,10 @@ def _appended(destination: Destination, elements: Elements, job: _Job) -> tuple[
 def _write(destination: Destination, elements: Elements, job: _Job) -> MeshSummary:
     """Write a store of one level from checked elements."""
     shell = destination.kept_root
-    space = plan_space(job.said, elements.positions, shell)
+    object_index = settle_object_index(job.object_index, shell)
+    identity = object_index == OBJECTS_IDENTITY
+    said = in_one_chunk(job.said, elements.positions, shell) if identity else job.said
+    space = plan_space(said, elements.positions, shell)
     warn_of_rounding(job.moved, space.grid.bin_shape or space.grid.chunk_shape, elements.positions.dtype)
     space, outside = settle_bounds(space, elements.positions, job.options.out_of_bounds, "vertices")
     assert elements.links is not None
@@ -290,6 +298,8 @@ def _write(destination: Destination, elements: Elements, job: _Job) -> MeshSumma
     by_attribute, columns = chunk_by(job.said.chunk_by_attribute, elements.attributes)
     elements = replace(elements, attributes=columns)
     cells = partition(elements, space.grid, FragmentRule.OBJECTS, leading=leading_of(by_attribute))
+    if identity:
+        cells = require_identity(cells, vertices_of_objects(elements), "mesh")
     chunks = cells.links[0].chunks
     if job.draco is not None:
         cells = encode_chunks(job.draco, cells, job.bits)
@@ -300,6 +310,7 @@ def _write(destination: Destination, elements: Elements, job: _Job) -> MeshSumma
         links_convention=LINKS_EXPLICIT,
         shell=shell,
         name=destination.storage.name,
+        object_index_convention=object_index,
     )
     root = replace(root, extra={**root.extra, MESH_KEY: block})
     keys = {} if by_attribute is None else by_attribute.level_keys(space.axes)

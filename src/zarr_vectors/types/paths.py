@@ -38,7 +38,7 @@ from zarr_vectors.types.kinds import require_ordered
 from zarr_vectors.types.path_inputs import path_columns, path_objects
 from zarr_vectors.types.positions import cast_positions, stored_dtype, warn_of_rounding
 from zarr_vectors.types.results import Result
-from zarr_vectors.types.single_chunk import require_identity, single_chunk_shape
+from zarr_vectors.types.single_chunk import in_one_chunk, require_identity
 from zarr_vectors.types.storing import (
     Destination,
     StoreOptions,
@@ -259,8 +259,8 @@ def _write(
     """Write a store of one level from checked elements."""
     shell = destination.kept_root
     identity = chosen.object_index == OBJECTS_IDENTITY
-    if identity and said.chunk_shape is None and said.bin_shape is None and shell is None:
-        said = replace(said, chunk_shape=single_chunk_shape(elements.positions, said.bounds))
+    if identity:
+        said = in_one_chunk(said, elements.positions, shell)
     space = plan_space(said, elements.positions, shell)
     warn_of_rounding(moved, space.grid.bin_shape or space.grid.chunk_shape, elements.positions.dtype)
     space, outside = settle_bounds(space, elements.positions, options.out_of_bounds, "positions")

@@ -7,9 +7,12 @@ from typing import Any
 
 import numpy as np
 
+from zarr_vectors.constants import OBJECTS_STANDARD, VALID_OBJECT_INDEX_CONVENTIONS
 from zarr_vectors.exceptions import ArgumentError
 from zarr_vectors.model.cells import Cells, ObjectTable
-from zarr_vectors.model.elements import bounding_box
+from zarr_vectors.model.elements import Elements, bounding_box
+from zarr_vectors.model.metadata import RootMetadata
+from zarr_vectors.types.storing import StoreOptions
 from zarr_vectors.typing import FloatArray, IntArray
 
 
@@ -36,6 +39,37 @@ def single_chunk_shape(positions: FloatArray, bounds: Any) -> tuple[float, ...]:
         )
     reach = np.where(high >= 0, np.nextafter(high, np.inf), -low)
     return tuple(float(np.ceil(r)) if r >= 1 else float(r) if r > 1e-300 else 1.0 for r in reach)
+
+
+def settle_object_index(given: str | None, kept: RootMetadata | None) -> str:
+    """Return the object index convention: as asked, else that of a shell or of what is appended to.
+
+    Raises
+    ------
+    ArgumentError
+        When it is none, or not that of the store.
+    """
+    if given is not None and given not in VALID_OBJECT_INDEX_CONVENTIONS:
+        raise ArgumentError(
+            f"object_index_convention: expected one of {', '.join(VALID_OBJECT_INDEX_CONVENTIONS)}, got {given!r}"
+        )
+    held = None if kept is None else kept.object_index_convention
+    if given is not None and held is not None and given != held:
+        raise ArgumentError(f"object_index_convention: {given!r} given, but the store has {held!r}")
+    return given or held or OBJECTS_STANDARD
+
+
+def in_one_chunk(said: StoreOptions, positions: FloatArray, kept: RootMetadata | None) -> StoreOptions:
+    """Return what was said of a store, with one chunk for everything unless chunks are given."""
+    if said.chunk_shape is not None or said.bin_shape is not None or kept is not None:
+        return said
+    return replace(said, chunk_shape=single_chunk_shape(positions, said.bounds))
+
+
+def vertices_of_objects(elements: Elements) -> IntArray:
+    """Return how many vertices every object has."""
+    assert elements.objects is not None
+    return np.bincount(elements.objects.of_vertex, minlength=elements.objects.count)
 
 
 def require_identity(cells: Cells, vertex_counts: IntArray, what: str) -> Cells:

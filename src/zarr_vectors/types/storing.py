@@ -333,7 +333,7 @@ def new_root(
         When a shell was made for another kind of geometry or another convention.
     """
     if shell is not None:
-        _require_conventions(shell, geometry_type, links_convention)
+        _require_conventions(shell, geometry_type, links_convention, object_index_convention)
     base = (
         {
             "reduction_factor": shell.reduction_factor,
@@ -364,7 +364,9 @@ def new_root(
     )
 
 
-def _require_conventions(kept: RootMetadata, geometry_type: str, links_convention: str) -> None:
+def _require_conventions(
+    kept: RootMetadata, geometry_type: str, links_convention: str, object_index_convention: str
+) -> None:
     """Refuse geometry that a store was not made for."""
     if kept.geometry_types and geometry_type not in kept.geometry_types:
         raise ArgumentError(f"the store was made for {', '.join(kept.geometry_types)}, not for {geometry_type}")
@@ -372,6 +374,11 @@ def _require_conventions(kept: RootMetadata, geometry_type: str, links_conventio
         raise ArgumentError(
             f"the store was made with links_convention {kept.links_convention!r}; {geometry_type} needs "
             f"{links_convention!r}"
+        )
+    if kept.object_index_convention not in (None, object_index_convention):
+        raise ArgumentError(
+            f"the store was made with object_index_convention {kept.object_index_convention!r}, which {geometry_type} "
+            "is not written with; make it with 'standard'"
         )
 
 
