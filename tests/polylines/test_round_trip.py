@@ -157,6 +157,16 @@ def test_few_paths_are_what_they_are_among_all(written: tuple[Path, Walks]) -> N
             assert found.attributes[name].tolist() == values[rows].tolist()
 
 
+def test_threads_decode_what_one_does(written: tuple[Path, Walks], monkeypatch: pytest.MonkeyPatch) -> None:
+    path, made = written
+    monkeypatch.setattr("zarr_vectors.read.fetch._THREADED_BYTES", 0)
+    monkeypatch.setattr("zarr_vectors.read.fetch._THREADED_CELL", 0)
+    for tasks in (1, 3, 50):
+        monkeypatch.setattr("zarr_vectors.read.fetch.worker_count", lambda tasks=tasks: tasks)
+        assert_paths(read_polylines(path), made, range(made.count))
+        assert_paths(read_polylines(path, object_ids=[7, 2, 29]), made, [7, 2, 29])
+
+
 def test_only_what_is_asked_for_is_returned(written: tuple[Path, Walks]) -> None:
     path, _ = written
     result = read_polylines(path, attributes="fa", include_object_attributes="tract", return_object_ids=False)

@@ -26,7 +26,7 @@ BLOSC_COMPRESSORS: Final = ("zstd", "lz4", "lz4hc", "blosclz", "zlib", "snappy")
 BLOSC_LIMIT: Final = 2**31 - 1 - 16
 """Largest input of one blosc frame, in bytes."""
 
-_ZSTD_MAGIC: Final = 0xFD2FB528
+_ZSTD_MAGIC: Final = bytes.fromhex("28b52ffd")
 LARGEST_RATIO: Final = 2**15
 """No frame decodes to more bytes for each of its own: a zstd block of four bytes or more holds up to 128 KiB (RFC 8878,
 3.1.1.2), and the other compressors inside blosc do less."""
@@ -80,9 +80,11 @@ def _check_limit(name: str, size: int | None, limit: int | None) -> None:
 def _zstd_header(data: Bytes) -> tuple[int | None, int]:
     """Give the content size a zstd frame states, and the length of its header (RFC 8878, 3.1.1.1)."""
     head = bytes(byte_view(data)[:18])
-    if len(head) < 6 or int.from_bytes(head[:4], "little") != _ZSTD_MAGIC:
+    if len(head) < 6 or head[:4] != _ZSTD_MAGIC:
         return None, 0
     descriptor = head[4]
+    if descriptor & 0xE3 == 0x20:  # one segment, no dictionary, fewer than 256 bytes
+        return head[5], 6
     single_segment = bool(descriptor & 0x20)
     width = (1 if single_segment else 0, 2, 4, 8)[descriptor >> 6]
     start = 5 + (not single_segment) + (0, 1, 2, 4)[descriptor & 3]

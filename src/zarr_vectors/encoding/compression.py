@@ -223,6 +223,8 @@ class Pipeline:
             The bytes are damaged, or decode to another size than allowed.
         """
         limit = min(DECODED_LIMIT, expected if limit is None and expected is not None else limit or DECODED_LIMIT)
+        if expected is None and len(self.codecs) == 1:
+            return self.codecs[0].decode(data, limit)
         decoded: Bytes = data
         for index in range(len(self.codecs) - 1, -1, -1):
             decoded = self.codecs[index].decode(decoded, limit if index == 0 else DECODED_LIMIT)

@@ -159,6 +159,8 @@ def unframe_cell(data: Bytes) -> memoryview:
         The cell does not hold exactly one item of the stated length.
     """
     view = byte_view(data)
+    if int.from_bytes(view[:CELL_HEADER_LENGTH], "little") == (view.nbytes - CELL_HEADER_LENGTH << 32) + 1:
+        return view[CELL_HEADER_LENGTH:]
     if view.nbytes < CELL_HEADER_LENGTH:
         raise ArrayError(f"a cell is damaged: its header takes 8 bytes, {view.nbytes} are present")
     count = int.from_bytes(view[:4], "little")

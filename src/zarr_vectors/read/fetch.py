@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import cast
 
 import numpy as np
@@ -14,14 +15,16 @@ from zarr_vectors.formats.layout import Blobs, CellArray
 from zarr_vectors.formats.objects import parse_fragments, take_ranges
 from zarr_vectors.model.cells import Fragments
 from zarr_vectors.ordering import offsets_of
-from zarr_vectors.parallel import split_evenly, thread_map, worker_count
+from zarr_vectors.parallel import thread_map, worker_count
 from zarr_vectors.storage.port import Blob, Range, Storage
 from zarr_vectors.typing import AnyArray, Bytes, IntArray
 
 _THREADED_BYTES = 1 << 18
 """Stored bytes below which handing cells to threads takes longer than decoding them."""
-_THREADED_CELL = 4096
+_THREADED_CELL = 512
 """Stored bytes of a cell below which, on average, threads only wait for each other."""
+_CELL_COST = 2048
+"""What a cell costs apart from its stored bytes, as so many bytes more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,14 +123,25 @@ def decode_payloads(parts: Sequence[FetchedCells]) -> list[Bytes]:
     def decode(part: slice) -> list[Bytes]:
         return [cells.payload(row) for cells, row in places[part]]
 
-    return [payload for some in thread_map(decode, _split(len(places), parts)) for payload in some]
+    return [payload for some in thread_map(decode, _split(parts)) for payload in some]
 
 
-def _split(count: int, parts: Sequence[FetchedCells]) -> list[slice]:
-    """Return the slices of cells that threads take; one where there is little to decode."""
-    stored = sum(len(blob) for cells in parts for blob in cells.blobs if blob is not None)
-    threaded = stored >= max(_THREADED_BYTES, _THREADED_CELL * count)
-    return split_evenly(count, 4 * worker_count() if threaded else 1)
+def _split(parts: Sequence[FetchedCells]) -> list[slice]:
+    """Return slices of all cells that take about as long each, for threads; one where there is little to decode."""
+    costs = np.concatenate([_stored_sizes(cells) for cells in parts] or [np.zeros(0, np.int64)])
+    stored, count = int(costs.sum()), len(costs)
+    if stored < max(_THREADED_BYTES, _THREADED_CELL * count):
+        return [slice(0, count)]
+    ends = np.cumsum(costs + _CELL_COST)
+    tasks = 4 * worker_count()
+    cuts = np.searchsorted(ends, ends[-1] * np.arange(1, tasks) // tasks, side="right").tolist()
+    return [slice(a, b) for a, b in pairwise([0, *cuts, count]) if b > a]
+
+
+def _stored_sizes(cells: FetchedCells) -> IntArray:
+    """Return the stored bytes of every cell."""
+    sizes = np.fromiter((0 if blob is None else len(blob) for blob in cells.blobs), np.int64, len(cells.blobs))
+    return np.asarray(sizes.reshape(-1, cells.array.requests_per_cell).sum(axis=1))
 
 
 def decode_fragments(cells: FetchedCells) -> Fragments:
@@ -165,7 +179,7 @@ def take_fragments(cells: FetchedCells, places: IntArray, numbers: IntArray) -> 
             take_ranges(cells.payload(r), sorted_numbers[cuts[r] : cuts[r + 1]]) for r in range(part.start, part.stop)
         ]
 
-    found = [each for some in thread_map(take, _split(len(cells.chunks), [cells])) for each in some]
+    found = [each for some in thread_map(take, _split([cells])) for each in some]
     tables = [table for table in found if table is not None]
     if len(tables) < len(found) or not tables:
         return None
@@ -212,7 +226,7 @@ def decode_rows(cells: FetchedCells, row_counts: IntArray | None = None) -> tupl
                 raise _wrong_size(cells, row, len(payload), starts[row + 1] - starts[row])
             buffer[starts[row] : starts[row + 1]] = payload
 
-    thread_map(copy, _split(len(cells.chunks), [cells]))
+    thread_map(copy, _split([cells]))
     values: AnyArray = buffer.view(dtype)
     if spec.channels is not None:
         values = values.reshape(-1, spec.channels)
@@ -272,7 +286,7 @@ def take_rows(cells: FetchedCells, row_offsets: IntArray, rows: IntArray) -> Any
                 raise _wrong_size(cells, row, payload.nbytes, counts[row] * spec.row_stride)
             taken[order[mine]] = np.frombuffer(payload, spec.numpy_dtype).reshape(-1, *shape)[local[mine]]
 
-    thread_map(take, _split(len(cells.chunks), [cells]))
+    thread_map(take, _split([cells]))
     return taken
 
 
