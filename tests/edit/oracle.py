@@ -14,11 +14,12 @@ import numpy as np
 from zarr_vectors.read.objects import read_column, read_groups, read_object_ids
 from zarr_vectors.read.opening import open_reader
 from zarr_vectors.types.graphs import read_graph, write_graph
+from zarr_vectors.types.lines import read_lines, write_lines
 from zarr_vectors.types.meshes import read_mesh, write_mesh
 from zarr_vectors.types.points import read_points, write_points
 from zarr_vectors.types.polylines import read_polylines, write_polylines
 
-KINDS = ("cloud", "points", "paths", "graph", "skeleton", "mesh")
+KINDS = ("cloud", "points", "paths", "lines", "graph", "skeleton", "mesh")
 LINKED = ("graph", "skeleton", "mesh")
 BOUNDS = ([0.0, 0.0, 0.0], [100.0, 100.0, 100.0])
 
@@ -65,7 +66,7 @@ def start(kind: str, revision: str, path: str, seed: int, **options: Any) -> Pla
     """Write a small store and give what it holds."""
     rng = np.random.default_rng(seed)
     n = 40
-    owners = np.sort(rng.integers(0, 5, n)) * 2
+    owners = np.sort(rng.integers(0, 5, n)) * 2 if kind != "lines" else np.arange(n) // 2 * 2
     if kind == "paths":
         positions = np.clip(np.cumsum(rng.normal(0, 8, (n, 3)), axis=0) + 50, 0, 100)
     else:
@@ -98,6 +99,9 @@ def start(kind: str, revision: str, path: str, seed: int, **options: Any) -> Pla
     elif kind == "paths":
         parts = [positions[owners == i] for i in ids]
         write_polylines(path, parts, attributes=columns, object_ids=ids, dtype="float64", **described, **common)
+    elif kind == "lines":
+        ends, marks = positions.reshape(-1, 2, 3), {"tag": tags.reshape(-1, 2)}
+        write_lines(path, ends, attributes=marks, object_ids=ids, dtype="float64", **described, **common)
     else:
         _start_linked(kind, path, plain, positions, owners, {**described, **common}, rng)
     return plain
@@ -141,6 +145,11 @@ def see(kind: str, path: Any) -> Seen:
         found = read_polylines(path)
         owners = np.repeat(found.object_ids, np.diff(found.offsets))
         return _seen(found.positions, found.attributes, owners, np.zeros((0, 2), np.int64), {})
+    if kind == "lines":
+        found = read_lines(path)
+        ends = {name: values.reshape(-1) for name, values in found.attributes.items()}
+        owners = np.repeat(found.object_ids, 2)
+        return _seen(found.endpoints.reshape(-1, 3), ends, owners, np.zeros((0, 2), np.int64), {})
     if kind == "mesh":
         found = read_mesh(path)
         return _seen(found.vertices, found.attributes, found.object_ids, found.faces, found.face_attributes)

@@ -488,3 +488,41 @@ def test_a_surface_that_loses_a_face_is_not_called_closed_any_more(revision: str
     edit.delete_objects(path, 1)
     assert len(read_mesh(path).faces) == 1
     assert "closed_surface" not in graph_block(path, "mesh")
+
+
+def some_lines(revision: str) -> str:
+    path, ends = place(), np.random.default_rng(1).uniform(0, 100, (6, 2, 3))
+    write_lines(path, ends, chunk_shape=50, bounds=([0] * 3, [100] * 3), format_version=revision)
+    return path
+
+
+@REVISIONS
+def test_lines_take_two_vertices_each(revision: str) -> None:
+    path = some_lines(revision)
+    before = contents(resolve_storage(path, mode="r"))
+    three = [[1, 1, 1], [2, 2, 2], [3, 3, 3]]
+    with pytest.raises(ArgumentError, match="3 rows are given for object 99, but a line has two"):
+        edit.append_vertices(path, three, object_ids=99)
+    with pytest.raises(ArgumentError, match="every two rows are a line, but 3 rows"):
+        edit.append_vertices(path, three)
+    with pytest.raises(ArgumentError, match="1 rows are given for object 8, but a line has two"):
+        edit.append_vertices(path, three, object_ids=[7, 8, 7])
+    with pytest.raises(ArgumentError, match="3 rows are given for object 1, but a line has two"):
+        edit.replace_objects(path, three, 1)
+    assert contents(resolve_storage(path, mode="r")) == before
+    assert edit.append_vertices(path, [*three, [60, 60, 60]]).new_objects == 2
+    added = read_lines(path, object_ids=[6, 7])
+    np.testing.assert_array_equal(added.endpoints, [three[:2], [three[2], [60, 60, 60]]])
+
+
+@REVISIONS
+def test_lines_lose_both_ends_or_none(revision: str) -> None:
+    path = some_lines(revision)
+    rows = [[1, 1, 1], [2, 2, 2], [200, 1, 1], [60, 60, 60]]
+    added = edit.append_vertices(path, rows, object_ids=[20, 21, 20, 21], out_of_bounds="ignore")
+    assert (added.vertices_added, added.new_objects, added.ignored_count) == (2, 1, 2)
+    np.testing.assert_array_equal(read_lines(path, object_ids=[21]).endpoints, [[rows[1], rows[3]]])
+    assert edit.append_vertices(path, rows[1:3], out_of_bounds="ignore").vertices_added == 0
+    assert edit.replace_objects(path, rows[1:3], 3, out_of_bounds="ignore") == 0
+    assert read_lines(path).object_ids.tolist() == [0, 1, 2, 4, 5, 21]
+    assert validate(path, level=5).is_valid

@@ -38,7 +38,7 @@ class Editing(RuleBasedStateMachine):
     )
     def begin(self, kind: str, revision: str, seed: int, levels: bool, strategy: str, shards: bool) -> None:
         self.kind, self.path, self.next_tag = kind, f"memory://edit-{uuid.uuid4().hex}", 1000
-        options: dict[str, Any] = {"cross_chunk_strategy": strategy} if kind == "paths" else {}
+        options: dict[str, Any] = {"cross_chunk_strategy": strategy} if kind in ("paths", "lines") else {}
         if revision == "0.9":
             options["shard_shape"] = "auto" if shards else None
         self.plain = start(kind, revision, self.path, seed, **options)
@@ -67,6 +67,7 @@ class Editing(RuleBasedStateMachine):
 
     @rule(seed=numbers, count=st.integers(1, 5))
     def append(self, seed: int, count: int) -> None:
+        count = 2 if self.kind == "lines" else count
         tags, positions = self.fresh(seed, count)
         owner = None if self.kind == "cloud" else max(self.plain.objects, default=-1) + 1 + seed % 3
         edit.append_vertices(
@@ -94,7 +95,7 @@ class Editing(RuleBasedStateMachine):
     @rule(seed=numbers, count=st.integers(3, 6))
     def replace(self, seed: int, count: int) -> None:
         owner = self.some_object(seed)
-        tags, positions = self.fresh(seed, count)
+        tags, positions = self.fresh(seed, 2 if self.kind == "lines" else count)
         rows = {"mesh": [[0, 2, 1]], "graph": [[2, 0]], "skeleton": [[1, 0], [2, 0]]}.get(self.kind)
         marks = {"mark": [9.0]} if self.kind in ("mesh", "graph") else None
         edit.replace_objects(self.path, positions, owner, attributes={"tag": tags}, links=rows, link_attributes=marks)
@@ -204,7 +205,7 @@ class Editing(RuleBasedStateMachine):
         if self.kind == "cloud":
             return
         assert seen.owners == self.plain.owners
-        if self.kind == "paths":
+        if self.kind in ("paths", "lines"):
             seen.objects = self.plain.objects
             assert seen.paths() == self.plain.paths()
         assert tables_of(self.path) == (self.plain.objects, self.plain.groups)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from zarr_vectors.exceptions import ArgumentError, ShapeError, UnknownNameError
+from zarr_vectors.edit.change import changing
+from zarr_vectors.exceptions import ArgumentError, ShapeError, StoreError, UnknownNameError
 from zarr_vectors.multiresolution.coarsen import build_pyramid
 from zarr_vectors.types.lines import read_lines, write_lines
 from zarr_vectors.types.polylines import write_polylines
@@ -134,3 +136,25 @@ def test_no_lines_need_their_dimensions(tmp_path: Path) -> None:
     assert read_lines(tmp_path / "a.zv").endpoints.shape == (0, 2, 3)
     with pytest.raises(ShapeError):
         write_lines(tmp_path / "b.zv", [])
+
+
+@pytest.mark.parametrize("revision", REVISIONS)
+@pytest.mark.parametrize("crossings", ["explicit_links", "boundary_deduplication", "both"])
+@pytest.mark.parametrize("count", [1, 3])
+def test_objects_with_one_end_or_three_are_no_lines(tmp_path: Path, revision: str, crossings: str, count: int) -> None:
+    path, other = tmp_path / "a.zv", np.full((count, 3), 60.0) + np.arange(count)[:, None]
+    write_polylines(
+        path,
+        [np.array([[1.0, 1, 1], [70, 1, 1]]), other, np.zeros((0, 3))],
+        chunk_shape=50,
+        format_version=revision,
+        cross_chunk_strategy=crossings,
+    )
+    with changing(path, None, {}) as change:
+        change.put_root(replace(change.root, geometry_types=("line",)))
+    assert read_lines(path, object_ids=[0]).line_count == 1
+    with pytest.raises(StoreError, match=f"object 1 has {count} vertices, but lines have two; read it with read_poly"):
+        read_lines(path)
+    errors = validate(path, level=4).errors
+    assert [error.check for error in errors] == ["line-ends"]
+    assert f"object 1 has {count} vertices, but a line has two (1 such" in errors[0].message

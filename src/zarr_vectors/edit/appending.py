@@ -26,6 +26,7 @@ from zarr_vectors.edit.joining import (
     require_new,
     settle_positions,
     vertex_columns,
+    whole_lines,
 )
 from zarr_vectors.edit.tables import bare_cells
 from zarr_vectors.exceptions import ArgumentError
@@ -109,7 +110,8 @@ def append_vertices(
         Coordinates in the units of the axes. The vertices of a path follow each other in path order.
     object_ids : (n,) integers or one integer, optional
         Object of every new vertex: ids that the store does not have yet. By default every vertex is an object of
-        its own, counting on from the highest id. A point cloud without objects takes none.
+        its own, and every two are a line in a store of lines, counting on from the highest id. A line takes exactly
+        two rows. A point cloud without objects takes none.
     attributes : mapping of str to (n,) or (n, C) array, optional
         Vertex attributes. One that is not given gets the fill value that it declares: NaN for floats, "missing" for
         categories; where none is declared, values must be given.
@@ -118,7 +120,7 @@ def append_vertices(
     dtype : float type, optional
         Checked against that of the level, which it cannot change.
     out_of_bounds : {"raise", "ignore", "expand"}
-        What happens to vertices outside the bounds: refuse, leave out, or grow the bounds.
+        What happens to vertices outside the bounds: refuse, leave out (of lines both ends), or grow the bounds.
     refresh : bool
         Whether coarse levels are built anew afterwards; otherwise they are marked as stale.
     backend : str, optional
@@ -148,23 +150,25 @@ def put_vertices(change: Change, given: Additions, level: int = 0) -> AppendSumm
     require_finest(level, "appending")
     reader = change.level(0)
     settled = settle_positions(reader, given.positions, given.dtype, given.out_of_bounds)
-    count, ignored = len(settled.positions), int((~settled.keep).sum())
     known = read_object_ids(reader)
     local = change.root.links_convention == LINKS_SEQUENTIAL and not is_ordered(change.store)
     if given.object_ids is not None and local and known is None and len(reader.chunks):
         raise ArgumentError(f"object_ids: {reader.name} has points without objects; new ones can have none either")
     columns = _columns(reader, given, len(settled.keep))
-    columns = {name: column.take(settled.keep) for name, column in columns.items()}
     if local and known is None and given.object_ids is None:
-        elements = Elements(settled.positions, columns)
+        objects = None
         if given.object_attributes:
             raise ArgumentError(f"object_attributes: {reader.name} has no objects to describe")
     else:
         everything = _known(change) if known is None else known
-        ids = new_ids(given.object_ids, len(settled.keep), everything)[settled.keep]
-        require_new(ids, everything)
-        elements = Elements(settled.positions, columns, Objects(*_compact(ids)))
-    added = 0 if elements.objects is None else elements.objects.count
+        ids = new_ids(reader, given.object_ids, len(settled.keep), everything)
+        settled = whole_lines(reader, settled, ids)
+        require_new(ids[settled.keep], everything)
+        objects = Objects(*_compact(ids[settled.keep]))
+    columns = {name: column.take(settled.keep) for name, column in columns.items()}
+    elements = Elements(settled.positions, columns, objects)
+    added = 0 if objects is None else objects.count
+    count, ignored = len(settled.positions), int((~settled.keep).sum())
     if count == 0:
         return AppendSummary(0, 0, 0, ignored)
     touched = _put_locally(change, elements, given, settled.root) if local else None

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from zarr_vectors.constants import ORIGINAL_INDEX_ATTRIBUTE
+from zarr_vectors.constants import LINE, ORIGINAL_INDEX_ATTRIBUTE
 from zarr_vectors.edit.elements import LEADING, leading_column
 from zarr_vectors.exceptions import ArgumentError, OutOfBoundsError, PrecisionWarning, ShapeError, UnknownNameError
 from zarr_vectors.formats.columns import decode_column, make_column
@@ -219,17 +219,19 @@ def _codes(level: LevelReader, column: Column) -> Column:
     return leading_column(np.array([table[value] for value in distinct.tolist()], np.int64)[place.reshape(-1)])
 
 
-def new_ids(object_ids: Any, count: int, known: IntArray) -> IntArray:
-    """Return one id per vertex: as given, or one object per vertex counting on from the highest id.
+def new_ids(level: LevelReader, object_ids: Any, count: int, known: IntArray) -> IntArray:
+    """Return one id per vertex: as given, or one object per vertex or line counting on from the highest id.
 
     Raises
     ------
     ShapeError, ArgumentError
-        When there are more or fewer ids than vertices, or they are not whole numbers.
+        When there are more or fewer ids than vertices, they are not whole numbers, or lines have not two vertices.
     """
+    lines = LINE in level.root.geometry_types
     if object_ids is None:
-        first = int(known.max(initial=-1)) + 1
-        return np.arange(first, first + count, dtype=np.int64)
+        if lines and count % 2:
+            raise ArgumentError(f"positions: every two rows are a line, but {count} rows were given")
+        return int(known.max(initial=-1)) + 1 + np.arange(count, dtype=np.int64) // (2 if lines else 1)
     given = np.asarray(object_ids)
     if given.ndim == 0 and given.dtype.kind in "iu":
         given = np.full(count, given)
@@ -239,7 +241,26 @@ def new_ids(object_ids: Any, count: int, known: IntArray) -> IntArray:
         raise ArgumentError(f"object_ids: expected whole numbers, got dtype {given.dtype}")
     if given.dtype.kind == "u" and given.size and int(given.max()) > np.iinfo(np.int64).max:
         raise ArgumentError(f"object_ids: {int(given.max())} is beyond int64, the range of object ids")
-    return given.astype(np.int64)
+    ids = given.astype(np.int64)
+    if lines:
+        _require_pairs(ids)
+    return ids
+
+
+def _require_pairs(ids: IntArray) -> None:
+    distinct, counts = np.unique(ids, return_counts=True)
+    wrong = np.flatnonzero(counts != 2)
+    if len(wrong):
+        count, number = counts[wrong[0]], distinct[wrong[0]]
+        raise ArgumentError(f"object_ids: {count} rows are given for object {number}, but a line has two vertices")
+
+
+def whole_lines(level: LevelReader, settled: Settled, ids: IntArray) -> Settled:
+    """Return positions without those of lines that have lost an end; of other kinds all that are there."""
+    if LINE not in level.root.geometry_types or settled.keep.all():
+        return settled
+    keep = ~np.isin(ids, ids[~settled.keep])
+    return replace(settled, positions=settled.positions[keep[settled.keep]], keep=keep)
 
 
 def require_new(ids: IntArray, known: IntArray) -> None:

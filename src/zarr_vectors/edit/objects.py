@@ -26,6 +26,7 @@ from zarr_vectors.edit.joining import (
     require_known,
     settle_positions,
     vertex_columns,
+    whole_lines,
 )
 from zarr_vectors.edit.linking import Connections, make_links, settled_links
 from zarr_vectors.exceptions import ArgumentError, UnknownNameError
@@ -133,7 +134,7 @@ def replace_objects(
     path : str, path, zarr Store or Group
         The store.
     positions : (n, D) array
-        The new vertices; those of a path in path order.
+        The new vertices; those of a path in path order, and of a line two.
     object_ids : (n,) integers or one integer
         Object of every new vertex. Every object that is named loses the vertices that it had, and the links at them.
     attributes : mapping of str to array, optional
@@ -143,7 +144,8 @@ def replace_objects(
     link_attributes : mapping of str to array, optional
         Their attributes, filled likewise.
     out_of_bounds : {"raise", "ignore", "expand"}
-        What happens to vertices outside the bounds; links to those that are left out go with them.
+        What happens to vertices outside the bounds; links to those that are left out go with them, and the other end
+        of a line.
     refresh : bool
         Whether coarse levels are built anew afterwards; otherwise they are marked as stale.
     backend : str, optional
@@ -183,8 +185,9 @@ def exchange_objects(
         raise ArgumentError("object_ids: say which objects are to be replaced, one id per vertex")
     settled = settle_positions(level, positions, None, out_of_bounds)
     count = len(settled.keep)
-    ids = new_ids(object_ids, count, objects.ids)
+    ids = new_ids(level, object_ids, count, objects.ids)
     require_known(ids, objects.ids, level.name)
+    settled = whole_lines(level, settled, ids)
     columns = vertex_columns(level, attributes, count, _following(elements))
     gone = np.isin(objects.ids, ids)
     left = keep_vertices(elements, ~gone[objects.of_vertex])

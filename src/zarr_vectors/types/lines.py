@@ -270,14 +270,14 @@ def read_lines(
     -------
     LinesResult
         Lines in the order of ``object_ids``, else in that of the object index. Ids without vertices (lines thinned
-        out of a coarse level) are left out; a line that has one vertex, as coarse levels of other writers may, both
-        starts and ends there.
+        out of a coarse level) are left out. In coarse levels, where other writers merge the ends of a line, one that
+        has a single vertex both starts and ends there.
 
     Raises
     ------
     StoreNotFoundError, StoreError
-        When no store is at the path, or it does not hold lines: objects of at most two vertices; names the function
-        to read it with.
+        When no store is at the path, or it does not hold lines: objects of two vertices; names the function to
+        read it with.
     UnknownNameError
         For a level, attribute, object or group that is not there.
     ArgumentError
@@ -290,7 +290,7 @@ def read_lines(
     )
     found = find_paths(path, request, "lines", backend, backend_kwargs)
     paths = found.paths
-    _require_two_ends(found.store, paths)
+    _require_two_ends(found.store, paths, level)
     there = np.diff(paths.offsets) > 0
     ends = np.stack([paths.offsets[:-1][there], paths.offsets[1:][there] - 1], axis=1)
     return LinesResult(
@@ -309,12 +309,12 @@ def read_lines(
     )
 
 
-def _require_two_ends(store: StoreReader, paths: Paths) -> None:
-    """Refuse objects with vertices between their ends, which lines do not have."""
+def _require_two_ends(store: StoreReader, paths: Paths, level: int) -> None:
+    """Refuse objects with vertices between their ends, or one end only where nothing was merged."""
     counts = np.diff(paths.offsets)
-    longer = np.flatnonzero(counts > 2)
-    if len(longer):
-        first = int(longer[0])
+    wrong = np.flatnonzero((counts > 2) | ((counts == 1) & (level == 0)))
+    if len(wrong):
+        first = int(wrong[0])
         raise StoreError(
             f"{store.storage.url}: object {paths.object_ids[first]} has {counts[first]} vertices, but lines have two; "
             "read it with read_polylines"

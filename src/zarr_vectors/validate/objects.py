@@ -6,8 +6,10 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from zarr_vectors.constants import GROUPS, OBJECT_INDEX
+from zarr_vectors.constants import CROSS_CHUNK_LINKED, GROUPS, LINE, OBJECT_INDEX
 from zarr_vectors.formats.chunk_keys import format_keys
+from zarr_vectors.ordering import offsets_of
+from zarr_vectors.read.fetch import decode_fragments, fetch_cells
 from zarr_vectors.read.ordered_objects import ordered_object_ids
 from zarr_vectors.validate.consistency import has_objects
 from zarr_vectors.validate.rules import Problem, error, note
@@ -92,6 +94,34 @@ def group_members(level: LevelSubject) -> Iterator[Problem]:
             f"{level.path}/{GROUPS}",
             f"group {group} names object {groups.members[at]}, which the level does not have "
             f"({int((~known).sum())} such members)",
+        )
+
+
+def has_lines(level: LevelSubject) -> bool:
+    """Return whether the objects of a level are lines whose fragments can be counted."""
+    array = level.reader.arrays.vertex_fragments
+    return LINE in level.store.root.geometry_types and has_objects(level) and array is not None
+
+
+def line_ends(level: LevelSubject) -> Iterator[Problem]:
+    """Check that lines have two vertices; in coarse levels, which may merge them, at most two."""
+    array, manifests = level.reader.arrays.vertex_fragments, level.manifests
+    assert array is not None
+    fragments = decode_fragments(fetch_cells(level.reader.storage, [array], level.reader.chunks)[0])
+    chunks = level.reader.lookup.rows(manifests.chunks)
+    numbers = fragments.offsets[chunks] + manifests.fragments
+    if ((chunks < 0) | (manifests.fragments < 0) | (numbers >= fragments.offsets[1:][chunks])).any():
+        return  # manifest-chunks and manifest-fragments report it
+    most = np.diff(offsets_of(fragments.counts[numbers])[manifests.offsets])
+    least = most
+    if level.store.root.cross_chunk_strategy not in (CROSS_CHUNK_LINKED, None):
+        least = most - np.maximum(np.diff(manifests.offsets) - 1, 0)  # vertices that repeat one across a crossing
+    wrong = np.flatnonzero((least > 2) | ((most == 1) & (level.number == 0)))
+    if len(wrong):
+        yield error(
+            f"{level.path}/{OBJECT_INDEX}",
+            f"object {level.object_ids[wrong[0]]} has {most[wrong[0]]} vertices, but a line has two ({len(wrong)} such "
+            "objects)",
         )
 
 

@@ -86,6 +86,7 @@ LEVEL_RULES: Final[tuple[Rule[LevelSubject], ...]] = (
     _rule(3, "group-members", objects.group_members, objects.has_groups),
     _rule(3, "manifest-chunks", objects.manifest_chunks, consistency.has_objects),
     _rule(3, "objects-used", objects.objects_used, objects.is_finest_with_objects),
+    _rule(4, "line-ends", objects.line_ends, objects.has_lines),
     _rule(4, "object-ids-sorted", objects.object_ids_sorted, objects.states_sorted),
     _rule(4, "identity-convention", conventions.identity_convention, conventions.is_identity),
 )
