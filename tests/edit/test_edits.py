@@ -526,3 +526,84 @@ def test_lines_lose_both_ends_or_none(revision: str) -> None:
     assert edit.replace_objects(path, rows[1:3], 3, out_of_bounds="ignore") == 0
     assert read_lines(path).object_ids.tolist() == [0, 1, 2, 4, 5, 21]
     assert validate(path, level=5).is_valid
+
+
+@pytest.mark.parametrize(
+    ("values", "dtype", "message"),
+    [
+        ([1, 300, -5], "int8", "row 1 has 300, but whole numbers from -128 to 127"),
+        ([1, 1.7, 300], "int8", r"row 1 has 1\.7, but whole numbers"),
+        ([1, np.nan, 3], "int32", "row 1 has nan, but whole numbers"),
+        ([0, -1, 0], "uint8", "row 1 has -1, but whole numbers from 0 to 255"),
+        (np.array([1, 2**63, 2], np.uint64), "int64", "row 1 has 9223372036854775808"),
+        ([1, 2.0**63, 2], "int64", "row 1 has 9.22"),
+        ([0, 1, 2], "bool", "row 2 has 2, but 0 or 1"),
+        ([0.0, 1e39, np.inf], "float32", r"row 1 has 1e\+39, but finite values"),
+        ([[1, 2], [1, 2], [3, 999]], "int8", "row 2 has 999"),
+        (["a", "abc", "ab"], "U2", "row 1 has 'abc', but it would be cut off"),
+        (np.array(["2020-01-01", "NaT", "NaT"], "M8[D]"), "int64", "row 1 has None"),
+        (np.array([1, 2.5, 3], object), "int32", r"row 1 has 2\.5"),
+        ([1, 2, 1j], "float32", "complex numbers"),
+        ([1, 2, 3], "nonsense", "'nonsense' not understood"),
+    ],
+)
+def test_values_are_not_cast_to_others(values: Any, dtype: Any, message: str) -> None:
+    path = place()
+    write_points(path, np.eye(3), chunk_shape=50)
+    with pytest.raises(ArgumentError, match=message):
+        edit.add_attribute(path, "k", values, dtype=dtype)
+    assert read_points(path).attributes == {}
+
+
+def test_values_that_fit_are_cast() -> None:
+    path = place()
+    write_points(path, np.eye(3), chunk_shape=50)
+    given: dict[str, tuple[Any, Any]] = {
+        "whole": ([1.0, -128.0, 127.0], "int8"),
+        "big": (np.array([0, 2.0**63, 1]), "uint64"),
+        "flag": ([0, 1.0, 1], "bool"),
+        "single": ([np.inf, np.nan, 0.1], "float32"),
+        "text": (["1", "2", "3"], "int16"),
+        "gaps": ([None, 1.0, 2.0], "float64"),
+    }
+    for name, (values, dtype) in given.items():
+        edit.add_attribute(path, name, values, dtype=dtype)
+        stored = read_points(path).attributes[name]
+        assert stored.dtype == dtype
+        np.testing.assert_array_equal(stored, np.asarray(values).astype(dtype))
+
+
+@REVISIONS
+def test_what_is_said_of_an_attribute_stays(revision: str) -> None:
+    path = place()
+    said = {"unit": "metre", "description": "where it goes", "channel_names": ("u", "v")}
+    write_points(
+        path,
+        np.eye(3) + 1,
+        chunk_shape=50,
+        attributes={"flow": np.zeros((3, 2))},
+        attribute_specs={"flow": said},
+        format_version=revision,
+    )
+
+    def spec() -> dict[str, Any]:
+        found = open_reader(path).level(0).arrays.vertex_attributes["flow"].spec
+        return {key: getattr(found, key) for key in said}
+
+    first = spec()
+    assert first == said
+    edit.set_attribute(path, "flow", np.ones((3, 2)))
+    assert spec() == first
+    edit.set_attribute(path, "flow", 5.0, rows=[1])
+    assert spec() == first
+    edit.set_attribute(path, "flow", 6.0, rows=[1], spec={"unit": "inch"})
+    assert spec() == first | {"unit": "inch"}
+    edit.set_attribute(path, "flow", np.ones((3, 2)), spec={"channel_names": ("a", "b")})
+    assert spec() == first | {"unit": "inch", "channel_names": ("a", "b")}
+    edit.set_attribute(path, "flow", np.ones((3, 3)))
+    assert spec() == first | {"unit": "inch", "channel_names": ("ch0", "ch1", "ch2")}
+    with pytest.raises(ShapeError, match="'flow' has 3 channels, but 2 channel names"):
+        edit.set_attribute(path, "flow", 1.0, rows=[0], spec={"channel_names": ("a", "b")})
+    edit.set_attribute(path, "flow", np.arange(3.0))
+    assert spec() == first | {"unit": "inch", "channel_names": None}
+    assert validate(path, level=5).is_valid

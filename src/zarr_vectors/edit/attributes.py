@@ -18,12 +18,13 @@ from zarr_vectors.constants import (
     OBJECT_ID_ATTRIBUTE,
     VERTEX_ATTRIBUTES,
 )
+from zarr_vectors.edit.casting import cast_values
 from zarr_vectors.edit.change import Change, changing
 from zarr_vectors.edit.elements import is_ordered, read_level_elements, rewrite
 from zarr_vectors.edit.rows import VertexOrder, read_order_of
 from zarr_vectors.edit.tables import fragments_of, known_object_ids, object_ids_of, put_tables
 from zarr_vectors.exceptions import ArgumentError, UnknownNameError, UnsupportedFeatureError
-from zarr_vectors.formats.columns import SpecLike, check_name, make_column
+from zarr_vectors.formats.columns import SpecLike, check_name, make_column, redescribed
 from zarr_vectors.formats.documents import attribute_document
 from zarr_vectors.formats.layout import CellPayloads
 from zarr_vectors.formats.link_names import delta_name
@@ -34,7 +35,7 @@ from zarr_vectors.read.level import LevelReader
 from zarr_vectors.read.links import read_links
 from zarr_vectors.read.objects import read_column
 from zarr_vectors.read.vertices import holds_faces
-from zarr_vectors.typing import AnyArray, IntArray
+from zarr_vectors.typing import IntArray
 from zarr_vectors.write.joining import join_column
 
 AttributeKind: TypeAlias = Literal["vertex", "link", "object", "fragment"]
@@ -108,9 +109,11 @@ def set_attribute(
     rows : integers, optional
         Only these rows, by their place in that order; the others keep what they have, and the attribute its type.
     dtype : data type, optional
-        What numbers are cast to first.
+        What values are cast to first. Floats may be rounded to the precision of a float type; numbers become integers
+        only where they are whole and in range.
     spec : AttributeSpec or mapping, optional
-        ``unit``, ``description``, ``channel_names``.
+        ``unit``, ``description``, ``channel_names``, ``extra``. What a mapping does not name stays as it was; names of
+        channels go when there are more or fewer.
     refresh : bool
         Whether coarse levels are built anew afterwards. Otherwise those that hold aggregates of the attribute's old
         values are marked as stale.
@@ -248,37 +251,30 @@ class _Given:
         """Return the whole column; `old` is what is stored, in the same order."""
         values = self.values
         if self.dtype is not None:
-            values = _cast(name, values, self.dtype)
+            values = cast_values(name, values, self.dtype)
         if self.rows is None:
-            return make_column("values", name, values, count, per, self.spec or _kept_spec(old), dictionary=dictionary)
+            made = make_column("values", name, values, count, per, dictionary=dictionary)
+            return _described(name, made, old, self.spec)
         assert old is not None
         rows = parse_rows(self.rows, count, per)
         shape = (len(rows), *old.values.shape[1:])
         if np.ndim(values) == 0:
             values = np.broadcast_to(np.asarray(values), shape)
-        spec = self.spec or _kept_spec(old)
-        new = make_column("values", name, values, len(rows), per, spec, dictionary=dictionary)
+        new = make_column("values", name, values, len(rows), per, dictionary=dictionary)
         joined = join_column("values", name, old, new)
         changed = joined.values[:count].copy()
         changed[rows] = joined.values[count:]
-        return Column(changed, joined.spec)
+        return Column(changed, redescribed("spec", name, joined.spec, self.spec))
 
 
-def _cast(name: str, values: Any, dtype: npt.DTypeLike) -> AnyArray:
-    try:
-        cast: AnyArray = np.asarray(values).astype(dtype)
-    except (TypeError, ValueError) as error:
-        raise ArgumentError(f"dtype: {name!r} cannot be cast to {dtype!r}: {error}") from error
-    return cast
-
-
-def _kept_spec(old: Column | None) -> SpecLike:
-    """Return what is said of an attribute that is set anew."""
-    if old is None:
-        return None
-    spec = old.spec
-    kept: dict[str, Any] = {"unit": spec.unit, "description": spec.description}
-    return {key: value for key, value in kept.items() if value is not None}
+def _described(name: str, made: Column, old: Column | None, given: SpecLike) -> Column:
+    """Return a column described as it was before, as far as that is not given."""
+    if old is not None:
+        was, spec = old.spec, made.spec
+        channels = was.channel_names if was.channels == spec.channels else spec.channel_names
+        spec = replace(spec, unit=was.unit, description=was.description, channel_names=channels, extra=was.extra)
+        made = replace(made, spec=spec)
+    return replace(made, spec=redescribed("spec", name, made.spec, given))
 
 
 def parse_rows(rows: Any, count: int, per: str) -> IntArray:

@@ -174,6 +174,25 @@ def _described(argument: str, name: str, made: AttributeSpec, stored: AnyArray, 
     return replace(made, unit=spec.unit, description=spec.description, channel_names=channels, extra=dict(spec.extra))
 
 
+def redescribed(argument: str, name: str, spec: AttributeSpec, given: SpecLike) -> AttributeSpec:
+    """Return what is said of a stored attribute, changed as given; what a mapping does not name stays as it was.
+
+    Raises
+    ------
+    ShapeError, ArgumentError
+        When there are more or fewer channel names than channels, or a key is unknown.
+    """
+    if given is None:
+        return spec
+    parsed = _parse_spec(name, given)
+    changed = {key: getattr(parsed, key) for key in (given if isinstance(given, Mapping) else _DESCRIBED)}
+    channels = changed.pop("channel_names", None)
+    if channels is not None and len(channels) != spec.channels:
+        held = "is scalar" if spec.channels is None else f"has {spec.channels} channels"
+        raise ShapeError(f"{argument}: {name!r} {held}, but {len(channels)} channel names were given")
+    return replace(spec, **changed, channel_names=channels or spec.channel_names)
+
+
 def decode_column(column: Column) -> AnyArray:
     """Return the values of a stored column as users hold them.
 
