@@ -54,8 +54,8 @@ def decode_draco(payload: Bytes) -> tuple[FloatArray, IntArray]:
     draco = require("DracoPy", "draco", "meshes encoded with Draco")
     try:
         decoded = draco.decode(bytes(payload))
-    except (ValueError, RuntimeError, TypeError, draco.FileTypeException) as error:
+        faces = getattr(decoded, "faces", None)
+        rows = np.zeros((0, 3), np.int64) if faces is None else np.asarray(faces, np.int64).reshape(-1, 3)
+        return np.asarray(decoded.points, np.float32).reshape(-1, 3), rows
+    except (ValueError, RuntimeError, TypeError, AttributeError, MemoryError, draco.FileTypeException) as error:
         raise ArrayError(f"not a Draco blob: {error}") from error
-    faces = getattr(decoded, "faces", None)
-    rows = np.zeros((0, 3), np.int64) if faces is None else np.asarray(faces, np.int64).reshape(-1, 3)
-    return np.asarray(decoded.points, np.float32).reshape(-1, 3), rows

@@ -91,9 +91,13 @@ def encode_fragment_indexes(index: FragmentIndex) -> tuple[ByteArray, IntArray]:
     Raises
     ------
     ArgumentError
-        A chunk's explicit fragments list more rows than their u32 offsets can count.
+        A chunk has more fragments, or its explicit fragments list more rows, than the format's u32 can count.
     """
     counts = np.diff(index.offsets)
+    if counts.size and counts.max() > _OFFSET_LIMIT:
+        raise ArgumentError(
+            f"a chunk has {counts.max()} fragments and the format counts up to {_OFFSET_LIMIT}; use smaller chunks"
+        )
     if len(counts) and (counts == counts[0]).all() and index.is_range.all():
         return _encode_alike(index, int(counts[0]))
     ranges = np.diff(offsets_of(index.is_range)[index.offsets])

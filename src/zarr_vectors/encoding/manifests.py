@@ -20,7 +20,7 @@ from typing import Any, Final
 import numpy as np
 
 from zarr_vectors.encoding.flat import gather, offsets_of, positions_in_runs, scatter
-from zarr_vectors.exceptions import ArrayError
+from zarr_vectors.exceptions import ArgumentError, ArrayError
 from zarr_vectors.typing import AnyArray, BoolArray, ByteArray, IntArray
 
 RANGE_REFERENCE_LIMIT: Final = 2**27
@@ -29,6 +29,7 @@ RANGE_REFERENCE_LIMIT: Final = 2**27
 _FRAGMENT_LIMIT: Final = 2**32
 """A chunk numbers its fragments with 32 bits."""
 
+_COUNT_LIMIT: Final = 2**32 - 1
 _FEW_OBJECTS: Final = 16
 """From so many objects on, blocks of mixed sizes are found in rounds; fewer objects are taken one by one."""
 
@@ -80,11 +81,17 @@ def encode_manifests(manifests: Manifests, *, merge: bool = False) -> tuple[Byte
     buffer : (B,) uint8
     offsets : (O + 1,) int64
         The manifest of row ``o`` is ``buffer[offsets[o]:offsets[o + 1]]``.
+
+    Raises
+    ------
+    ArgumentError
+        An object has more fragments than its u32 counts can say.
     """
     if merge:
         return _encode_merged(manifests)
     single = _single(manifests.chunks.shape[1])
     counts = np.diff(manifests.offsets)
+    _refuse_uncountable(counts, "names")
     blocks = np.zeros(len(manifests.fragments), single)
     blocks["chunk"], blocks["fragment"] = manifests.chunks, manifests.fragments
     offsets = offsets_of(_COUNT.itemsize + single.itemsize * counts)
@@ -93,6 +100,14 @@ def encode_manifests(manifests: Manifests, *, merge: bool = False) -> tuple[Byte
     places = np.repeat(offsets[:-1] + _COUNT.itemsize, counts) + single.itemsize * positions_in_runs(counts)
     scatter(buffer, places, blocks)
     return buffer, offsets
+
+
+def _refuse_uncountable(counts: IntArray, what: str) -> None:
+    if counts.size and counts.max() > _COUNT_LIMIT:
+        raise ArgumentError(
+            f"the object in row {int(np.argmax(counts))} {what} {counts.max()} fragments and the format counts up to "
+            f"{_COUNT_LIMIT}; use larger chunks"
+        )
 
 
 def _encode_merged(manifests: Manifests) -> tuple[ByteArray, IntArray]:
@@ -107,7 +122,9 @@ def _encode_merged(manifests: Manifests) -> tuple[ByteArray, IntArray]:
     modes = np.where(sizes == 1, 0, np.where(consecutive, 1, 2)).astype(np.uint8)
     head = _head(manifests.chunks.shape[1])
     lengths = head.itemsize + np.choose(modes, [np.full_like(sizes, 8), np.full_like(sizes, 16), 4 + 8 * sizes])
+    _refuse_uncountable(sizes[modes == 2], "lists")
     block_counts = np.diff(offsets_of(first)[manifests.offsets])
+    _refuse_uncountable(block_counts, "names")
     block_ends = offsets_of(lengths)
     block_offsets = offsets_of(block_counts)
     offsets = offsets_of(_COUNT.itemsize + np.diff(block_ends[block_offsets]))

@@ -324,9 +324,18 @@ def parse_attribute(document: Mapping[str, Any], where: str, *, dtype: str | Non
         parsed = np.dtype(name)
     except (TypeError, ValueError, SyntaxError, RecursionError, MemoryError, OverflowError) as error:
         raise MetadataError(f"{where}: dtype {name!r:.100} is not a NumPy data type") from error
-    plain = parsed.names is None and parsed.subdtype is None and parsed.kind in "biufcSUmM"
+    plain = parsed.names is None and parsed.subdtype is None and parsed.kind in "biufcUmM"
     if not plain or (parsed.itemsize == 0 and parsed.kind != "U"):
         raise MetadataError(f"{where}: dtype {name!r} cannot be stored")
+    try:
+        return _parse_spec(document, parsed.name if parsed.kind != "U" else str(name), where)
+    except (TypeError, ValueError, LookupError, OverflowError) as error:
+        if isinstance(error, ZarrVectorsError):
+            raise
+        raise MetadataError(f"{where}: malformed attribute metadata: {type(error).__name__}: {error}") from error
+
+
+def _parse_spec(document: Mapping[str, Any], dtype: str, where: str) -> AttributeSpec:
     encoding = document.get("encoding")
     timed = encoding == "datetime64"
     channels = document.get("channel_names")
@@ -337,7 +346,7 @@ def parse_attribute(document: Mapping[str, Any], where: str, *, dtype: str | Non
     if channels is not None and (not isinstance(channels, list) or len(channels) > 1 << 24):
         raise MetadataError(f"{where}: channel_names must be a list, got {type(channels).__name__}")
     return AttributeSpec(
-        dtype=parsed.name if parsed.kind != "U" else str(name),
+        dtype=dtype,
         unit=None if timed else document.get("unit"),
         description=document.get("description"),
         channel_names=None if channels is None else tuple(str(c) for c in channels),

@@ -122,7 +122,9 @@ def _open_family(
         blob = CrossChunkLinks(path, _attributes(documents, path), columns, ndim)
         document = document or _attributes(documents, path)
     directed = bool(document.get("directed", delta != 0))
-    width = int(document.get("link_width", 2))
+    width = _width(document, f"{level}: links {delta}")
+    if blob is not None and blob.width != width:
+        raise MetadataError(f"{blob.path}: links of {blob.width} endpoints, where those inside chunks have {width}")
     store = str(document.get("store", "canonical"))
     return LinkFamily(delta, width, directed, store, arrays, blob, document)
 

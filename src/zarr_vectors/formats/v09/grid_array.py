@@ -64,16 +64,16 @@ class GridArray:
         if document["data_type"] != "variable_length_bytes":
             raise MetadataError(f"{self.path}: data type must be variable_length_bytes, got {document['data_type']!r}")
         self.shape = tuple(int(s) for s in document["shape"])
-        if any(s < 0 for s in self.shape) or math.prod(self.shape) > MAX_GRID_CELLS:
+        if not all(0 <= s <= MAX_GRID_CELLS for s in self.shape) or math.prod(self.shape) > MAX_GRID_CELLS:
             raise MetadataError(
                 f"{self.path}: a grid of {' × '.join(map(str, self.shape))} chunks cannot be numbered (the most is "
                 "2**62); write the store anew with a larger chunk_shape"
             )
         self.origin = np.array(self.document.get("chunk_grid_origin") or [0] * len(self.shape), np.int64)
-        if self.origin.shape != (len(self.shape),):
-            raise MetadataError(f"{self.path}: chunk_grid_origin must have {len(self.shape)} numbers")
+        if self.origin.shape != (len(self.shape),) or (np.abs(self.origin) > MAX_GRID_CELLS).any():
+            raise MetadataError(f"{self.path}: chunk_grid_origin must have {len(self.shape)} numbers within 2**62")
         outer = tuple(int(s) for s in document["chunk_grid"]["configuration"]["chunk_shape"])
-        if len(outer) != len(self.shape) or any(s < 1 for s in outer):
+        if len(outer) != len(self.shape) or not all(1 <= s <= MAX_GRID_CELLS for s in outer):
             raise MetadataError(f"{self.path}: an array of shape {self.shape} cannot have chunks of shape {outer}")
         codecs = document["codecs"]
         self.shard_shape: tuple[int, ...] | None = None
