@@ -175,7 +175,7 @@ def test_damage_raises_nothing_else(data: st.DataObject) -> None:
 
 
 def test_ranges_without_measure_are_refused() -> None:
-    with pytest.raises(ArrayError, match="more than 134217728 fragments"):
+    with pytest.raises(ArrayError, match=r"more than \d+ fragments, too many for \d+ bytes"):
         decoded([packed([((0,), range(3))]), packed([((0,), range(2**31))])], 1)
     with pytest.raises(ArrayError, match="object row 0 is damaged: a block names an impossible fragment"):
         decoded([packed([((0,), range(2**40))])], 1)

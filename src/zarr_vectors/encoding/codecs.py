@@ -259,7 +259,8 @@ class GenericCodec:
         return memoryview(self.codec.encode(data)).tobytes()
 
     def decode(self, data: Bytes, limit: int | None) -> bytes:
-        """Decode; the size is known only afterwards."""
+        """Decode; but for lz4 the size is known only afterwards."""
+        _check_limit(self.identifier, self.decoded_size(data), limit)
         try:
             decoded = memoryview(self.codec.decode(data)).tobytes()
         except Exception as error:  # each codec of numcodecs raises types of its own
@@ -268,8 +269,10 @@ class GenericCodec:
         return decoded
 
     def decoded_size(self, data: Bytes) -> int | None:
-        """Give None: the frame is not looked into."""
-        return None
+        """Read the size that numcodecs puts before an lz4 block; None for other codecs."""
+        if self.identifier != "lz4" or byte_view(data).nbytes < 4:
+            return None
+        return _plausible("lz4", int.from_bytes(byte_view(data)[:4], "little"), data)
 
 
 def _blosc(cname: str = "zstd", shuffle: str | int = "noshuffle", **settings: int) -> BloscCodec:

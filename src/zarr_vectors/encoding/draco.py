@@ -56,6 +56,9 @@ def decode_draco(payload: Bytes) -> tuple[FloatArray, IntArray]:
         decoded = draco.decode(bytes(payload))
         faces = getattr(decoded, "faces", None)
         rows = np.zeros((0, 3), np.int64) if faces is None else np.asarray(faces, np.int64).reshape(-1, 3)
-        return np.asarray(decoded.points, np.float32).reshape(-1, 3), rows
+        positions = np.asarray(decoded.points, np.float32).reshape(-1, 3)
     except (ValueError, RuntimeError, TypeError, AttributeError, MemoryError, draco.FileTypeException) as error:
         raise ArrayError(f"not a Draco blob: {error}") from error
+    if rows.size and not 0 <= rows.min() <= rows.max() < len(positions):
+        raise ArrayError(f"a Draco blob is damaged: a face names row {rows.max()} of {len(positions)}")
+    return positions, rows

@@ -26,6 +26,10 @@ from zarr_vectors.typing import AnyArray, BoolArray, ByteArray, IntArray
 RANGE_REFERENCE_LIMIT: Final = 2**27
 """Fragment references that ranges may stand for in one decoding, beyond those the bytes themselves hold."""
 
+_FREE_REFERENCES: Final = 2**20
+_REFERENCES_A_BYTE: Final = 2**12
+"""Fragment references that ranges of a few bytes may stand for, and for each byte more."""
+
 _FRAGMENT_LIMIT: Final = 2**32
 """A chunk numbers its fragments with 32 bits."""
 
@@ -336,8 +340,9 @@ def _read_blocks(buffer: ByteArray, rows: IntArray, at: IntArray, ends: IntArray
 def _expand_blocks(buffer: ByteArray, blocks: _Blocks, objects: int) -> Manifests:
     ranges = blocks.modes == 1
     implied = np.cumsum(np.where(ranges, blocks.counts, 0))
-    reason = f"with the ranges before it, its ranges name more than {RANGE_REFERENCE_LIMIT} fragments"
-    _refuse(implied > RANGE_REFERENCE_LIMIT, reason, blocks.rows)
+    limit = min(RANGE_REFERENCE_LIMIT, _FREE_REFERENCES + _REFERENCES_A_BYTE * len(buffer))
+    reason = f"with the ranges before it, its ranges name more than {limit} fragments, too many for {len(buffer)} bytes"
+    _refuse(implied > limit, reason, blocks.rows)
     within = positions_in_runs(blocks.counts)
     fragments = np.repeat(blocks.starts, blocks.counts) + within
     listed = np.repeat(blocks.modes == 2, blocks.counts)

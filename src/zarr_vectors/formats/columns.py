@@ -44,7 +44,7 @@ def check_name(argument: str, name: Any) -> str:
     """
     if not isinstance(name, str) or not name:
         raise ArgumentError(f"{argument}: names must be non-empty strings, got {name!r}")
-    bad = {c for c in name if c in '/\\:*?"<>|' or ord(c) < 32 or ord(c) == 127}
+    bad = {c for c in name if c in '/\\:*?"<>|' or ord(c) < 32 or ord(c) == 127 or 0xD800 <= ord(c) < 0xE000}
     if bad:
         raise ArgumentError(f"{argument}: the name {name!r} holds {sorted(bad)}, which no folder name may")
     if name.startswith((".", "__")) or name.endswith((".", " ")) or name.lower() in _RESERVED:

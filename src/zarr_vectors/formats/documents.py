@@ -226,8 +226,17 @@ def parse_level(attributes: Document, level: int, where: str) -> LevelMetadata:
         Naming the level and what is malformed.
     """
     block = (attributes.get(LEVEL_KEY) or {}) if isinstance(attributes, dict) else None
+    if isinstance(block, dict) and not isinstance(block.get("chunk_attribute_name", ""), str | None):
+        raise MetadataError(
+            f"{where}: chunk_attribute_name must be a string, got {block['chunk_attribute_name']!r:.200}"
+        )
     if not isinstance(block, dict):
         raise MetadataError(f"{where}: the attributes and their {LEVEL_KEY!r} block must be JSON objects")
+    values = (block.get("chunk_attribute_values") or []) if isinstance(block, dict) else []
+    if not isinstance(values, list) or not all(isinstance(value, str | int | float | None) for value in values):
+        raise MetadataError(
+            f"{where}: chunk_attribute_values must be a list of numbers or strings, got {values!r:.200}"
+        )
     try:
         return LevelMetadata(
             level=int(block.get("level", level)),

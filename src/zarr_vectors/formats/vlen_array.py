@@ -44,11 +44,11 @@ class VlenArray:
             grid = zarr_document["chunk_grid"]["configuration"]["chunk_shape"]
             codecs = zarr_document["codecs"]
             kind = zarr_document["data_type"]
-            self.count, self.rows_per_chunk = int(shape[0]), max(1, int(grid[0]))
+            self.count, self.rows_per_chunk = int(shape[0]), min(max(1, int(grid[0])), 2**62)
             head = codecs[0]["name"]
         except (KeyError, TypeError, IndexError, ValueError, AttributeError, OverflowError) as error:
             raise MetadataError(f"{path}: not an array of byte strings: {type(error).__name__}: {error}") from error
-        if kind != "variable_length_bytes" or len(shape) != 1 or self.count < 0:
+        if kind != "variable_length_bytes" or len(shape) != 1 or not 0 <= self.count < 2**62:
             raise MetadataError(f"{path}: expected a 1-D array of variable_length_bytes, got {kind!r} {shape}")
         if -(-self.count // self.rows_per_chunk) > MAX_CHUNKS:
             raise MetadataError(

@@ -119,7 +119,8 @@ class Nodes:
 def place_of(document: Document) -> str:
     """Return shape and origin of a grid as one word."""
     attributes = document.get("attributes") or {}
-    return f"{document.get('shape')} {attributes.get('chunk_grid_origin')}"
+    origin = attributes.get("chunk_grid_origin") if isinstance(attributes, dict) else None
+    return f"{document.get('shape')} {origin}"
 
 
 def is_cells(nodes: Nodes, path: str) -> bool:

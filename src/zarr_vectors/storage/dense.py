@@ -262,11 +262,10 @@ def _keys(metadata: ArrayV3Metadata, wanted: slice | IntArray) -> list[str]:
         return [metadata.encode_chunk_key(())]
     extents = metadata.chunk_grid.chunk_shape  # type: ignore[attr-defined]
     across = [-(-size // extent) for size, extent in zip(metadata.shape[1:], extents[1:], strict=True)]
-    along = -(-(wanted.stop - wanted.start) // extents[0]) + 1 if isinstance(wanted, slice) else 1
-    if along * math.prod(across) > MAX_CHUNKS:
+    if -(-metadata.shape[0] // extents[0]) * math.prod(across) > MAX_CHUNKS:
         raise MetadataError(
             f"an array of shape {metadata.shape} in Zarr chunks of {tuple(extents)} has more chunks than the "
-            f"{MAX_CHUNKS} that can be read at once"
+            f"{MAX_CHUNKS} that can be read"
         )
     rest = [range(number) for number in across]
     if isinstance(wanted, slice):

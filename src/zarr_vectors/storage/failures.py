@@ -10,8 +10,8 @@ from zarr_vectors.exceptions import ReadOnlyStoreError, StoreError, StoreNotFoun
 
 _WRITES = ("write", "delete", "move")
 _SECRETS = re.compile(
-    r"(?i)((?:signature|credential|security-token|access_?key(?:_?id)?|secret\w*|token|sig|password)"
-    r"[\"']?\s*[=:]\s*[\"']?)[^&\s\"',}]+"
+    r"(?i)((?:signature|credential|security-token|access_?key(?:_?id)?|secret\w*|token|sig|password|authorization)"
+    r"[\"']?\s*[=:]\s*[\"']?(?:bearer\s+|basic\s+)?)[^&\s\"',}]+"
 )
 _USER_IN_URL = re.compile(r"(?<=://)(?:[^/\s\"'<>]+@|[^/\s:@\"'<>]*:(?!\d+/)[^\s@\"'<>]*@)")
 """What stands before the last ``@`` of a host; passwords that hold a slash are found by the colon before them."""
@@ -21,7 +21,7 @@ _LONGEST = 300
 
 def without_secrets(text: str) -> str:
     """Give a text with the values of keys, tokens, signatures and passwords in it replaced by ``***``."""
-    return _USER_IN_URL.sub("***@", _SECRETS.sub(r"\1***", text))
+    return _SECRETS.sub(r"\1***", _USER_IN_URL.sub("***@", text))
 
 
 def check_bucket(error: FileNotFoundError, verb: str, address: str, url: str) -> None:

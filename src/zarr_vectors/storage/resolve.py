@@ -134,7 +134,9 @@ def _known() -> str:
 
 def _no_options(path: str, options: dict[str, Any]) -> None:
     if options:
-        raise ArgumentError(f"{path!r} is a local path and takes no storage options: {', '.join(sorted(options))}")
+        raise ArgumentError(
+            f"{without_secrets(path)!r} is a local path and takes no storage options: {', '.join(sorted(options))}"
+        )
 
 
 def _local_path(text: str, scheme: str) -> Path:
@@ -148,7 +150,7 @@ def _local_path(text: str, scheme: str) -> Path:
         raise ArgumentError(f"backend='local' opens paths and file:// URLs, not {without_secrets(text)!r}")
     parts = urlsplit(text)
     if parts.netloc not in ("", "localhost"):
-        raise ArgumentError(f"{text!r} names another host: write file:///absolute/path")
+        raise ArgumentError(f"{without_secrets(text)!r} names another host: write file:///absolute/path")
     return Path(url2pathname(parts.path))
 
 

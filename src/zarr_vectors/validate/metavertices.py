@@ -99,7 +99,8 @@ def owner_of_rows(block: Block) -> IntArray:
     rows, fragment = block.fragment_rows()
     ids = np.append(block.level.object_ids, -1)[fragment_owner]
     owners = np.full(len(block.positions), -1, np.int64)
-    owners[rows] = ids[fragment]
+    there = rows < len(owners)  # fragments that name other rows are reported by a rule of their own
+    owners[rows[there]] = ids[fragment[there]]
     return owners
 
 

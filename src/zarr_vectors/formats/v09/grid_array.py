@@ -102,6 +102,8 @@ class GridArray:
             raise UnsupportedFeatureError(f"{self.path}: inner chunks of more than one cell are not supported")
         if configuration.get("index_location", "end") != "end":
             raise UnsupportedFeatureError(f"{self.path}: a shard index at the start is not supported")
+        if math.prod(outer) > MAX_GRID_CELLS:
+            raise MetadataError(f"{self.path}: shards of {outer} cells have more than the 2**62 that can be numbered")
         self.shard_shape = outer
         names = [codec["name"] for codec in configuration["index_codecs"]]
         if names not in (["bytes", "crc32c"], ["bytes"]):

@@ -108,7 +108,8 @@ _INDEX = FragmentIndex(
     np.array([2, 3, 4, 7]),
     np.array([2, 4, 3]),
 )
-_OBJECTS = Manifests(np.array([0, 4, 5]), np.array([[0, 0, 0]] * 3 + [[1, 0, 2]] * 2), np.array([0, 1, 2, 7, 3]))
+_OBJECT = Manifests(np.array([0, 5]), np.array([[0, 0, 0]] * 3 + [[1, 0, 2]] * 2), np.array([0, 1, 2, 7, 3]))
+_OBJECTS = Manifests(np.array([0, 2, 4]), np.array([[0, 0, 0]] * 4), np.array([0, 1, 2, 3]))
 
 
 def _sources() -> dict[str, tuple[Callable[[bytes], Any], list[bytes]]]:
@@ -122,7 +123,7 @@ def _sources() -> dict[str, tuple[Callable[[bytes], Any], list[bytes]]]:
         "fragment indexes": (lambda data: decode_fragment_indexes([data, split[0], data]), split),
         "manifests": (
             lambda data: decode_manifests(np.frombuffer(data, np.uint8), np.array([0, len(data)]), 3),
-            [encode_manifests(_OBJECTS, merge=merge)[0].tobytes() for merge in (False, True)],
+            [encode_manifests(_OBJECT, merge=merge)[0].tobytes() for merge in (False, True)],
         ),
         "two manifests": (
             lambda data: decode_manifests(*_pair(data), 3),
@@ -150,7 +151,7 @@ def _sources() -> dict[str, tuple[Callable[[bytes], Any], list[bytes]]]:
         sources[f"dense {codec}"] = (lambda data, codec=codec: _dense(data, codec), parts[1:])  # type: ignore[misc]
     for name, document in _CODECS.items():
         pipeline = Pipeline.from_documents([document])
-        sources[name] = (pipeline.decode, [pipeline.encode(plain), pipeline.encode(b"")])
+        sources[name] = (pipeline.decode, [pipeline.encode(plain), pipeline.encode(plain[:8])])
     if find_spec("DracoPy") is not None:
         draco = require("DracoPy", "draco", "Draco")
         blob = encode_draco(draco, np.arange(12, dtype=np.float32).reshape(4, 3), np.array([[0, 1, 2], [1, 2, 3]]), 11)
