@@ -15,15 +15,25 @@ from tests.edit.oracle import KINDS, LINKED, Plain, Seen, see, start, tables_of
 from zarr_vectors import edit
 from zarr_vectors.multiresolution.coarsen import build_pyramid
 from zarr_vectors.read.opening import open_reader
+from zarr_vectors.rechunking.running import rechunk
+from zarr_vectors.rechunking.spec import RechunkSpec
 from zarr_vectors.validate import validate
 
 numbers = st.integers(0, 1 << 30)
+SPECS: dict[str, list[float] | None] = {
+    "group": None,
+    "object_id": [0, 4],
+    "attribute:weight": [0, 3, 6],
+    "attribute:tag": [0, 20, 1002],
+}
+"""What stores are rechunked by, and edges of bins."""
 
 
 class Editing(RuleBasedStateMachine):
     """A store beside its oracle."""
 
     kind: str = ""
+    by: str | None = None
     plain: Plain
     path: str
     next_tag: int
@@ -35,13 +45,19 @@ class Editing(RuleBasedStateMachine):
         levels=st.booleans(),
         strategy=st.sampled_from(["explicit_links", "boundary_deduplication", "both"]),
         shards=st.booleans(),
+        by=st.sampled_from([None, *SPECS]),
     )
-    def begin(self, kind: str, revision: str, seed: int, levels: bool, strategy: str, shards: bool) -> None:
+    def begin(
+        self, kind: str, revision: str, seed: int, levels: bool, strategy: str, shards: bool, by: str | None
+    ) -> None:
         self.kind, self.path, self.next_tag = kind, f"memory://edit-{uuid.uuid4().hex}", 1000
         options: dict[str, Any] = {"cross_chunk_strategy": strategy} if kind in ("paths", "lines") else {}
         if revision == "0.9":
             options["shard_shape"] = "auto" if shards else None
         self.plain = start(kind, revision, self.path, seed, **options)
+        self.by = "attribute:tag" if by is not None and kind == "cloud" else by
+        if self.by is not None:
+            rechunk(self.path, RechunkSpec(self.by, bins=SPECS[self.by]))
         if levels:
             build_pyramid(self.path, [(2.0, 1.0)], cross_level_storage="explicit")
 
@@ -173,7 +189,7 @@ class Editing(RuleBasedStateMachine):
         edit.remove_attribute(self.path, "score")
         del self.plain.values["score"]
 
-    @precondition(lambda self: self.plain.objects)
+    @precondition(lambda self: self.plain.objects and self.by != "group")
     @rule(seed=numbers)
     def group(self, seed: int) -> None:
         rng = np.random.default_rng(seed)
@@ -198,6 +214,7 @@ class Editing(RuleBasedStateMachine):
             return
         report = validate(self.path, level=5)
         assert report.is_valid, report.errors[:5]
+        assert open_reader(self.path).level(0).chunks.shape[1] == 3 + (self.by is not None)
         seen = self.look().plain
         assert seen.positions == self.plain.positions
         assert seen.links == Counter({key: n for key, n in self.plain.links.items() if n})
@@ -212,6 +229,6 @@ class Editing(RuleBasedStateMachine):
 
 
 Editing.TestCase.settings = settings(
-    max_examples=15, stateful_step_count=7, deadline=None, phases=[Phase.explicit, Phase.reuse, Phase.generate]
+    max_examples=20, stateful_step_count=7, deadline=None, phases=[Phase.explicit, Phase.reuse, Phase.generate]
 )
 TestEditing = Editing.TestCase

@@ -9,10 +9,11 @@ import numpy as np
 import numpy.typing as npt
 
 from zarr_vectors.constants import LINKS_SEQUENTIAL, OBJECT_ID_ATTRIBUTE, ORIGINAL_INDEX_ATTRIBUTE, VERTICES
+from zarr_vectors.edit.binning import LEADING, bins_of_objects, leading_column
 from zarr_vectors.edit.change import Change, changing, require_finest
 from zarr_vectors.edit.chunks import fits_grid, merge_fragments, put_chunks
 from zarr_vectors.edit.elements import (
-    LEADING,
+    described_chunks,
     drop_cross_levels,
     in_object_order,
     is_ordered,
@@ -20,6 +21,7 @@ from zarr_vectors.edit.elements import (
     rewrite,
 )
 from zarr_vectors.edit.joining import (
+    fit_columns,
     join_objects,
     join_vertices,
     new_ids,
@@ -171,10 +173,22 @@ def put_vertices(change: Change, given: Additions, level: int = 0) -> AppendSumm
     count, ignored = len(settled.positions), int((~settled.keep).sum())
     if count == 0:
         return AppendSummary(0, 0, 0, ignored)
+    if reader.leads and LEADING not in columns:
+        elements = replace(elements, attributes={**columns, LEADING: _bins_by_object(reader, elements, given)})
     touched = _put_locally(change, elements, given, settled.root) if local else None
     if touched is None:
         touched = _put_anew(change, elements, given, settled.root)
     return AppendSummary(count, added, touched, ignored)
+
+
+def _bins_by_object(level: LevelReader, new: Elements, given: Additions) -> Column:
+    """Return the bins of new vertices in a level whose chunks go by objects."""
+    if new.objects is None:
+        raise ArgumentError(f"object_ids: the chunks of {level.name} go by objects; new vertices need them")
+    specs = {name: array.spec for name, array in level.arrays.object_attributes.items()}
+    ids = new.objects.ids
+    described = fit_columns("object_attributes", specs, given.object_attributes, len(ids), "object", dictionary=False)
+    return leading_column(bins_of_objects(level, ids, described, None)[new.objects.of_vertex])
 
 
 def _known(change: Change) -> IntArray:
@@ -248,7 +262,14 @@ def _put_locally(change: Change, new: Elements, given: Additions, root: RootMeta
     put_chunks(change, level, merged)
     if made.objects is not None:
         _put_objects(change, level, old, made, given)
-    change.put_level(0, vertex_count=level.metadata.vertex_count + new.count)
+    described = described_chunks(level, made)
+    change.put_level(
+        0,
+        vertex_count=level.metadata.vertex_count + new.count,
+        chunk_attribute_name=described.chunk_attribute_name,
+        chunk_attribute_values=described.chunk_attribute_values,
+        extra=described.extra,
+    )
     drop_cross_levels(change, root)
     change.mark_stale()
     return len(made.chunks)

@@ -18,6 +18,7 @@ from zarr_vectors.constants import (
     OBJECT_ID_ATTRIBUTE,
     VERTEX_ATTRIBUTES,
 )
+from zarr_vectors.edit.binning import require_unbound
 from zarr_vectors.edit.casting import cast_values
 from zarr_vectors.edit.change import Change, changing
 from zarr_vectors.edit.elements import is_ordered, read_level_elements, rewrite
@@ -179,6 +180,7 @@ def put_attribute(
     chosen = parse_kind(kind)
     reader = change.level(level)
     check_name("name", name)
+    require_unbound(reader, chosen, name)
     present = attribute_names(reader, chosen)
     if must_be_new and name in present:
         raise ArgumentError(f"name: {reader.name} has a {chosen} attribute {name!r} already; set_attribute changes it")
@@ -196,8 +198,7 @@ def take_attribute(change: Change, name: str, *, kind: str = "vertex", level: in
     """Stage what :func:`remove_attribute` does."""
     chosen = parse_kind(kind)
     reader = change.level(level)
-    if name == reader.metadata.chunk_attribute_name and chosen == "vertex":
-        raise ArgumentError(f"name: {reader.name} is chunked by {name!r}; it cannot go")
+    require_unbound(reader, chosen, name)
     if name == OBJECT_ID_ATTRIBUTE and chosen == "fragment":
         raise ArgumentError(f"name: {name!r} names the object of every fragment; the format keeps it itself")
     if name not in (present := attribute_names(reader, chosen)):
@@ -303,8 +304,6 @@ def parse_rows(rows: Any, count: int, per: str) -> IntArray:
 
 def _put_vertices(change: Change, number: int, name: str, given: _Given) -> None:
     level = change.level(number)
-    if name == level.metadata.chunk_attribute_name:
-        raise ArgumentError(f"name: {level.name} is chunked by {name!r}; rechunk the store to change it")
     order = VertexOrder.of(change.store, level)
     old = _stored_cells(level, level.arrays.vertex_attributes.get(name), np.diff(order.row_offsets))
     if old is not None:

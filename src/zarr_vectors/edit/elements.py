@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 
@@ -19,12 +18,12 @@ from zarr_vectors.constants import (
     OBJECTS_STANDARD,
     PATH_TYPES,
 )
+from zarr_vectors.edit.binning import LEADING, leading_column
 from zarr_vectors.edit.change import Change
 from zarr_vectors.exceptions import ArgumentError, UnsupportedFeatureError
-from zarr_vectors.model.attributes import AttributeSpec, Column
 from zarr_vectors.model.cells import Cells
 from zarr_vectors.model.elements import Elements, Links, Objects
-from zarr_vectors.model.metadata import RootMetadata
+from zarr_vectors.model.metadata import LevelMetadata, RootMetadata
 from zarr_vectors.multiresolution.removal import remove_link_families
 from zarr_vectors.ordering import stable_order
 from zarr_vectors.read.elements import read_linked_elements
@@ -35,14 +34,12 @@ from zarr_vectors.read.query import Query
 from zarr_vectors.read.row_offsets import read_row_offsets
 from zarr_vectors.read.store import StoreReader
 from zarr_vectors.read.vertices import holds_faces
+from zarr_vectors.rechunking.described import with_rest
 from zarr_vectors.spatial.branches import along_branches
 from zarr_vectors.spatial.partition import FragmentRule, Leading, partition
 from zarr_vectors.spatial.sharing import share_fragments
 from zarr_vectors.typing import BoolArray
 from zarr_vectors.write.level import write_level
-
-LEADING = "\x00leading"
-"""Column that carries the leading component of every vertex's chunk, in attribute-chunked levels."""
 
 _QUAD_SHAPES = frozenset(["quad", "tetrahedron"])
 
@@ -96,7 +93,7 @@ def _read_paths(level: LevelReader) -> Elements:
     of_vertex = np.repeat(place, np.diff(paths.offsets))
     attributes = {name: column.take(order) for name, column in paths.object_attributes.items()}
     columns = dict(paths.attributes)
-    if level.metadata.chunk_attribute_name is not None:
+    if level.leads:
         columns[LEADING] = leading_column(level.chunks[paths.places()[0], 0])
     elements = Elements(
         paths.positions, columns, Objects(paths.object_ids[order], of_vertex, attributes), read_groups(level)
@@ -106,15 +103,10 @@ def _read_paths(level: LevelReader) -> Elements:
 
 def _read_stored(level: LevelReader) -> Elements:
     elements = read_linked_elements(level)
-    if level.metadata.chunk_attribute_name is None:
+    if not level.leads:
         return elements
     codes = leading_column(np.repeat(level.chunks[:, 0], np.diff(read_row_offsets(level))))
     return replace(elements, attributes={**elements.attributes, LEADING: codes})
-
-
-def leading_column(codes: Any) -> Column:
-    """Return the column of leading components."""
-    return Column(np.asarray(codes, np.int64), AttributeSpec(dtype="int64"))
 
 
 def link_width(store: StoreReader) -> int:
@@ -182,6 +174,13 @@ def as_cells(store: StoreReader, elements: Elements) -> Cells:
     return share_fragments(cells) if ordered and level.metadata.shared_fragments else cells
 
 
+def described_chunks(level: LevelReader, cells: Cells) -> LevelMetadata:
+    """Return the metadata of a level that gets some chunks, with the bin of what has no value where one of them is."""
+    if not level.leads or not len(cells.chunks):
+        return level.metadata
+    return with_rest(level.metadata, int(cells.chunks[:, 0].max()))
+
+
 def rewrite(change: Change, elements: Elements, root: RootMetadata | None = None) -> None:
     """Put changed elements in the place of level 0; of its arrays only what differs is written.
 
@@ -204,7 +203,7 @@ def rewrite(change: Change, elements: Elements, root: RootMetadata | None = None
         changed = replace(changed, object_index_convention=OBJECTS_STANDARD)
     layout = change.layout(level)
     metadata = replace(
-        level.metadata,
+        described_chunks(level, cells),
         fragments_tile=cells.fragments.explicit is None,
         shared_fragments=level.metadata.shared_fragments and OBJECT_ID_ATTRIBUTE not in cells.fragment_attributes,
     )

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from zarr_vectors.constants import GROUP_ATTRIBUTES, GROUPS
+from zarr_vectors.edit.binning import require_same_bins
 from zarr_vectors.edit.change import Change, changing
 from zarr_vectors.edit.tables import bare_cells, object_ids_of
 from zarr_vectors.read.objects import read_object_ids
@@ -57,6 +58,7 @@ def put_groups(change: Change, groups: Mapping[Any, Sequence[int]] | None, attri
     """Stage what :func:`set_groups` does."""
     ids = object_ids_of(change.level(0))
     table = make_groups(groups, attributes, ids)
+    require_same_bins(change.level(0), table)
     before = list(change.level(0).arrays.group_attributes)
     for number in change.store.level_numbers():
         level = change.level(number)

@@ -11,9 +11,9 @@ import numpy as np
 import numpy.typing as npt
 
 from zarr_vectors.constants import LINE, ORIGINAL_INDEX_ATTRIBUTE
-from zarr_vectors.edit.elements import LEADING, leading_column
+from zarr_vectors.edit.binning import LEADING, bins_of_vertices, codes_by_value, leading_column
 from zarr_vectors.exceptions import ArgumentError, OutOfBoundsError, PrecisionWarning, ShapeError, UnknownNameError
-from zarr_vectors.formats.columns import decode_column, make_column
+from zarr_vectors.formats.columns import make_column
 from zarr_vectors.model.attributes import AttributeSpec, Column
 from zarr_vectors.model.elements import Elements, Links, Objects, bounding_box
 from zarr_vectors.model.metadata import RootMetadata
@@ -175,7 +175,7 @@ def append_column(what: str, name: str, old: Column, new: Column) -> Column:
 
 
 def vertex_columns(level: LevelReader, given: Attributes, count: int, next_index: int | None) -> dict[str, Column]:
-    """Return the vertex attributes of new vertices, with the leading component of their chunks.
+    """Return the vertex attributes of new vertices, with the bin that they go to where that follows from these.
 
     Parameters
     ----------
@@ -190,33 +190,19 @@ def vertex_columns(level: LevelReader, given: Attributes, count: int, next_index
     """
     specs = {name: array.spec for name, array in level.arrays.vertex_attributes.items()}
     given = dict(given or {})
-    chunked_by = level.metadata.chunk_attribute_name
+    chunked_by = level.keyed_attribute
     leading = None
     if chunked_by is not None:
         if chunked_by not in given:
             raise ArgumentError(f"attributes: {level.name} is chunked by {chunked_by!r}; give its values")
-        leading = _codes(level, make_column("attributes", chunked_by, given.pop(chunked_by), count, "vertex"))
+        column = make_column("attributes", chunked_by, given.pop(chunked_by), count, "vertex")
+        leading = leading_column(codes_by_value(level, chunked_by, column))
     if ORIGINAL_INDEX_ATTRIBUTE in specs and ORIGINAL_INDEX_ATTRIBUTE not in given and next_index is not None:
         given[ORIGINAL_INDEX_ATTRIBUTE] = np.arange(next_index, next_index + count, dtype=np.int64)
     columns = fit_columns("attributes", specs, given, count, "vertex")
+    if leading is None:
+        leading = bins_of_vertices(level, columns)
     return columns if leading is None else {**columns, LEADING: leading}
-
-
-def _codes(level: LevelReader, column: Column) -> Column:
-    """Return the bins of values of the attribute that a level is chunked by."""
-    values = level.metadata.chunk_attribute_values
-    given = decode_column(column)
-    if values is None:
-        return leading_column(given)
-    table = {value: code for code, value in enumerate(values)}
-    distinct, place = np.unique(given, return_inverse=True)
-    unknown = [value for value in distinct.tolist() if value not in table]
-    if unknown:
-        raise ArgumentError(
-            f"attributes: {level.name} is chunked by {level.metadata.chunk_attribute_name!r}, "
-            f"which has no value {unknown[0]!r}; it has {list(values)[:10]}. Write the store anew to add values"
-        )
-    return leading_column(np.array([table[value] for value in distinct.tolist()], np.int64)[place.reshape(-1)])
 
 
 def new_ids(level: LevelReader, object_ids: Any, count: int, known: IntArray) -> IntArray:

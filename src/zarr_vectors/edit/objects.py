@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from zarr_vectors.constants import ORIGINAL_INDEX_ATTRIBUTE
+from zarr_vectors.edit.binning import LEADING, bins_of_objects, leading_column
 from zarr_vectors.edit.change import Change, changing
 from zarr_vectors.edit.elements import (
     has_links,
@@ -32,6 +33,7 @@ from zarr_vectors.edit.linking import Connections, make_links, settled_links
 from zarr_vectors.exceptions import ArgumentError, UnknownNameError
 from zarr_vectors.model.elements import Elements, Groups, Objects
 from zarr_vectors.ordering import offsets_of
+from zarr_vectors.read.level import LevelReader
 from zarr_vectors.read.objects import as_object_ids
 from zarr_vectors.typing import BoolArray, IntArray
 from zarr_vectors.write.tables import Attributes
@@ -189,6 +191,8 @@ def exchange_objects(
     require_known(ids, objects.ids, level.name)
     settled = whole_lines(level, settled, ids)
     columns = vertex_columns(level, attributes, count, _following(elements))
+    if level.leads and LEADING not in columns:
+        columns[LEADING] = leading_column(_bins_held(level, elements, objects)[np.searchsorted(objects.ids, ids)])
     gone = np.isin(objects.ids, ids)
     left = keep_vertices(elements, ~gone[objects.of_vertex])
     new = Elements(settled.positions, {name: column.take(settled.keep) for name, column in columns.items()})
@@ -205,6 +209,17 @@ def exchange_objects(
     joined = settled_links(change.store, joined)
     rewrite(change, joined, settled.root.after_links(added=connections.given))
     return len(settled.positions)
+
+
+def _bins_held(level: LevelReader, elements: Elements, objects: Objects) -> IntArray:
+    """Return the bin of every object: that of its vertices, else that of what the level says of it."""
+    codes = np.full(len(objects.ids), -1, np.int64)
+    codes[objects.of_vertex] = elements.attributes[LEADING].values
+    bare = np.flatnonzero(codes < 0)
+    if len(bare):
+        columns = {name: column.take(bare) for name, column in objects.attributes.items()}
+        codes[bare] = bins_of_objects(level, objects.ids[bare], columns, elements.groups)
+    return codes
 
 
 def _following(elements: Elements) -> int:

@@ -19,7 +19,7 @@ from zarr_vectors.read.level import LevelReader
 from zarr_vectors.read.objects import read_column, read_groups
 from zarr_vectors.rechunking.source import Source, SourceRows, keyed_column
 from zarr_vectors.rechunking.spec import GROUP, OBJECT_ID, SPATIAL, RechunkSpec
-from zarr_vectors.typing import AnyArray, IntArray
+from zarr_vectors.typing import AnyArray, BoolArray, IntArray
 
 FEW_VALUES = 10
 """Most values that get a bin each without being asked for."""
@@ -63,10 +63,15 @@ class Values:
             return codes
         assert self.distinct is not None
         if len(self.distinct) and len(some):
-            plain = some.astype(self.distinct.dtype) if values.dtype.kind == "O" else some
+            plain = np.array(some.tolist()) if values.dtype.kind == "O" else some
             places = np.minimum(np.searchsorted(self.distinct, plain), len(self.distinct) - 1)
             codes[known] = np.where(self.distinct[places] == plain, places, len(self.distinct))
         return codes
+
+    @staticmethod
+    def known(values: AnyArray) -> BoolArray:
+        """Return which values are not missing."""
+        return np.asarray(_present(values), bool)
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +131,7 @@ class Binning:
         column = columns.get(self.spec.attribute or "")
         if column is None:
             return np.full(count, self.rest, np.int64)
-        return self.values.codes(_comparable(column))
+        return self.values.codes(comparable(column))
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,7 +170,7 @@ def make_binning(spec: RechunkSpec, source: Source, rows_at_once: int) -> Binnin
         assert spec.attribute is not None
         column = read_column(level, level.arrays.object_attributes[spec.attribute])
         _require_scalar(spec, column)
-        values = _comparable(column)
+        values = comparable(column)
     bins = _bins(spec, lambda: iter([values]))
     return Binning(spec, OBJECT, bins.labels, bins.distinct is not None, ids, bins.codes(values)[order])
 
@@ -174,17 +179,23 @@ def _of_groups(spec: RechunkSpec, level: LevelReader, ids: IntArray) -> Binning:
     groups = read_groups(level)
     if groups is None or groups.count == 0:
         raise ArgumentError(f"by='group': {level.name} has no groups")
+    codes, overlapping = group_codes(groups, ids)
+    return Binning(spec, OBJECT, group_labels(groups), False, ids, codes, overlapping=overlapping)
+
+
+def group_codes(groups: Groups, ids: IntArray) -> tuple[IntArray, int]:
+    """Return the bin of every object, ids ascending: its first group; and how many objects are in several groups."""
     numbers = np.repeat(np.arange(groups.count), np.diff(groups.offsets))
     places = np.minimum(np.searchsorted(ids, groups.members), max(0, len(ids) - 1))
     there = ids[places] == groups.members if len(ids) else np.zeros(len(places), bool)
     pairs = np.unique(np.stack([places[there], numbers[there]], axis=1), axis=0)
     codes = np.full(len(ids), groups.count, np.int64)
     codes[pairs[::-1, 0]] = pairs[::-1, 1]  # the lowest number is written last, and stays
-    overlapping = int((np.bincount(pairs[:, 0], minlength=len(ids)) > 1).sum())
-    return Binning(spec, OBJECT, _group_labels(groups), False, ids, codes, overlapping=overlapping)
+    return codes, int((np.bincount(pairs[:, 0], minlength=len(ids)) > 1).sum())
 
 
-def _group_labels(groups: Groups) -> tuple[Any, ...]:
+def group_labels(groups: Groups) -> tuple[Any, ...]:
+    """Return the name, or number, of every group."""
     column = groups.attributes.get(GROUP_NAME_ATTRIBUTE)
     return tuple(range(groups.count)) if column is None else tuple(map(str, decode_column(column).tolist()))
 
@@ -200,7 +211,7 @@ def _of_vertices(spec: RechunkSpec, source: Source, rows_at_once: int) -> Binnin
         _require_scalar(spec, _read_column(source, name, np.arange(1)))
 
     def parts() -> Iterator[AnyArray]:
-        return (_comparable(_read_column(source, name, rows)) for rows in source.batches(rows_at_once))
+        return (comparable(_read_column(source, name, rows)) for rows in source.batches(rows_at_once))
 
     bins = _bins(spec, parts)
     none = np.zeros(0, np.int64)
@@ -221,7 +232,7 @@ def _require_scalar(spec: RechunkSpec, column: Column) -> None:
         raise ArgumentError(f"by={spec.by!r}: the attribute has {column.values.shape[1]} channels; it must have one")
 
 
-def _comparable(column: Column) -> AnyArray:
+def comparable(column: Column) -> AnyArray:
     """Return values that can be ordered: categories as themselves, times as their counts."""
     return column.values if column.spec.encoding == "datetime64" else decode_column(column)
 
