@@ -116,9 +116,12 @@ def test_some_levels_are_packed(tmp_path: Path) -> None:
     write_kind("points", tmp_path / "a.zv", levels=2, shard_shape=None)
     assert shard_store(tmp_path / "a.zv", 2, levels=[1])["levels"] == [1]
     assert [shards_of(tmp_path / "a.zv", level) for level in range(2)] == [{None}, {(2, 2, 2)}]
-    for levels in (["a"], [7], [-1]):
+    for level in (7, -1):
         with pytest.raises(UnknownNameError, match=r"levels.*\[0, 1, 2\]"):
-            shard_store(tmp_path / "a.zv", 2, levels=levels)  # type: ignore[arg-type]
+            shard_store(tmp_path / "a.zv", 2, levels=[level])
+    for odd in ("a", 0.0, True, np.bool_(False)):
+        with pytest.raises(ArgumentError, match="levels: expected whole numbers, got"):
+            shard_store(tmp_path / "a.zv", 2, levels=[0, odd])  # type: ignore[list-item]
     with pytest.raises(ArgumentError, match="levels"):
         unshard_store(tmp_path / "a.zv", levels=3)  # type: ignore[arg-type]
 
@@ -136,7 +139,9 @@ def test_arrays_that_do_not_name_their_chunks(tmp_path: Path) -> None:
     assert files(tmp_path / "a.zv").keys() == before.keys()
 
 
-@pytest.mark.parametrize("shape", [0, -1, (2, 2), (1, 2, 3, 4, 5), 1.5, "big", None, (2, 2, 0), [2, 2, "x"]])
+@pytest.mark.parametrize(
+    "shape", [0, -1, (2, 2), (1, 2, 3, 4, 5), 1.5, "big", None, (2, 2, 0), [2, 2, "x"], True, (2, 2, True)]
+)
 def test_bad_shapes_are_refused_and_nothing_changes(tmp_path: Path, shape: Any) -> None:
     write_kind("points", tmp_path / "a.zv", shard_shape=None)
     before = files(tmp_path / "a.zv")

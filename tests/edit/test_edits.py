@@ -27,9 +27,10 @@ from zarr_vectors.exceptions import (
     UnknownNameError,
     UnsupportedFeatureError,
 )
+from zarr_vectors.formats.columns import decode_column
 from zarr_vectors.multiresolution.coarsen import build_pyramid
 from zarr_vectors.read.cells import read_chunks
-from zarr_vectors.read.objects import read_object_ids
+from zarr_vectors.read.objects import read_column, read_object_ids
 from zarr_vectors.read.opening import open_reader
 from zarr_vectors.spatial.pruning import keep_rows
 from zarr_vectors.storage.port import Range, Storage
@@ -606,4 +607,52 @@ def test_what_is_said_of_an_attribute_stays(revision: str) -> None:
         edit.set_attribute(path, "flow", 1.0, rows=[0], spec={"channel_names": ("a", "b")})
     edit.set_attribute(path, "flow", np.arange(3.0))
     assert spec() == first | {"unit": "inch", "channel_names": None}
+    assert validate(path, level=5).is_valid
+
+
+@pytest.mark.parametrize("objects", [False, True])
+@REVISIONS
+def test_dates_that_are_not_given_are_missing(revision: str, objects: bool) -> None:
+    path, days = place(), np.array(["2020-01-01", "2021-06-07"], "M8[s]")
+    described: dict[str, Any] = {"object_ids": [0, 1], "object_attributes": {"born": days}} if objects else {}
+    write_points(path, np.eye(3)[:2], chunk_shape=50, attributes={"seen": days}, format_version=revision, **described)
+    edit.append_vertices(path, [[0.5, 0.5, 0]])
+    found = read_points(path)
+    assert found.attributes["seen"].dtype == days.dtype
+    assert np.isnat(found.attributes["seen"]).sum() == 1
+    if objects:
+        level = open_reader(path).level(0)
+        born = decode_column(read_column(level, level.arrays.object_attributes["born"]))
+        assert np.isnat(born).tolist() == [False, False, True]
+    assert validate(path, level=5).is_valid
+    write_points(path, np.eye(3)[:2], chunk_shape=50, attributes={"n": [1, 2]}, format_version=revision)
+    with pytest.raises(ArgumentError, match=r"'n' \(int64\) declares no value"):
+        edit.append_vertices(path, [[0.5, 0.5, 0]])
+
+
+@REVISIONS
+def test_boxes_of_a_mesh_find_faces_by_their_middle_after_edits(revision: str) -> None:
+    path, rng = place(), np.random.default_rng(6)
+    start("mesh", revision, path, 6)
+    edit.delete_objects(path, [2])
+    count = len(read_mesh(path).vertices)
+    edit.move_vertices(path, rng.uniform(0, 100, (9, 3)), rows=rng.choice(count, 9, replace=False))
+    edit.add_links(path, [rng.choice(count, 3, replace=False) for _ in range(12)], attributes={"mark": np.arange(12.0)})
+    edit.remove_links(path, [0, 5])
+    edit.replace_objects(
+        path, rng.uniform(0, 100, (4, 3)), 4, attributes={"tag": np.arange(90, 94)}, links=[[0, 2, 1], [3, 1, 2]],
+        link_attributes={"mark": [7.0, 8.0]},
+    )  # fmt: skip
+    edit.append_vertices(path, rng.uniform(0, 100, (2, 3)), attributes={"tag": [95, 96]}, object_ids=50,
+                         object_attributes={"weight": [1.0]})  # fmt: skip
+    whole = read_mesh(path)
+    corners = whole.vertices[whole.faces]
+    middle = corners.mean(axis=1)
+    for _ in range(12):
+        low = rng.uniform(0, 60, 3)
+        high = low + rng.uniform(20, 60, 3)
+        inside = ((middle >= low) & (middle < high)).all(axis=1)
+        found = read_mesh(path, bbox=(low, high))
+        got = sorted(zip(found.vertices[found.faces].tolist(), found.face_attributes["mark"].tolist(), strict=True))
+        assert got == sorted(zip(corners[inside].tolist(), whole.face_attributes["mark"][inside].tolist(), strict=True))
     assert validate(path, level=5).is_valid

@@ -16,6 +16,7 @@ from zarr_vectors.edit.attributes import put_attribute
 from zarr_vectors.exceptions import ArgumentError, OutOfBoundsError, ShapeError, StoreError, StoreLockedError
 from zarr_vectors.lazy import open_zv
 from zarr_vectors.multiresolution.coarsen import build_pyramid
+from zarr_vectors.read.objects import read_column
 from zarr_vectors.read.opening import open_reader
 from zarr_vectors.types.graphs import read_graph, write_graph
 from zarr_vectors.types.meshes import read_mesh, write_mesh
@@ -90,6 +91,47 @@ def test_faces_and_edges_get_values_in_the_order_of_their_reader(revision: str) 
     np.testing.assert_array_equal(edges.edge_attributes["first"], edges.edges[:, 0])
     assert validate(mesh, level=5).is_valid
     assert validate(graph, level=5).is_valid
+
+
+@REVISIONS
+def test_asynchronous_methods_do_what_their_twins_do(revision: str) -> None:
+    path, rng = f"memory://writer-{uuid.uuid4().hex}", np.random.default_rng(2)
+    faces = np.array([rng.choice(60, 3, replace=False) for _ in range(80)])
+    owners = np.arange(60) // 20
+    write_mesh(path, rng.uniform(0, 100, (60, 3)), faces, chunk_shape=30, format_version=revision, object_ids=owners)
+    whole = read_mesh(path)
+
+    async def work() -> None:
+        zv = open_zv(path, mode="r+")
+        async with zv[0].writer() as w:
+            await w.add_attribute("normal", whole.vertices / 2)
+            await w.add_node_attribute("code", np.arange(60), dtype="int16")
+            await w.add_face_attribute("first", whole.faces[:, 0], dtype="float32")
+            await w.add_object_attribute("rank", np.arange(3) * 2)
+            assert read_mesh(path).attributes == {}
+        with suppress(RuntimeError):
+            async with zv[0].writer() as w:
+                await w.add_attribute("lost", np.arange(60))
+                raise RuntimeError("enough")
+        writer = zv[0].writer()
+        await writer.add_face_attribute("last", whole.faces[:, 2])
+        assert set(read_mesh(path).face_attributes) == {"first", "last"}
+        await writer.commit()
+        with pytest.raises(ShapeError, match="'x' has 3 rows, but there must be 80, one per link"):
+            await writer.add_face_attribute("x", np.arange(3))
+
+    asyncio.run(work())
+    found = read_mesh(path)
+    np.testing.assert_array_equal(found.vertices, whole.vertices)
+    assert set(found.attributes) == {"normal", "code"}
+    np.testing.assert_array_equal(found.attributes["normal"], found.vertices / 2)
+    assert found.attributes["code"].dtype == np.int16
+    np.testing.assert_array_equal(found.face_attributes["first"], found.faces[:, 0])
+    np.testing.assert_array_equal(found.face_attributes["last"], found.faces[:, 2])
+    assert found.face_attributes["first"].dtype == np.float32
+    level = open_reader(path).level(0)
+    assert read_column(level, level.arrays.object_attributes["rank"]).values.tolist() == [0, 2, 4]
+    assert validate(path, level=5).is_valid
 
 
 def test_a_block_that_raises_changes_nothing() -> None:

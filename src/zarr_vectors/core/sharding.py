@@ -80,7 +80,7 @@ def shard_store(
     UnsupportedFeatureError
         The store is of revision 0.7, which has no shards.
     ArgumentError
-        The shape is not one of whole numbers of chunks, one per axis.
+        The shape is not one of whole numbers of chunks, one per axis; or levels are not whole numbers.
     UnknownNameError
         The store has no such level.
     ReadOnlyStoreError
@@ -164,6 +164,9 @@ def _chosen(store: StoreReader, levels: Sequence[int] | None) -> list[int]:
         return present
     if isinstance(levels, (str, bytes)) or np.ndim(levels) != 1:
         raise ArgumentError(f"levels: expected a list of levels, got {levels!r}")
+    wrong = [n for n in levels if isinstance(n, bool) or not isinstance(n, (int, np.integer))]
+    if wrong:
+        raise ArgumentError(f"levels: expected whole numbers, got {wrong[0]!r}")
     missing = [number for number in levels if number not in present]
     if missing:
         raise UnknownNameError(f"levels: no level {missing[0]}; the store has levels {present}")

@@ -115,8 +115,8 @@ def append_vertices(
         its own, and every two are a line in a store of lines, counting on from the highest id. A line takes exactly
         two rows. A point cloud without objects takes none.
     attributes : mapping of str to (n,) or (n, C) array, optional
-        Vertex attributes. One that is not given gets the fill value that it declares: NaN for floats, "missing" for
-        categories; where none is declared, values must be given.
+        Vertex attributes. One that is not given gets the fill value that it declares: NaN for floats, NaT for dates,
+        "missing" for categories; where none is declared, values must be given.
     object_attributes : mapping of str to array, optional
         One row per new object in ascending id order; filled likewise.
     dtype : float type, optional

@@ -115,11 +115,15 @@ def fill_of(spec: AttributeSpec, name: str, what: str) -> Any:
     if spec.fill is not None:
         return spec.fill
     kind = spec.numpy_dtype.kind
+    if spec.encoding == "datetime64":
+        return np.iinfo(np.int64).min  # NaT
     if kind == "f":
         return np.nan
     if kind == "U":
         return ""
-    raise ArgumentError(f"{what}: {name!r} ({spec.dtype}) declares no value for rows without one; give values for it")
+    raise ArgumentError(
+        f"{what}: {name!r} ({spec.encoding or spec.dtype}) declares no value for rows without one; give values for it"
+    )
 
 
 def fit_columns(

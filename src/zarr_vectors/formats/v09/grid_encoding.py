@@ -65,7 +65,7 @@ def choose_shard_shape(option: Any, extent: GridExtent, payload_bytes: int, cell
         return _without_empty_cells(_shards_of_size(extent.shape, payload_bytes), cells)
     numbers = (option,) * len(extent.shape) if np.ndim(option) == 0 else tuple(option)
     whole = all(isinstance(n, (int, float, np.integer, np.floating)) and n >= 1 and n % 1 == 0 for n in numbers)
-    if len(numbers) != len(extent.shape) or not whole:
+    if len(numbers) != len(extent.shape) or not whole or any(isinstance(n, bool) for n in numbers):
         raise ArgumentError(f"shard_shape: expected {len(extent.shape)} whole numbers of chunks, got {option!r}")
     return tuple(min(int(n), s) for n, s in zip(numbers, extent.shape, strict=True))
 
