@@ -23,7 +23,7 @@ from zarr_vectors.edit.casting import cast_values
 from zarr_vectors.edit.change import Change, changing
 from zarr_vectors.edit.elements import is_ordered, read_level_elements, rewrite
 from zarr_vectors.edit.rows import VertexOrder, read_order_of
-from zarr_vectors.edit.tables import fragments_of, known_object_ids, object_ids_of, put_tables
+from zarr_vectors.edit.tables import column_at, fragments_of, known_object_ids, object_ids_of, put_tables
 from zarr_vectors.exceptions import ArgumentError, UnknownNameError, UnsupportedFeatureError
 from zarr_vectors.formats.columns import SpecLike, check_name, make_column, redescribed
 from zarr_vectors.formats.documents import attribute_document
@@ -106,7 +106,9 @@ def set_attribute(
     kind : {"vertex", "link", "object", "fragment"}
         What has the attribute; also ``node``, ``edge``, ``face`` and ``line``.
     level : int
-        The level. Attributes of objects are set at all levels alike.
+        The level. Attributes of objects are set at all levels alike, whichever is named, with a row for each object of
+        level 0. Objects that only a coarse level has, because they were deleted since, keep the value that they have
+        there, or have none.
     rows : integers, optional
         Only these rows, by their place in that order; the others keep what they have, and the attribute its type.
     dtype : data type, optional
@@ -179,6 +181,8 @@ def put_attribute(
     """Stage what :func:`set_attribute` does."""
     chosen = parse_kind(kind)
     reader = change.level(level)
+    if chosen == "object":
+        level, reader = 0, change.level(0)
     check_name("name", name)
     require_unbound(reader, chosen, name)
     present = attribute_names(reader, chosen)
@@ -400,16 +404,15 @@ def _put_tree_links(change: Change, number: int, name: str, given: _Given) -> No
 
 
 def _put_objects(change: Change, number: int, name: str, given: _Given) -> None:
-    level = change.level(number)
-    ids = object_ids_of(level)
-    stored = level.arrays.object_attributes.get(name)
-    old = None if stored is None else read_column(level, stored)
+    finest = change.level(number)
+    ids = object_ids_of(finest)
+    stored = finest.arrays.object_attributes.get(name)
+    old = None if stored is None else read_column(finest, stored)
     column = given.column(name, len(ids), "object", old, dictionary=False)
     for other in change.store.level_numbers():
         theirs = known_object_ids(change.level(other))
-        if theirs is not None and np.isin(theirs, ids).all():
-            sorter = np.argsort(ids, kind="stable")
-            put_tables(change, other, {name: column.take(sorter[np.searchsorted(ids, theirs, sorter=sorter)])})
+        if theirs is not None:
+            put_tables(change, other, {name: column_at(change.level(other), name, column, ids, theirs)})
     change.describe("object", {name: column})
 
 

@@ -10,8 +10,10 @@ import numpy as np
 from zarr_vectors.constants import GROUP_ATTRIBUTES, GROUPS
 from zarr_vectors.edit.binning import require_same_bins
 from zarr_vectors.edit.change import Change, changing
-from zarr_vectors.edit.tables import bare_cells, object_ids_of
-from zarr_vectors.read.objects import read_object_ids
+from zarr_vectors.edit.tables import bare_cells, known_object_ids, object_ids_of
+from zarr_vectors.model.elements import Groups
+from zarr_vectors.ordering import offsets_of
+from zarr_vectors.typing import IntArray
 from zarr_vectors.write.tables import Attributes, make_groups
 
 
@@ -23,7 +25,7 @@ def set_groups(
     backend: str | None = None,
     **backend_kwargs: Any,
 ) -> int:
-    """Put other groups in the place of those that a store has, at all levels.
+    """Put other groups in the place of those that a store has, at all levels, with the members that each level has.
 
     Parameters
     ----------
@@ -62,13 +64,21 @@ def put_groups(change: Change, groups: Mapping[Any, Sequence[int]] | None, attri
     before = list(change.level(0).arrays.group_attributes)
     for number in change.store.level_numbers():
         level = change.level(number)
-        theirs = ids if number == 0 else read_object_ids(level)
-        if theirs is None or not np.array_equal(np.sort(theirs), np.sort(ids)):
+        theirs = known_object_ids(level)
+        if theirs is None:
             continue
         with change.replacing(f"{number}/{GROUPS}", f"{number}/{GROUP_ATTRIBUTES}"):
-            cells = bare_cells(level, groups=table)
+            cells = bare_cells(level, groups=_among(table, theirs))
             change.staged.put_many(change.store.revision.encode_tables(str(number), cells, change.layout(level)))
         change.reopen()
         change.put_level(number)
     change.describe("group", {} if table is None else table.attributes, before)
     return 0 if table is None else table.count
+
+
+def _among(groups: Groups | None, ids: IntArray) -> Groups | None:
+    """Return groups with the members that a level has."""
+    if groups is None:
+        return None
+    member = np.isin(groups.members, ids)
+    return Groups(groups.members[member], offsets_of(member)[groups.offsets], groups.attributes)

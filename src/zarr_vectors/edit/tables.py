@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 
@@ -12,9 +13,10 @@ from zarr_vectors.exceptions import UnknownNameError
 from zarr_vectors.model.attributes import Column
 from zarr_vectors.model.cells import Cells, Fragments, ObjectTable
 from zarr_vectors.model.elements import Groups
+from zarr_vectors.read.absent import absent_values
 from zarr_vectors.read.cells import read_chunks
 from zarr_vectors.read.level import LevelReader
-from zarr_vectors.read.objects import read_object_ids
+from zarr_vectors.read.objects import read_column, read_object_ids
 from zarr_vectors.typing import IntArray
 
 
@@ -49,6 +51,50 @@ def put_tables(change: Change, number: int, columns: Mapping[str, Column]) -> No
         change.staged.put_many(objects)
     change.reopen()
     change.put_level(number)
+
+
+def column_at(level: LevelReader, name: str, column: Column, ids: IntArray, theirs: IntArray) -> Column:
+    """Return an attribute of the objects of level 0 with a row for every object of some level.
+
+    Parameters
+    ----------
+    level : LevelReader
+        The level.
+    name : str
+        Name of the attribute.
+    column : Column
+        Values of the objects of level 0.
+    ids, theirs : int64
+        Objects of level 0 and of the level. Those that only the level has keep the value that is stored there, where
+        it is of the same kind, and are without a value otherwise.
+    """
+    order = np.argsort(ids, kind="stable")
+    places = np.searchsorted(ids, theirs, sorter=order)
+    shared = np.isin(theirs, ids)
+    rows = order[places[shared]]
+    if shared.all():
+        return column.take(rows)
+    stored = level.arrays.object_attributes.get(name)
+    kept = None if stored is None else read_column(level, stored)
+    text = column.values.dtype.kind == "U"
+    if kept is None or not _alike(kept, column):
+        dtype, shape = column.values.dtype, (len(theirs), *column.values.shape[1:])
+        values = np.full(shape, "", dtype) if text else absent_values(column.spec, len(theirs)).astype(dtype)
+    else:
+        values = kept.values.astype(np.result_type(kept.values, column.values))
+    values[shared] = column.values[rows]
+    return Column(values, replace(column.spec, dtype=values.dtype.str) if text else column.spec)
+
+
+def _alike(some: Column, other: Column) -> bool:
+    """Return whether the values of two columns mean the same, so that they can stand in one."""
+
+    def form(column: Column) -> tuple[object, ...]:
+        dtype, spec = column.values.dtype, column.spec
+        kind = dtype.kind if dtype.kind == "U" else dtype.newbyteorder("=")
+        return kind, column.values.shape[1:], spec.encoding, spec.time_unit, spec.categories
+
+    return form(some) == form(other)
 
 
 def bare_cells(level: LevelReader, objects: ObjectTable | None = None, groups: Groups | None = None) -> Cells:
