@@ -187,6 +187,8 @@ def _crossings(store: StoreReader, level: LevelReader, cells: Cells) -> LinkTabl
     if root.cross_chunk_strategy == CROSS_CHUNK_DEDUPLICATED or level.metadata.shared_fragments:
         return None
     chunk = ChunkLookup.of(cells.chunks).rows(manifests.chunks)
+    if (chunk < 0).any() or (manifests.fragments >= np.diff(cells.fragments.offsets)[chunk]).any():
+        return None
     fragment = cells.fragments.offsets[chunk] + manifests.fragments
     objects = np.repeat(np.arange(len(manifests.offsets) - 1), np.diff(manifests.offsets))
     later = np.flatnonzero(objects[1:] == objects[:-1]) + 1
