@@ -8,7 +8,8 @@
     │   ├── IncompleteStoreError        the beginning of a store whose writer was interrupted: repair it or write again
     │   ├── StoreExistsError            (also FileExistsError) something is at the path already
     │   ├── ReadOnlyStoreError          (also PermissionError) a write through a read-only handle
-    │   └── StoreLockedError            another writer holds the store
+    │   ├── StoreLockedError            another writer holds the store
+    │   └── StoreChangedError           the store is no longer what an open dataset has read of it
     ├── MetadataError                   (also ValueError) a metadata document breaks the format
     ├── ArrayError                      (also ValueError) the bytes of an array are damaged or missing
     ├── UnsupportedFeatureError         a revision, codec or encoding that is not known here
@@ -54,6 +55,10 @@ class ReadOnlyStoreError(StoreError, PermissionError):
 
 class StoreLockedError(StoreError):
     """Another writer holds the store or the partition."""
+
+
+class StoreChangedError(StoreError):
+    """Another writer has changed the store since it was opened; ``reload()`` of the dataset reads it as it is now."""
 
 
 class MetadataError(ZarrVectorsError, ValueError):

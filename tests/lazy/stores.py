@@ -85,6 +85,12 @@ def _polylines(path: str, revision: str, **options: Any) -> None:
     )
 
 
+def _repeating(path: str, revision: str, strategy: str) -> None:
+    """Paths that repeat the vertex before a crossing, with a coarse level."""
+    _polylines(path, revision, cross_chunk_strategy=strategy)
+    build_pyramid(path, factors=[(2.0, 1.0)])
+
+
 def _identity(path: str, revision: str) -> None:
     """Eight paths in one chunk of eight bins: their fragments look as bins do."""
     paths = [cloud(6, seed) for seed in range(8)]
@@ -145,6 +151,8 @@ BUILDERS: dict[str, Callable[[str, str], None]] = {
     "by attribute": _by_attribute,
     "polylines": _polylines,
     "shared": lambda path, revision: _polylines(path, revision, share_fragments=True),
+    "repeated": lambda path, revision: _repeating(path, revision, "boundary_deduplication"),
+    "repeated and linked": lambda path, revision: _repeating(path, revision, "both"),
     "identity": _identity,
     "lines": _lines,
     "graph": _graph,
@@ -160,6 +168,8 @@ READERS: dict[str, Callable[..., Any]] = {
     "by attribute": read_points,
     "polylines": read_polylines,
     "shared": read_polylines,
+    "repeated": read_polylines,
+    "repeated and linked": read_polylines,
     "identity": read_polylines,
     "lines": read_lines,
     "graph": read_graph,
@@ -171,6 +181,8 @@ READERS: dict[str, Callable[..., Any]] = {
 
 KINDS = tuple(BUILDERS)
 SPATIAL = tuple(kind for kind in KINDS if kind != "parametric")
+REPEATING = ("repeated", "repeated and linked")
+"""Kinds that store some vertices twice."""
 WITH_OBJECTS = tuple(kind for kind in KINDS if kind not in ("points", "by attribute"))
 
 

@@ -30,7 +30,7 @@ def test_chunks_together_are_the_level(kind: str, revision: str, prefetch: int) 
         for level in dataset:
             chunks = list(level.iter_chunks(prefetch=prefetch, n_workers=2))
             assert [chunk.chunk for chunk in chunks] == [tuple(key) for key in level.chunks.tolist()]
-            assert sum(chunk.vertex_count for chunk in chunks) == level.vertex_count
+            assert sum(chunk.vertex_count for chunk in chunks) == level.count()
             for chunk in chunks:
                 assert chunk.level == level.index
                 assert len(chunk) == len(chunk.positions) == chunk["vertex_count"] > 0

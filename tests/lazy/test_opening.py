@@ -111,9 +111,17 @@ def test_levels_and_names_at_the_top() -> None:
         assert isinstance(dataset, ZVDataset)
         assert isinstance(dataset[np.int64(1)], ZVLevel)
         assert dataset[1].dataset is dataset
-        for wrong in (3, -1, True, "1", 1.5):
+        for wrong in (3, -1, True, np.True_, "1", 1.5, 1.0, 0.0, None):
+            assert wrong not in dataset
             with pytest.raises(zv.UnknownNameError, match="level"):
                 dataset[wrong]
+        for wrong in (True, 1.0, "1"):
+            for use in (dataset.read, dataset.iter_chunks, dataset.vertex_count, dataset.bin_shape_at):
+                with pytest.raises(zv.UnknownNameError, match="level"):
+                    use(wrong)
+        assert dataset[np.int64(1)] is dataset[1]
+        assert dataset.read(np.int64(1)).level == 1
+        assert type(dataset[1].index) is int
 
 
 @pytest.mark.parametrize(
@@ -122,6 +130,8 @@ def test_levels_and_names_at_the_top() -> None:
         ({"mode": "w"}, "mode"),
         ({"cache_size": -1}, "cache_size"),
         ({"cache_size": 1.5}, "cache_size"),
+        ({"cache_size": True}, "cache_size"),
+        ({"cache_size": np.int64(-1)}, "cache_size"),
         ({"n_workers": 0}, "n_workers"),
         ({"n_workers": True}, "n_workers"),
         ({"backend": "carrier pigeon"}, "backend"),
@@ -130,6 +140,12 @@ def test_levels_and_names_at_the_top() -> None:
 def test_bad_arguments_are_refused(arguments: dict[str, Any], match: str) -> None:
     with pytest.raises(zv.ArgumentError, match=match):
         open_zv(store("points"), **arguments)
+
+
+def test_sizes_may_be_numbers_of_numpy() -> None:
+    with open_zv(store("points"), cache_size=np.int64(5000), n_workers=np.int32(2)) as dataset:
+        assert (dataset.cache.budget, dataset.n_workers) == (5000, 2)
+        assert len(dataset.read()) == dataset.vertex_count()
 
 
 def test_what_is_not_a_store_is_refused(tmp_path: Path) -> None:

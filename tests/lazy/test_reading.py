@@ -11,6 +11,7 @@ import zarr_vectors as zv
 from tests.lazy.stores import BOX, KINDS, READERS, REVISIONS, SPATIAL, WITH_OBJECTS, same, store
 from zarr_vectors.lazy import open_zv
 from zarr_vectors.types.points import write_points
+from zarr_vectors.types.polylines import write_polylines
 
 
 @pytest.mark.parametrize("revision", REVISIONS)
@@ -106,6 +107,52 @@ def test_a_number_of_vertices_chooses_the_finest_level_that_has_no_more(revision
             assert dataset.read(max_vertices=count - 1, bbox=bbox).level == number + 1
         with pytest.raises(zv.ArgumentError, match="coarser level"):
             dataset.read(max_vertices=counts[2] - 1, bbox=bbox)
+
+
+def size(result: Any) -> int:
+    for name in ("vertices", "positions"):
+        if hasattr(result, name):
+            return len(getattr(result, name))
+    return 2 * len(result.endpoints)
+
+
+@pytest.mark.parametrize("revision", REVISIONS)
+@pytest.mark.parametrize("kind", SPATIAL)
+def test_no_kind_returns_more_vertices_than_were_asked_for(kind: str, revision: str) -> None:
+    """Of paths, faces and boundary edges those vertices too that are outside of the box."""
+    extra: list[dict[str, Any]] = [{}]
+    if READERS[kind] is READERS["polylines"]:
+        extra.append({"clip": True})
+    if READERS[kind] is READERS["graph"]:
+        extra.append({"include_boundary_edges": True})
+    with open_zv(store(kind, revision)) as dataset:
+        for bbox, options in [(None, {}), *((BOX, more) for more in extra)]:
+            sizes = [size(level.read(bbox=bbox, **options)) for level in dataset]
+            held = [level.count(bbox) for level in dataset]
+            assert sizes[0] > 0
+            for limit in {*sizes, *held, *(max(0, n - 1) for n in (*sizes, *held)), sizes[0] // 2, 10**6}:
+                fitting = [number for number, most in enumerate(map(max, sizes, held)) if most <= limit]
+                if fitting:
+                    found = dataset.read(max_vertices=limit, bbox=bbox, **options)
+                    assert found.level == fitting[0]
+                    assert size(found) <= limit
+                else:
+                    with pytest.raises(zv.ArgumentError, match="coarsest level"):
+                        dataset.read(max_vertices=limit, bbox=bbox, **options)
+
+
+def test_a_long_path_counts_whole() -> None:
+    path = "memory://lazy-long-path"
+    line = np.stack([np.linspace(0, 99, 1000), np.full(1000, 5), np.full(1000, 5)], 1)
+    write_polylines(path, [line], chunk_shape=25, bounds=([0] * 3, [100] * 3))
+    box = ([0] * 3, [2, 10, 10])
+    with open_zv(path) as dataset:
+        with pytest.raises(zv.ArgumentError, match="whole objects"):
+            dataset.read(bbox=box, max_vertices=30)
+        assert size(dataset.read(bbox=box, max_vertices=30, clip=True)) <= 30
+        assert size(dataset.read(bbox=box, max_vertices=1000)) == 1000
+    with open_zv(store("parametric")) as dataset, pytest.raises(zv.ArgumentError, match="parametric"):
+        dataset.read(max_vertices=3)
 
 
 def test_a_store_without_a_pyramid_has_one_level_to_choose() -> None:

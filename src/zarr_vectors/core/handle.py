@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from zarr_vectors.exceptions import ReadOnlyStoreError, StoreLockedError
 from zarr_vectors.read.opening import open_storage
 from zarr_vectors.read.store import StoreReader
+from zarr_vectors.storage.changes import note_change
 from zarr_vectors.storage.consolidated import drop_consolidated
 from zarr_vectors.storage.journal import JOURNAL_FOLDER, Transaction
 from zarr_vectors.storage.lock import lock
@@ -69,6 +70,7 @@ class StoreHandle:
     def invalidate(self) -> None:
         """Forget what was read: the store has changed."""
         self._reader = None
+        note_change(self.storage)
 
     def rebind(self, storage: Storage) -> None:
         """Reach the store through another storage from now on."""

@@ -14,7 +14,7 @@ from zarr_vectors.core.creating import write_empty_level
 from zarr_vectors.core.group import Group
 from zarr_vectors.core.metadata import change_root, read_level_metadata, reread_root
 from zarr_vectors.exceptions import ArgumentError, StoreError, StoreExistsError, UnknownNameError
-from zarr_vectors.model.grid import Grid, as_shape
+from zarr_vectors.model.grid import Grid, as_level, as_shape
 from zarr_vectors.model.metadata import LevelEntry, LevelMetadata, RootMetadata
 from zarr_vectors.multiresolution.removal import remove_levels
 from zarr_vectors.read.store import StoreReader
@@ -55,8 +55,7 @@ def get_resolution_level(root: Group, level: int) -> Group:
     UnknownNameError
         The store has no such level; the message names those it has.
     """
-    read_level_metadata(root, level)
-    return Group.at(root.handle, str(level))
+    return Group.at(root.handle, str(read_level_metadata(root, level).level))
 
 
 def create_resolution_level(root: Group, level: int, level_metadata: LevelMetadata) -> Group:
@@ -88,6 +87,7 @@ def create_resolution_level(root: Group, level: int, level_metadata: LevelMetada
     """
     handle = root.handle
     reader = handle.reader
+    level = as_level("level", level)
     if level_metadata.level != level:
         raise ArgumentError(f"level: {level} given, but the metadata is that of level {level_metadata.level}")
     metadata = _completed(level_metadata, reader.root)
@@ -144,13 +144,17 @@ def add_resolution_level(
     StoreExistsError
         The level is there already.
     ArgumentError
-        The ratio has not one positive number per axis, or the parent is not a level of the store.
+        The ratio has not one positive whole number per axis, the level is no whole number above 0, or the parent is not
+        a level of the store.
     """
     reader = root.handle.reader
+    level_index = as_level("level_index", level_index)
     ratio = as_shape("bin_ratio", bin_ratio, reader.root.ndim)
+    if ratio is None or any(fold % 1 for fold in ratio):
+        raise ArgumentError(f"bin_ratio: expected {reader.root.ndim} whole numbers, 1 or more, got {bin_ratio!r}")
     levels = reader.level_numbers()
-    parent = level_index - 1 if parent_level is None else parent_level
-    if parent_level is not None and parent_level not in levels:
+    parent = level_index - 1 if parent_level is None else as_level("parent_level", parent_level)
+    if parent_level is not None and parent not in levels:
         raise ArgumentError(f"parent_level: the store has levels {levels}, not {parent_level}")
     metadata = LevelMetadata(
         level=level_index,
@@ -216,10 +220,13 @@ def remove_resolution_level(root: Group, level_index: int) -> None:
     ------
     StoreError
         Level 0 was asked for.
+    ArgumentError
+        The index is no whole number.
     UnknownNameError
         The store has no such level.
     """
     levels = list_resolution_levels(root)
+    level_index = as_level("level_index", level_index)
     if level_index == 0:
         raise StoreError("level 0 is the data itself and cannot be removed; delete the store instead")
     if level_index not in levels:

@@ -9,6 +9,7 @@ from zarr_vectors.core.group import Group
 from zarr_vectors.core.nodes import read_document
 from zarr_vectors.exceptions import UnknownNameError
 from zarr_vectors.formats.documents import MULTISCALES_KEY, parse_level, parse_root
+from zarr_vectors.model.grid import is_level
 from zarr_vectors.model.metadata import LevelMetadata, RootMetadata
 from zarr_vectors.read.store import ROOT_ADDRESS, read_attributes
 from zarr_vectors.storage.documents import document_bytes, group_document
@@ -82,10 +83,10 @@ def with_bins(level: LevelMetadata, root: RootMetadata) -> LevelMetadata:
 
 
 def _number(root: Group, level: int) -> int:
-    if isinstance(level, bool) or not isinstance(level, int) or level < 0:
+    if not is_level(level):
         numbers = root.handle.reader.level_numbers()
         raise UnknownNameError(f"level: expected one of {numbers}, got {level!r}")
-    return level
+    return int(level)
 
 
 def rewrite_root(

@@ -11,6 +11,7 @@ from typing import ClassVar, Final, TypeVar
 import numpy as np
 
 from zarr_vectors.formats.columns import decode_column
+from zarr_vectors.read.copies import copied_rows, may_repeat
 from zarr_vectors.read.level import LevelReader
 from zarr_vectors.read.linked import read_linked
 from zarr_vectors.read.objects import has_identity
@@ -38,7 +39,7 @@ class ZVChunk(Result):
     lower, upper : (D,) float64
         Corners of the chunk.
     positions : (N, D) float
-        Its vertices (those inside the box), in stored order.
+        Its vertices (those inside the box), in stored order; without copies of vertices that another chunk stores.
     attributes : dict of str to array
         ``(N,)`` or ``(N, C)`` by attribute name.
     object_ids : (N,) int64, optional
@@ -104,12 +105,16 @@ def read_chunks(
         return [chunk for chunk in found if len(chunk)]
     names = level.attribute_names if attributes is None else list(attributes)
     identity = has_identity(level)
-    loaded, _ = load_chunks(level, chunk_rows, level.stored_attributes(names), fragments=identity)
+    loaded, _ = load_chunks(level, chunk_rows, level.stored_attributes(names), fragments=identity or may_repeat(level))
     columns = {name: decode_column(loaded.attributes[name]) for name in names}
     ids = None if loaded.owners is None else ids_of_rows(loaded)
     if identity and loaded.fragments is not None:
         ids = np.repeat(np.arange(loaded.fragments.count, dtype=np.int64), loaded.fragments.counts)
     inside = None if box is None else box.contains(loaded.positions)
+    if may_repeat(level) and loaded.fragments is not None:
+        coordinates = level.chunks[chunk_rows]
+        once = ~copied_rows(level, coordinates, loaded.positions, loaded.row_offsets, loaded.fragments)
+        inside = once if inside is None else once & inside
     chunks = []
     for place, chunk in enumerate(level.chunks[chunk_rows]):
         first, last = loaded.row_offsets[place : place + 2].tolist()

@@ -3,27 +3,29 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Generator, Iterator, Sequence
+from collections.abc import AsyncIterator, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from threading import Lock
 from types import TracebackType
 from typing import Any, Self
-
-import numpy as np
 
 from zarr_vectors.exceptions import StoreError
 from zarr_vectors.lazy.cache import RangeCache
 from zarr_vectors.lazy.choosing import choose_level
 from zarr_vectors.lazy.chunks import ZVChunk
 from zarr_vectors.lazy.display import dataset_html, dataset_summary
+from zarr_vectors.lazy.freshness import reading
 from zarr_vectors.lazy.kinds import PARAMETRIC_TYPE, GeometryResult
 from zarr_vectors.lazy.level import ZVLevel
 from zarr_vectors.lazy.snapshot import Snapshot
 from zarr_vectors.model.axes import NgffAxis
+from zarr_vectors.model.grid import is_level
 from zarr_vectors.model.metadata import Bounds, RootMetadata
 from zarr_vectors.read.level import LevelReader
 from zarr_vectors.read.parametric import read_parametric_table
 from zarr_vectors.read.store import StoreReader
 from zarr_vectors.storage.arrays import ZarrArray, open_array
+from zarr_vectors.storage.changes import changes_of
 from zarr_vectors.storage.port import Storage
 from zarr_vectors.types.parametric import ParametricResult, read_parametric
 
@@ -53,18 +55,28 @@ class ZVDataset:
         self._storage = storage
         self._cache_size = cache_size
         self._n_workers = n_workers
+        self._reloading = Lock()
         self._snapshot: Snapshot | None = Snapshot.open(storage, cache_size)
         self._levels: dict[int, ZVLevel] = {}
 
     @property
     def snapshot(self) -> Snapshot:
-        """The store as it was when it was opened or reloaded.
+        """The store as it was when it was opened or reloaded, which a change by this process makes it do.
 
         Raises
         ------
         StoreError
-            When the dataset was closed.
+            When the dataset was closed, or there is no store any more.
         """
+        snapshot = self._open_snapshot()
+        if snapshot.changes == changes_of(self._storage):
+            return snapshot
+        with self._reloading:
+            if self._snapshot is snapshot:
+                self._snapshot = Snapshot.open(self._storage, self._cache_size)
+        return self._open_snapshot()
+
+    def _open_snapshot(self) -> Snapshot:
         if self._snapshot is None:
             raise StoreError(f"{self.url}: this dataset is closed; open it again with open_zv")
         return self._snapshot
@@ -77,7 +89,7 @@ class ZVDataset:
     @property
     def storage(self) -> Storage:
         """Where the store is, past the cache; call :meth:`reload` after changing anything there."""
-        assert self.snapshot
+        self._open_snapshot()
         return self._storage
 
     @property
@@ -187,7 +199,7 @@ class ZVDataset:
         return self[0].object_count if 0 in self.snapshot.levels else 0
 
     def vertex_count(self, level: int = 0) -> int:
-        """Return the number of vertices of a level."""
+        """Return the number of vertices that a level stores, with copies where paths repeat them at crossings."""
         return self[level].vertex_count
 
     def object_count_at(self, level: int) -> int:
@@ -214,14 +226,14 @@ class ZVDataset:
         UnknownNameError
             When the store has no such level.
         """
-        number = int(level) if isinstance(level, np.integer) else level
-        if number not in self:
-            self.reader.level(number)  # says what is there, or finds a level that the root does not list
+        if level not in self:
+            self.reader.level(level)  # says what is there, or finds a level that the root does not list
+        number = int(level)
         return self._levels.setdefault(number, ZVLevel(self, number))
 
     def __contains__(self, level: object) -> bool:
         """Say whether the store has a level."""
-        return not isinstance(level, bool) and level in self.snapshot.levels
+        return is_level(level) and level in self.snapshot.levels
 
     def __iter__(self) -> Iterator[ZVLevel]:
         """Iterate over the levels, the finest first."""
@@ -262,8 +274,9 @@ class ZVDataset:
             The coarsest level whose bins are on no axis larger than this, in the units of the axes; the finest level
             where all bins are.
         max_vertices : int, optional
-            The finest level with at most so many vertices (in ``bbox`` where that is given; other conditions are not
-            looked at).
+            The finest level of which no more vertices are returned: in ``bbox`` where that is given, with those outside
+            that belong to objects, faces or edges which are returned whole. Levels with more vertices in ``bbox`` are
+            not taken either; other conditions are not looked at.
         bbox : pair of D numbers, optional
             Half-open box ``[lower, upper)``: what it returns is said by the reader of the kind.
         attributes : sequence of str, optional
@@ -287,12 +300,11 @@ class ZVDataset:
         ArgumentError
             For an argument that cannot be used, or that this kind does not have; when two arguments choose the level,
             or every level has more than ``max_vertices``.
+        StoreChangedError
+            When another process has changed the store, so that what was read before no longer fits.
         StoreError
             When the dataset was closed.
         """
-        snapshot = self.snapshot
-        snapshot.kind.check(options, bbox)
-        number = self[choose_level(self, level, target_resolution, max_vertices, bbox)].index
         query = {
             "bbox": bbox,
             "attributes": attributes,
@@ -300,6 +312,17 @@ class ZVDataset:
             "group_ids": group_ids,
             "attribute_filter": attribute_filter,
         }
+
+        def read(dataset: ZVDataset) -> GeometryResult:
+            number = choose_level(dataset, level, target_resolution, max_vertices, bbox, options)
+            return dataset._read(number, query, options)
+
+        self.snapshot.kind.check(options, bbox)
+        return reading(self, read)
+
+    def _read(self, level: int, query: Mapping[str, Any], options: Mapping[str, Any]) -> GeometryResult:
+        number = self[level].index
+        snapshot = self.snapshot
         if snapshot.kind.has_levels:
             snapshot.level(number)  # one at a time, where several threads read
         return snapshot.kind.read(snapshot.store, number, query, options)
@@ -310,7 +333,7 @@ class ZVDataset:
 
     def parametric(self, **arguments: Any) -> ParametricResult:
         """Read the parametric objects of the store, also beside other geometry; arguments of ``read_parametric``."""
-        return read_parametric(self.reader, **arguments)
+        return reading(self, lambda dataset: read_parametric(dataset.reader, **arguments))
 
     async def aparametric(self, **arguments: Any) -> ParametricResult:
         """Read parametric objects without blocking the event loop."""
@@ -360,7 +383,8 @@ class ZVDataset:
         Returns
         -------
         zarr.Array
-            Read through the cache. Under ``mode="r+"`` it can be written to, past the cache: call :meth:`reload` after.
+            Read through the cache; zarr-python raises its own ``ValueError`` for writes. Under ``mode="r+"`` it can be
+            written to, past the cache: call :meth:`reload` after.
 
         Raises
         ------
@@ -373,13 +397,21 @@ class ZVDataset:
     def reload(self) -> None:
         """Forget what was read, and open the store anew: it has changed. Levels that are held see the change.
 
+        Changes that functions of this package make in this process need no call; those of other processes do, and
+        what is written to :attr:`storage` or :meth:`raw_array` directly.
+
         Raises
         ------
         StoreError
             When the dataset was closed, or there is no store any more.
         """
-        assert self.snapshot
-        self._snapshot = Snapshot.open(self._storage, self._cache_size)
+        self._open_snapshot()
+        with self._reloading:
+            self._snapshot = Snapshot.open(self._storage, self._cache_size)
+
+    def opened_anew(self) -> ZVDataset:
+        """Return another dataset of the same store as it is now, which keeps nothing of what it reads."""
+        return ZVDataset(self._storage, cache_size=0, n_workers=self._n_workers)
 
     def summary(self) -> str:
         """Return what the store holds, a line per fact and level."""

@@ -10,6 +10,7 @@ import numpy as np
 from zarr_vectors.constants import GROUP_NAME_ATTRIBUTE
 from zarr_vectors.exceptions import UnknownNameError
 from zarr_vectors.formats.columns import decode_column
+from zarr_vectors.lazy.freshness import reading
 from zarr_vectors.lazy.kinds import GeometryResult
 from zarr_vectors.model.elements import Groups
 from zarr_vectors.read.objects import read_groups
@@ -18,6 +19,7 @@ from zarr_vectors.read.store import StoreReader
 from zarr_vectors.typing import AnyArray, IntArray
 
 if TYPE_CHECKING:
+    from zarr_vectors.lazy.dataset import ZVDataset
     from zarr_vectors.lazy.level import ZVLevel
 
 
@@ -56,13 +58,15 @@ class ZVGroups(Mapping["int | str", GeometryResult]):
     def _table(self) -> _Table:
         store = self._level.dataset.reader
         if self._known is None or self._known[0] is not store:
-            if self._level.kind.has_levels:
-                groups = read_groups(self._level.reader)
-            else:
-                parametric = read_parametric_table(store.storage)
-                groups = None if parametric is None else parametric.groups
-            self._known = store, _Table.of(groups)
+            self._known = store, _Table.of(reading(self._level.dataset, self._read))
         return self._known[1]
+
+    def _read(self, dataset: ZVDataset) -> Groups | None:
+        snapshot = dataset.snapshot
+        if snapshot.kind.has_levels:
+            return read_groups(snapshot.level(self._level.index))
+        parametric = read_parametric_table(snapshot.store.storage)
+        return None if parametric is None else parametric.groups
 
     def __getitem__(self, key: Any) -> GeometryResult:
         """Read the objects of one group, or of any of several.

@@ -38,11 +38,14 @@ class Kind:
         The function that reads it.
     linked : bool
         Whether vertices are joined by links that are read with them.
+    ordered : bool
+        Whether objects are read whole, their vertices in order.
     """
 
     name: str
     reader: Callable[..., GeometryResult]
     linked: bool = False
+    ordered: bool = False
 
     @property
     def options(self) -> frozenset[str]:
@@ -100,9 +103,9 @@ KINDS: Final = {
     kind.name: kind
     for kind in (
         Kind("point_cloud", read_points),
-        Kind("line", read_lines),
-        Kind("polyline", read_polylines),
-        Kind("streamline", read_polylines),
+        Kind("line", read_lines, ordered=True),
+        Kind("polyline", read_polylines, ordered=True),
+        Kind("streamline", read_polylines, ordered=True),
         Kind("graph", read_graph, linked=True),
         Kind("skeleton", read_graph, linked=True),
         Kind("mesh", read_mesh, linked=True),
@@ -119,3 +122,12 @@ def kind_of(geometry_types: tuple[str, ...], *, parametric: bool) -> Kind:
             raise MetadataError(f"root metadata: geometry type {geometry_types[0]!r} is not one of {', '.join(KINDS)}")
         return KINDS[geometry_types[0]]
     return KINDS[PARAMETRIC_TYPE] if parametric else KINDS["point_cloud"]
+
+
+def size_of(result: GeometryResult) -> int:
+    """Return how many vertices a result has; parametric objects have none."""
+    if isinstance(result, LinesResult):
+        return 2 * len(result)
+    if isinstance(result, ParametricResult):
+        return 0
+    return len(result.vertices if isinstance(result, MeshResult) else result.positions)

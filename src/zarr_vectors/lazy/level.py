@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from zarr_vectors.constants import VERTICES
-from zarr_vectors.exceptions import ArgumentError, ReadOnlyStoreError, StoreError
+from zarr_vectors.exceptions import ArgumentError, ReadOnlyStoreError, StoreChangedError
 from zarr_vectors.lazy.asynchronous import iterate
 from zarr_vectors.lazy.chunks import ZVChunk, batch_sizes, chunks_met, default_prefetch, read_ahead, read_chunks
+from zarr_vectors.lazy.freshness import reading
 from zarr_vectors.lazy.groups import ZVGroups
 from zarr_vectors.lazy.kinds import GeometryResult, Kind
 from zarr_vectors.lazy.objects import ZVObjects, count_objects
@@ -76,7 +77,7 @@ class ZVLevel:
 
     @property
     def vertex_count(self) -> int:
-        """Number of vertices."""
+        """Number of vertices that are stored, with copies where paths repeat the vertex before a crossing."""
         return self.metadata.vertex_count
 
     @property
@@ -197,6 +198,8 @@ class ZVLevel:
     ) -> Generator[ZVChunk, None, None]:
         """Iterate over the chunks that hold vertices (in a box), in numeric order, in bounded memory.
 
+        Every vertex comes once, in the chunk that it lies in.
+
         While one chunk is worked on the next ones are read by threads, several at once; at most ``prefetch + 1`` are in
         memory.
 
@@ -225,8 +228,10 @@ class ZVLevel:
             For an attribute that is not there.
         ArgumentError
             For an argument that cannot be used.
+        StoreChangedError
+            When the store is changed, or the dataset reloaded, before the end.
         StoreError
-            When the dataset is closed, or reloaded, before the end.
+            When the dataset is closed before the end.
         """
         workers = self._dataset.n_workers if n_workers is None else check_count("n_workers", n_workers, least=1)
         snapshot, reader = self._dataset.snapshot, self.reader
@@ -238,7 +243,15 @@ class ZVLevel:
 
         def read(rows: IntArray) -> list[ZVChunk]:
             self._check_same(snapshot)
-            return read_chunks(reader, rows, box, names, linked=linked)
+
+            def read_from(dataset: ZVDataset) -> list[ZVChunk]:
+                if dataset is self._dataset:
+                    return read_chunks(reader, rows, box, names, linked=linked)
+                anew = dataset[self._index].reader
+                found = anew.lookup.rows(reader.chunks[rows])
+                return read_chunks(anew, found[found >= 0], box, names, linked=linked)
+
+            return reading(self._dataset, read_from)
 
         size, batches = batch_sizes(ahead, workers)
         rows = chunks_met(reader, box)
@@ -260,7 +273,9 @@ class ZVLevel:
 
     def _check_same(self, snapshot: Snapshot) -> None:
         if self._dataset.snapshot is not snapshot:
-            raise StoreError(f"{self._dataset.url}: the store was changed and reloaded while its chunks were read")
+            raise StoreChangedError(
+                f"{self._dataset.url}: the store was changed and reloaded while its chunks were read"
+            )
 
     def aiter_chunks(self, bbox: Any = None, **arguments: Any) -> AsyncIterator[ZVChunk]:
         """Iterate over chunks without blocking the event loop; arguments as in :meth:`iter_chunks`."""
@@ -270,7 +285,8 @@ class ZVLevel:
         """Return how many vertices lie in a box, all where there is none.
 
         The number follows from the index where bins (of objects: chunks) lie wholly inside; only positions of chunks
-        on the boundary are read.
+        on the boundary are read. Where paths repeat the vertex before a crossing (``boundary_deduplication``,
+        ``both``) each vertex is counted once, which takes the positions of all chunks that the box meets.
 
         Parameters
         ----------
@@ -282,8 +298,12 @@ class ZVLevel:
         ArgumentError
             For a box that cannot be used.
         """
-        reader = self.reader
-        return count_vertices(reader, None if bbox is None else Box.parse(bbox, reader.root.ndim))
+
+        def count(dataset: ZVDataset) -> int:
+            reader = dataset[self._index].reader
+            return count_vertices(reader, None if bbox is None else Box.parse(bbox, reader.root.ndim))
+
+        return reading(self._dataset, count)
 
     async def acount(self, bbox: Any = None) -> int:
         """Count without blocking the event loop."""

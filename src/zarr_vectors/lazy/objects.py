@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from zarr_vectors.exceptions import ArgumentError
+from zarr_vectors.lazy.freshness import reading
 from zarr_vectors.lazy.kinds import GeometryResult
 from zarr_vectors.read.level import LevelReader
 from zarr_vectors.read.objects import as_object_ids, read_manifests
@@ -17,6 +18,7 @@ from zarr_vectors.read.store import StoreReader
 from zarr_vectors.typing import IntArray
 
 if TYPE_CHECKING:
+    from zarr_vectors.lazy.dataset import ZVDataset
     from zarr_vectors.lazy.level import ZVLevel
 
 
@@ -41,14 +43,15 @@ class ZVObjects(Mapping[int, GeometryResult]):
         """Ids of the objects, ``(n,)``, ascending."""
         store = self._level.dataset.reader
         if self._known is None or self._known[0] is not store:
-            self._known = store, self._read_ids(store)
+            self._known = store, reading(self._level.dataset, self._read_ids)
         return self._known[1]
 
-    def _read_ids(self, store: StoreReader) -> IntArray:
-        if not self._level.kind.has_levels:
-            table = read_parametric_table(store.storage)
+    def _read_ids(self, dataset: ZVDataset) -> IntArray:
+        snapshot = dataset.snapshot
+        if not snapshot.kind.has_levels:
+            table = read_parametric_table(snapshot.store.storage)
             return np.arange(0 if table is None else table.count, dtype=np.int64)
-        return present_ids(self._level.reader)
+        return present_ids(snapshot.level(self._level.index))
 
     def __getitem__(self, key: Any) -> GeometryResult:
         """Read one object or several.

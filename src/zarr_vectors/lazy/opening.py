@@ -75,14 +75,15 @@ def open_zv(
     if mode not in MODES:
         raise ArgumentError(f"mode: expected one of {', '.join(map(repr, MODES))}, got {mode!r}")
     workers = worker_count() if n_workers is None else check_count("n_workers", n_workers, least=1)
+    budget = check_count("cache_size", cache_size, least=0)
     merged = {**dict(storage_options or {}), **options}
     storage = resolve_storage(path, mode=mode, backend=backend, **merged)  # type: ignore[arg-type]
     if mode == "r":
-        return ZVDataset(for_reading(storage), cache_size=cache_size, n_workers=workers)
+        return ZVDataset(for_reading(storage), cache_size=budget, n_workers=workers)
     if storage.read_only:
         raise ReadOnlyStoreError(f"{storage.url}: mode 'r+' was asked for, but it was opened for reading only")
     put_right(storage)
-    return ZVDataset(storage, cache_size=cache_size, n_workers=workers)
+    return ZVDataset(storage, cache_size=budget, n_workers=workers)
 
 
 async def aopen_zv(path: Any, mode: str = "r", **arguments: Any) -> ZVDataset:

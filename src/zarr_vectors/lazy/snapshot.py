@@ -11,13 +11,14 @@ from zarr_vectors.lazy.cache import CachedStorage, RangeCache
 from zarr_vectors.lazy.kinds import Kind, kind_of
 from zarr_vectors.read.level import LevelReader
 from zarr_vectors.read.store import StoreReader
+from zarr_vectors.storage.changes import changes_of
 from zarr_vectors.storage.journal import JOURNAL_FOLDER, overlay
 from zarr_vectors.storage.port import Listing, Storage, get_whole
 
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """An open store; changes to it are seen by opening it anew.
+    """An open store as it was; changes to it are seen by opening it anew.
 
     Parameters
     ----------
@@ -29,6 +30,8 @@ class Snapshot:
         How its geometry is read.
     cache : RangeCache
         What has been read.
+    changes : int
+        How many changes of the store this process had noted before.
     opening : dict of int to Lock
         Held while a level is opened, so that each is opened once, and others at the same time.
     """
@@ -37,6 +40,7 @@ class Snapshot:
     levels: tuple[int, ...]
     kind: Kind
     cache: RangeCache
+    changes: int
     opening: dict[int, Lock]
 
     @classmethod
@@ -45,7 +49,7 @@ class Snapshot:
 
         A store of parametric objects on a server that cannot list costs one more.
         """
-        cache = RangeCache(cache_size)
+        cache, changes = RangeCache(cache_size), changes_of(storage)
         listing, view = Listing([], []), storage
         if storage.can_list:
             listing, journals = storage.list_folders(["", JOURNAL_FOLDER])
@@ -61,7 +65,8 @@ class Snapshot:
         if not storage.can_list and not store.root.geometry_types:
             parametric = get_whole(store.storage, [f"{PARAMETRIC}/zarr.json"])[0] is not None
         kind = kind_of(store.root.geometry_types, parametric=parametric)
-        return cls(store, tuple(levels), kind, cache, defaultdict(Lock, {number: Lock() for number in levels}))
+        opening = defaultdict(Lock, {number: Lock() for number in levels})
+        return cls(store, tuple(levels), kind, cache, changes, opening)
 
     def level(self, number: int) -> LevelReader:
         """Return a level, opened on first use.

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -127,6 +128,24 @@ def as_shape(name: str, value: float | Sequence[float] | None, ndim: int) -> tup
     if not (np.isfinite(numbers).all() and (numbers > 0).all()):
         raise ArgumentError(f"{name} must be positive and finite on every axis, got {value!r}")
     return tuple(float(n) for n in numbers)
+
+
+def is_level(value: Any) -> bool:
+    """Return whether a value can be the number of a level: a whole number, 0 or more; booleans and floats are none."""
+    return isinstance(value, (int, np.integer)) and not isinstance(value, bool) and bool(value >= 0)
+
+
+def as_level(name: str, value: Any) -> int:
+    """Return the number of a level that a user gave.
+
+    Raises
+    ------
+    ArgumentError
+        When it is no whole number, 0 or more; names the argument.
+    """
+    if not is_level(value):
+        raise ArgumentError(f"{name}: expected the number of a level, 0 or more, got {value!r}")
+    return int(value)
 
 
 def grid_extent(

@@ -10,6 +10,7 @@ from zarr_vectors.exceptions import ArrayError
 from zarr_vectors.formats.layout import CellArray
 from zarr_vectors.model.cells import Fragments
 from zarr_vectors.ordering import expand_ranges, offsets_of
+from zarr_vectors.read.copies import count_without_copies, may_repeat
 from zarr_vectors.read.fetch import decode_fragments, fetch_cells, fetch_indexes
 from zarr_vectors.read.level import LevelReader
 from zarr_vectors.read.objects import has_identity
@@ -53,10 +54,12 @@ _NOTHING = Tally(0, *(np.zeros(0, np.int64) for _ in range(3)))
 
 
 def count_vertices(level: LevelReader, box: Box | None) -> int:
-    """Return how many vertices of a level lie inside a box, all where there is none.
+    """Return how many vertices of a level lie inside a box, all where there is none; each is counted once.
 
-    A box costs at most three rounds of requests per 256 chunks on its boundary: shard indexes, fragment indexes of
-    the chunks that it meets, cells of boundary chunks (of their boundary bins alone, where cells are not compressed).
+    A box costs three rounds of requests: shard indexes, fragment indexes of the chunks that it meets, cells of boundary
+    chunks (of their boundary bins alone, where cells are not compressed), and one more for every further 256 chunks on
+    its boundary. Where paths repeat the vertex before a crossing, the positions of all chunks that are met are read, as
+    the index does not say which they are.
 
     Parameters
     ----------
@@ -70,6 +73,8 @@ def count_vertices(level: LevelReader, box: Box | None) -> int:
     ArrayError
         When a cell is damaged.
     """
+    if may_repeat(level):
+        return count_without_copies(level, meet_chunks(level, Query(box=box), None), box)
     if box is None:
         return level.metadata.vertex_count
     found = tally(level, box)
@@ -77,7 +82,7 @@ def count_vertices(level: LevelReader, box: Box | None) -> int:
 
 
 def tally(level: LevelReader, box: Box) -> Tally:
-    """Return what the index alone says about the vertices inside a box."""
+    """Return what the index alone says about the stored vertices inside a box, of levels without copies."""
     rows = meet_chunks(level, Query(box=box), None)
     if len(rows) == 0:
         return _NOTHING
@@ -89,6 +94,7 @@ def tally(level: LevelReader, box: Box) -> Tally:
     array = level.arrays.vertex_fragments
     if array is None:
         return Tally(0, rows, np.zeros(len(rows), np.int64), np.full(len(rows), -1, np.int64))
+    fetch_indexes(level.storage, [(array, chunks), (level.arrays.vertices, chunks[~whole])])
     fragments = decode_fragments(fetch_cells(level.storage, [array], chunks)[0])
     totals = _row_counts(fragments)
     binned = _by_bin(level, fragments, totals) & ~whole

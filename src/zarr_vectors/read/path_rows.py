@@ -7,12 +7,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from zarr_vectors.constants import CROSS_CHUNK_LINKED
 from zarr_vectors.exceptions import ArrayError
 from zarr_vectors.formats.layout import CellArray
 from zarr_vectors.model.cells import Manifests
 from zarr_vectors.ordering import expand_ranges, offsets_of
 from zarr_vectors.parallel import gather_rows
+from zarr_vectors.read.copies import may_repeat
 from zarr_vectors.read.fetch import (
     FetchedCells,
     decode_fragments,
@@ -115,7 +115,7 @@ def _gather(
     base = loaded.row_offsets[:-1][places]
     rows = fragment_row_lists(loaded.fragments, numbers, base, len(loaded.vertices), level.name)
     _check_rows(level, loaded, numbers, places, rows)
-    if _may_repeat(level):
+    if may_repeat(level):
         repeated = _repeated_rows(loaded.vertices, rows, manifests, places, counts)
         rows = np.delete(rows, offsets_of(counts)[:-1][repeated])
         counts = counts - repeated
@@ -138,17 +138,12 @@ def _gather_few(
     check_named(counts, int(row_offsets[-1]), level.name)
     rows = expand_ranges(starts + base, counts)
     positions, *values = [take_rows(cells, row_offsets, rows) for cells in (fetched[0], *fetched[2:])]
-    if _may_repeat(level):
+    if may_repeat(level):
         repeated = _repeated_rows(positions, np.arange(len(rows)), manifests, places, counts)
         dropped = offsets_of(counts)[:-1][repeated]
         rows, positions, *values = [np.delete(column, dropped, axis=0) for column in (rows, positions, *values)]
         counts = counts - repeated
     return PathRows(positions, values, counts, rows, chunk_rows, row_offsets)
-
-
-def _may_repeat(level: LevelReader) -> bool:
-    """Return whether paths may hold the vertex at a crossing on both of its sides."""
-    return level.root.cross_chunk_strategy not in (CROSS_CHUNK_LINKED, None)
 
 
 def _check_rows(level: LevelReader, loaded: LoadedChunks, numbers: IntArray, places: IntArray, rows: IntArray) -> None:

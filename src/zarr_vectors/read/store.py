@@ -17,6 +17,7 @@ from zarr_vectors.exceptions import (
 from zarr_vectors.formats.detection import detect_revision, vertices_node
 from zarr_vectors.formats.documents import ROOT_KEY, parse_root
 from zarr_vectors.formats.revision import Revision
+from zarr_vectors.model.grid import is_level
 from zarr_vectors.model.metadata import RootMetadata
 from zarr_vectors.read.level import LevelReader, open_level_reader
 from zarr_vectors.read.nodes import LevelNodes, known_nodes
@@ -105,9 +106,10 @@ class StoreReader:
         UnknownNameError
             When the store has no such level; names those that it has.
         """
+        if not is_level(number):
+            raise UnknownNameError(f"level: expected one of {self.level_numbers()}, got {number!r}")
+        number = int(number)
         if number not in self._levels:
-            if isinstance(number, bool) or not isinstance(number, int) or number < 0:
-                raise UnknownNameError(f"level: expected one of {self.level_numbers()}, got {number!r}")
             opened = open_level_reader(self.storage, self.root, self.revision, number, self._nodes.find)
             if opened is None:
                 raise UnknownNameError(

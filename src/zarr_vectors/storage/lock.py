@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from urllib.parse import quote
 
 from zarr_vectors.exceptions import ArgumentError, MetadataError, StoreLockedError
+from zarr_vectors.storage.changes import note_change
 from zarr_vectors.storage.consolidated import drop_consolidated
 from zarr_vectors.storage.documents import parse_document
 from zarr_vectors.storage.port import INTERNAL_PREFIX, Storage, get_one, get_whole, put_one
@@ -98,6 +99,8 @@ def lock(
 ) -> Iterator[Lock]:
     """Hold a store, or one partition of it, for writing during a block.
 
+    At its end the change is noted (:func:`~zarr_vectors.storage.changes.note_change`).
+
     A storage that keeps versions is not locked: the block is a unit of its own transactions, all or nothing, and
     writers that changed the same learn of it when they commit.
 
@@ -124,14 +127,17 @@ def lock(
     """
     held = acquire(storage, partition, owner, ttl)
     versions = versions_of(storage)
-    if versions is not None:
-        with versions.unit():
-            yield held
-        return
     try:
-        yield held
+        if versions is not None:
+            with versions.unit():
+                yield held
+            return
+        try:
+            yield held
+        finally:
+            held.release()
     finally:
-        held.release()
+        note_change(storage)
 
 
 def acquire(
