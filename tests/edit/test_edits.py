@@ -656,3 +656,28 @@ def test_boxes_of_a_mesh_find_faces_by_their_middle_after_edits(revision: str) -
         got = sorted(zip(found.vertices[found.faces].tolist(), found.face_attributes["mark"].tolist(), strict=True))
         assert got == sorted(zip(corners[inside].tolist(), whole.face_attributes["mark"][inside].tolist(), strict=True))
     assert validate(path, level=5).is_valid
+
+
+@pytest.mark.parametrize("seed", range(4))
+@REVISIONS
+def test_edges_of_a_skeleton_keep_their_order_when_they_are_described(revision: str, seed: int) -> None:
+    path, rng = place(), np.random.default_rng(seed)
+    start("skeleton", revision, path, seed)
+    tags = see("skeleton", path).tags
+    edit.move_vertices(path, rng.uniform(0, 100, (20, 3)), rows=rng.choice(len(tags), 20, replace=False))
+    build_pyramid(path, [(2.0, 1.0)], cross_level_storage="explicit")
+    edit.remove_links(path, [3, 4])
+    edit.refresh_levels(path)
+    before = see("skeleton", path)
+    counted = counting(path)
+    edit.set_attribute(counted, "width", np.arange(len(before.links)), kind="edge")
+    edit.set_attribute(path, "age", np.arange(len(before.links)) * 2.0, kind="edge")
+    assert not any(address.startswith("0/vertices/") for address in payloads_written(counted))
+    after = see("skeleton", path)
+    assert (after.tags, after.links) == (before.tags, before.links)
+    found = read_graph(path).edge_attributes
+    assert found["width"].tolist() == list(range(len(before.links)))
+    assert found["age"].tolist() == [2.0 * number for number in range(len(before.links))]
+    assert validate(path, level=5).is_valid
+    edit.remove_attribute(path, "width", kind="edge")
+    assert see("skeleton", path).links == before.links

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from zarr_vectors.constants import (
+    ARRAY_FAMILIES,
     CROSS_CHUNK_LINK_ATTRIBUTES,
     FRAGMENT_ATTRIBUTES,
     LINK_ATTRIBUTES,
@@ -21,7 +22,7 @@ from zarr_vectors.constants import (
 from zarr_vectors.edit.binning import require_unbound
 from zarr_vectors.edit.casting import cast_values
 from zarr_vectors.edit.change import Change, changing
-from zarr_vectors.edit.elements import is_ordered, read_level_elements, rewrite
+from zarr_vectors.edit.elements import is_ordered, read_level_elements
 from zarr_vectors.edit.rows import VertexOrder, read_order_of
 from zarr_vectors.edit.tables import column_at, fragments_of, known_object_ids, object_ids_of, put_tables
 from zarr_vectors.exceptions import ArgumentError, UnknownNameError, UnsupportedFeatureError
@@ -30,14 +31,18 @@ from zarr_vectors.formats.documents import attribute_document
 from zarr_vectors.formats.layout import CellPayloads
 from zarr_vectors.formats.link_names import delta_name
 from zarr_vectors.model.attributes import Column
+from zarr_vectors.model.links import LinkTable
+from zarr_vectors.read.cells import read_cells
 from zarr_vectors.read.elements import link_specs
 from zarr_vectors.read.fetch import decode_rows, fetch_cells
 from zarr_vectors.read.level import LevelReader
 from zarr_vectors.read.links import read_links
 from zarr_vectors.read.objects import read_column
 from zarr_vectors.read.vertices import holds_faces
+from zarr_vectors.spatial.pruning import with_links
 from zarr_vectors.typing import IntArray
 from zarr_vectors.write.joining import join_column
+from zarr_vectors.write.level import write_level
 
 AttributeKind: TypeAlias = Literal["vertex", "link", "object", "fragment"]
 
@@ -395,11 +400,26 @@ def _put_tree_links(change: Change, number: int, name: str, given: _Given) -> No
     """Give the edges of trees an attribute; all of them are stored then, also those that the order of rows implies."""
     if number:
         raise ArgumentError(f"level: edges of trees are given attributes at level 0 only, got level {number}")
-    elements = read_level_elements(change.store)
-    assert elements.links is not None
-    column = given.column(name, len(elements.links.rows), "link", elements.links.attributes.get(name))
-    links = replace(elements.links, attributes={**elements.links.attributes, name: column})
-    rewrite(change, replace(elements, links=links))
+    level, links = change.level(0), read_level_elements(change.store).links
+    assert links is not None
+    column = given.column(name, len(links.rows), "link", links.attributes.get(name))
+    cells = read_cells(level, {other: change.level(other) for other in change.coarse_levels()})
+    chunks = np.repeat(np.arange(len(cells.chunks)), cells.row_counts)[links.rows]
+    rows, columns = links.rows - cells.row_offsets[:-1][chunks], {**links.attributes, name: column}
+    table = LinkTable(0, chunks, rows, cells.chunks, cells.chunks, True, links.store, columns)
+    layout = change.layout(level)
+    with change.replacing(*(f"0/{family}" for family in sorted(ARRAY_FAMILIES))):
+        write_level(
+            change.staged,
+            change.store.revision,
+            change.root,
+            level.metadata,
+            with_links(cells, table),
+            layout,
+            previous=level.attributes,
+        )
+    change.reopen()
+    change.mark_stale()
     change.describe("link", {name: column})
 
 
