@@ -87,6 +87,7 @@ REPAIRS: Final[dict[str, Repair]] = {
     "category-codes": Repair("the category is lost; " + _REWRITE),
     "vertex-count": Repair(_DROP, by_contents=True, source="the vertices"),
     "link-levels": Repair(_DROP),
+    "line-ends": Repair(_REWRITE),
     "link-endpoints": Repair(_DROP, source="manifests, for paths; the other level's copy of links across levels"),
     "link-counts": Repair(_DROP, source="the links"),
     "link-fragments": Repair(_DROP, source="the links, where they stand in the order of their fragments"),
