@@ -314,7 +314,8 @@ CASES: list[tuple[str, str, str, Damage, tuple[str, ...]]] = [
     ("remade", "edges", "network", swap_endpoints, BOTH),
 ]  # fmt: skip
 APART = {"objects-kept", "counts-shrink", "identity-convention", "objects-used", "recomputed"}
-"""Rules with a test of their own below."""
+APART |= {"chunk-keys", "object-bins", "vertex-bins"}
+"""Rules with a test of their own below, and in test_binning.py."""
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from typing import Final, TypeVar
 
 from zarr_vectors.validate import (
+    binning,
     coherence,
     consistency,
     conventions,
@@ -77,6 +78,7 @@ NODE_RULES: Final[tuple[Rule[LevelSubject], ...]] = (
 LEVEL_RULES: Final[tuple[Rule[LevelSubject], ...]] = (
     _rule(2, "level-shapes", level_metadata.level_shapes),
     _rule(2, "chunk-sets", level_metadata.chunk_sets),
+    _rule(2, "chunk-keys", binning.chunk_keys),
     _rule(2, "object-index", level_metadata.object_index, objects.has_object_index),
     _rule(2, "attribute-specs", level_metadata.attribute_specs, level_metadata.is_described),
     CELLS_READABLE,
@@ -88,6 +90,7 @@ LEVEL_RULES: Final[tuple[Rule[LevelSubject], ...]] = (
     _rule(3, "objects-used", objects.objects_used, objects.is_finest_with_objects),
     _rule(4, "line-ends", objects.line_ends, objects.has_lines),
     _rule(4, "object-ids-sorted", objects.object_ids_sorted, objects.states_sorted),
+    _rule(4, "object-bins", binning.object_bins, binning.goes_by_objects),
     _rule(4, "identity-convention", conventions.identity_convention, conventions.is_identity),
 )
 """Rules of an open level."""
@@ -107,6 +110,7 @@ BLOCK_RULES: Final[tuple[Rule[Block], ...]] = (
     _rule(4, "vertices-in-chunk", conventions.vertices_in_chunk, conventions.is_locatable),
     _rule(4, "inside-bounds", conventions.inside_bounds, conventions.is_finite),
     _rule(4, "bin-fragments", conventions.bin_fragments, conventions.has_bins),
+    _rule(4, "vertex-bins", binning.vertex_bins, binning.goes_by_vertices),
     _rule(4, "category-codes", conventions.category_codes, conventions.has_categories),
 )
 """Rules of decoded chunks, some at a time."""
