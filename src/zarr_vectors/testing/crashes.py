@@ -181,7 +181,7 @@ class Trial:
         BrokenPromiseError
             Naming what does not hold.
         """
-        found = self._observe(place, "after the crash")
+        found = self.find(place, "after the crash")
         self.outcomes[found] += 1
         if by_repair or found in (NEW, BETWEEN):
             try:
@@ -189,18 +189,25 @@ class Trial:
             except StoreNotFoundError:
                 if self.old != NOTHING or found == NEW:
                     raise
-            after = self._observe(place, "after repair")
+            after = self.find(place, "after repair")
             if after == INCOMPLETE or (found != INCOMPLETE and after != found):
                 raise BrokenPromiseError(f"{self.scenario.name}: {found} became {after} by repair")
             self._check(place, is_there=after != OLD or self.old != NOTHING)
         if again and found not in (NEW, BETWEEN):
             self.scenario.run(place, self.source)
-            if self._observe(place, "after the change was made again") != NEW:
+            if self.find(place, "after the change was made again") != NEW:
                 raise BrokenPromiseError(f"{self.scenario.name}: made again it gave another result")
             self._check(place, is_there=True)
         return found
 
-    def _observe(self, place: Any, when: str) -> str:
+    def find(self, place: Any, when: str) -> str:
+        """Say in which state a store is.
+
+        Raises
+        ------
+        BrokenPromiseError
+            It is in none that a crash may leave, or cannot be read.
+        """
         if self.scenario.is_damaged and when == "after the crash":
             return INCOMPLETE
         try:

@@ -41,8 +41,8 @@ class Killer:
     process: subprocess.Popen[str]
 
     @classmethod
-    def start(cls) -> Self:
-        """Start the program, with the package that this process has."""
+    def start(cls, temporary: str) -> Self:
+        """Start the program, with the package that this process has; `temporary` is for its temporary files."""
         here = str(Path(zarr_vectors.__file__).parents[1])
         paths = os.pathsep.join([here, *filter(None, [os.environ.get("PYTHONPATH")])])
         return cls(
@@ -51,7 +51,7 @@ class Killer:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 text=True,
-                env={**os.environ, "PYTHONPATH": paths},
+                env={**os.environ, "PYTHONPATH": paths, "TMPDIR": temporary},
             )
         )
 

@@ -26,7 +26,7 @@ from typing import Any
 
 from zarr_vectors.storage.port import Storage
 from zarr_vectors.storage.resolve import resolve_storage
-from zarr_vectors.testing.crashes import BrokenPromiseError, Trial, crash_in_folder, crash_in_memory
+from zarr_vectors.testing.crashes import BrokenPromiseError, Trial, contents_of, crash_in_folder, crash_in_memory
 from zarr_vectors.testing.killing import KILLED, Killer
 from zarr_vectors.testing.scenarios import Scenario, scenarios
 
@@ -95,7 +95,7 @@ def soak(
     figures, rng, begun = Figures(), random.Random(seed), time.monotonic()
     cases = list(chosen or scenarios())
     trials: dict[str, tuple[Trial, int]] = {}
-    with tempfile.TemporaryDirectory(prefix="zarr-vectors-soak-") as name, Killer.start() as killer:
+    with tempfile.TemporaryDirectory(prefix="zarr-vectors-soak-") as name, Killer.start(name) as killer:
         folder = Path(name).resolve()
         while figures.kills < kills:
             scenario = cases[(figures.kills + len(figures.broken)) % len(cases)]
@@ -109,7 +109,7 @@ def soak(
             try:
                 if ended != KILLED:
                     raise BrokenPromiseError(f"{scenario.name}: was not killed but {ended}")
-                figures.outcomes[trial.judge(place, by_repair=bool(figures.kills % 2))] += 1
+                figures.outcomes[_judged(trial, place, bool(figures.kills % 2))] += 1
             except BrokenPromiseError as error:
                 figures.broken.append(str(error))
                 if said is not None:
@@ -139,6 +139,18 @@ def _filled(trial: Trial, folder: Path, url: str | None, options: Mapping[str, A
     place.parent.mkdir()
     trial.fill(resolve_storage(place, mode="w"))
     return place, os.fspath(place)
+
+
+def _judged(trial: Trial, place: Path | Storage, by_repair: bool) -> str:
+    """Hold what is left to the promise. A remote store is opened where it is, and put right in a copy in memory."""
+    if isinstance(place, Path):
+        return trial.judge(place, by_repair=by_repair)
+    found = trial.find(place, "after the kill")
+    copy = resolve_storage(f"memory://soak-{uuid.uuid4().hex}/template", mode="w")
+    copy.put_many(contents_of(place).items())
+    if trial.judge(copy, by_repair=by_repair) != found:
+        raise BrokenPromiseError(f"{trial.scenario.name}: {found} in {place.url}, but not in a copy")
+    return found
 
 
 def _remove(place: Path | Storage) -> None:
