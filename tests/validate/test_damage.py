@@ -313,7 +313,7 @@ CASES: list[tuple[str, str, str, Damage, tuple[str, ...]]] = [
     ("remade", "node", "network", rows("1/vertices", "<f4", add(0, 0.01)), BOTH),
     ("remade", "edges", "network", swap_endpoints, BOTH),
 ]  # fmt: skip
-APART = {"objects-kept", "counts-shrink", "identity-convention", "objects-used", "recomputed"}
+APART = {"objects-kept", "counts-shrink", "identity-convention", "objects-used", "recomputed", "line-ends"}
 APART |= {"chunk-keys", "object-bins", "vertex-bins"}
 """Rules with a test of their own below, and in test_binning.py."""
 
