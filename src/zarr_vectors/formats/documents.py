@@ -109,6 +109,9 @@ def _parse_root(block: Document, attributes: Document) -> RootMetadata:
     for required in ("zv_version", "chunk_shape", "bounds"):
         if block.get(required) is None:
             raise MetadataError(f"root metadata lacks {required!r}")
+    for key in ("format_capabilities", "geometry_types"):
+        if not all(isinstance(token, str) for token in block.get(key) or ()):
+            raise MetadataError(f"root metadata: {key!r} must be a list of names, got {block[key]!r:.200}")
     chunk_shape = _numbers(block, "chunk_shape", block["chunk_shape"])
     blocks = attributes.get(MULTISCALES_KEY) or [{}]
     multiscale = blocks[0]

@@ -49,6 +49,8 @@ class CrossChunkLinks:
         self.attributes = attributes
         self.width = int(document.get("link_width", 2))
         self.ndim = int(document.get("sid_ndim", ndim))
+        if self.ndim != ndim:
+            raise MetadataError(f"{path}: sid_ndim is {self.ndim}, but chunk keys have {ndim} components here")
         stated = document.get("num_links")
         self.stated = stated if isinstance(stated, int) else None
 
