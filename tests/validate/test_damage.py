@@ -315,7 +315,7 @@ CASES: list[tuple[str, str, str, Damage, tuple[str, ...]]] = [
 ]  # fmt: skip
 APART = {"objects-kept", "counts-shrink", "identity-convention", "objects-used", "recomputed", "line-ends"}
 APART |= {"chunk-keys", "object-bins", "vertex-bins"}
-"""Rules with a test of their own below, and in test_binning.py."""
+"""Rules with a test of their own: below, in test_binning.py, and of the ends of lines beside the lines."""
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from zarr_vectors.constants import (
     LINKS_EXPLICIT,
     LINKS_SEQUENTIAL,
     OBJECTS_IDENTITY,
+    PATH_TYPES,
 )
 from zarr_vectors.exceptions import ArgumentError, UnsupportedFeatureError
 from zarr_vectors.model.attributes import AttributeSpec, Column
@@ -179,7 +180,7 @@ def _leading(level: LevelReader, coarse: Coarse) -> Leading | None:
 
 
 def _ordered(store: StoreReader) -> bool:
-    return any(kind in ("line", "polyline", "streamline") for kind in store.root.geometry_types)
+    return bool(PATH_TYPES & set(store.root.geometry_types))
 
 
 def _has_faces(level: LevelReader) -> bool:

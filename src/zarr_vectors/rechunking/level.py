@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from zarr_vectors.constants import CROSS_CHUNK_LINKED
+from zarr_vectors.constants import CROSS_CHUNK_LINKED, PATH_TYPES
 from zarr_vectors.exceptions import UnsupportedFeatureError
 from zarr_vectors.model.attributes import AttributeSpec, Column
 from zarr_vectors.model.cells import Cells, Fragments, Manifests, ObjectTable
@@ -185,7 +185,7 @@ def _collect(source: Source, grid: Grid, stream: RowStream) -> Streamed:
 
 
 def _is_path(source: Source) -> bool:
-    return any(kind in ("line", "polyline", "streamline") for kind in source.level.root.geometry_types)
+    return bool(PATH_TYPES & set(source.level.root.geometry_types))
 
 
 def _with_tables(source: Source, made: Streamed, grid: Grid) -> Cells:

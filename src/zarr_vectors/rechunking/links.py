@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from zarr_vectors.constants import LINKS_BRANCHES
+from zarr_vectors.constants import LINKS_BRANCHES, PATH_TYPES
 from zarr_vectors.exceptions import ArrayError, UnsupportedFeatureError
 from zarr_vectors.formats.revision import Revision
 from zarr_vectors.model.attributes import Column
@@ -121,8 +121,7 @@ class LinkMover:
 
 def is_path(source: Source) -> bool:
     """Return whether links follow from the order of rows, so that they are made anew at the new crossings."""
-    kinds = source.level.root.geometry_types
-    return any(kind in ("line", "polyline", "streamline") for kind in kinds) and source.ids is not None
+    return bool(PATH_TYPES & set(source.level.root.geometry_types)) and source.ids is not None
 
 
 def _refuse_attributes(moved: Moved) -> None:

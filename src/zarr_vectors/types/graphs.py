@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy.typing as npt
 
-from zarr_vectors.constants import LINKS_BRANCHES, LINKS_EXPLICIT, OBJECTS_IDENTITY, ORIGINAL_INDEX_ATTRIBUTE
+from zarr_vectors.constants import GRAPH_KEY, LINKS_BRANCHES, LINKS_EXPLICIT, OBJECTS_IDENTITY, ORIGINAL_INDEX_ATTRIBUTE
 from zarr_vectors.exceptions import ArgumentError
 from zarr_vectors.formats.columns import decode_column
 from zarr_vectors.model.attributes import Column
@@ -60,7 +60,6 @@ from zarr_vectors.write.options import Progress, WriteOptions
 
 GRAPH, SKELETON = "graph", "skeleton"
 GEOMETRY_TYPES = (GRAPH, SKELETON)
-GRAPH_KEY = "graph"
 """Key of the root's own block that says whether edges were found to form trees, and whether they have a direction."""
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy.typing as npt
 
-from zarr_vectors.constants import LINKS_EXPLICIT, OBJECTS_IDENTITY, ORIGINAL_INDEX_ATTRIBUTE
+from zarr_vectors.constants import LINKS_EXPLICIT, MESH_KEY, OBJECTS_IDENTITY, ORIGINAL_INDEX_ATTRIBUTE
 from zarr_vectors.exceptions import ArgumentError
 from zarr_vectors.formats.columns import decode_column
 from zarr_vectors.model.attributes import Column
@@ -59,7 +59,6 @@ from zarr_vectors.typing import Document, IntArray
 from zarr_vectors.write.options import Progress, WriteOptions
 
 GEOMETRY_TYPE = "mesh"
-MESH_KEY = "mesh"
 """Key of the root's own block that says how faces are wound and whether the surface was found closed."""
 
 
