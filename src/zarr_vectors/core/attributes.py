@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, MutableMapping
 from typing import Any
 
+from zarr_vectors.core.given import as_mapping
 from zarr_vectors.core.handle import StoreHandle
 from zarr_vectors.core.nodes import attributes_of, read_document, write_documents
 from zarr_vectors.exceptions import StoreError
@@ -32,6 +33,8 @@ class GroupAttributes(MutableMapping[str, Any]):
         On a change, where the store was opened for reading.
     MetadataError
         On a change to a value that JSON does not know.
+    ArgumentError
+        On a change to a key that is not a string.
     """
 
     def __init__(self, handle: StoreHandle, path: str) -> None:
@@ -46,9 +49,9 @@ class GroupAttributes(MutableMapping[str, Any]):
 
     def put(self, attributes: Mapping[str, Any]) -> None:
         """Replace all attributes by others."""
+        given = as_mapping("attributes", attributes)
         self._handle.require_writable()
-        document = self._document()
-        write_documents(self._handle, {self._path: {**document, "attributes": dict(attributes)}})
+        write_documents(self._handle, {self._path: {**self._document(), "attributes": given}})
 
     def update(self, *others: Any, **more: Any) -> None:
         """Set several attributes with one write; arguments as those of ``dict.update``."""

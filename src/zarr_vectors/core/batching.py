@@ -6,10 +6,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+
 from zarr_vectors.constants import SHELL_KEY, VERTICES
+from zarr_vectors.core.given import as_bytes, as_extents, as_mapping
 from zarr_vectors.core.handle import StoreHandle
 from zarr_vectors.core.nodes import missing_groups, parents_of, read_documents, require_group
-from zarr_vectors.core.payloads import derive_chunks, parse_chunks
+from zarr_vectors.core.payloads import (
+    derive_chunks,
+    known_chunks,
+    level_metadata,
+    parse_chunks,
+    require_components,
+)
 from zarr_vectors.encoding.compression import resolve_compressor
 from zarr_vectors.exceptions import ArgumentError, MetadataError, StoreError, UnsupportedFeatureError
 from zarr_vectors.formats.cell_access import (
@@ -20,12 +29,11 @@ from zarr_vectors.formats.cell_access import (
     open_cell_array,
     update_cells,
 )
-from zarr_vectors.formats.documents import parse_level
 from zarr_vectors.formats.revision import Revision
 from zarr_vectors.model.grid import grid_extent
 from zarr_vectors.storage.documents import DOCUMENT_NAME, document_bytes, group_document
 from zarr_vectors.storage.port import BlobParts, join
-from zarr_vectors.typing import Bytes, Document
+from zarr_vectors.typing import Bytes, Document, IntArray
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +60,8 @@ class NativeShards:
         ArgumentError
             When a number is not positive, or the lengths differ.
         """
-        grid = _positive("grid_shape", grid_shape)
-        shard = None if shard_shape is None else _positive("shard_shape", shard_shape)
+        grid = as_extents("grid_shape", grid_shape)
+        shard = None if shard_shape is None else as_extents("shard_shape", shard_shape)
         if shard is not None and len(shard) != len(grid):
             raise ArgumentError(f"shard_shape {list(shard)} and grid_shape {list(grid)} must be equally long")
         return cls(grid, shard)
@@ -64,13 +72,6 @@ class NativeShards:
         if origin is None and level is not None and len(level.origin) == len(self.grid_shape):
             origin = level.origin
         return GridExtent(tuple(int(o) for o in origin or (0,) * len(self.grid_shape)), self.grid_shape)
-
-
-def _positive(argument: str, numbers: Sequence[int]) -> tuple[int, ...]:
-    shape = tuple(int(n) for n in numbers)
-    if not shape or any(n < 1 for n in shape):
-        raise ArgumentError(f"{argument}: expected one positive whole number per axis, got {numbers!r}")
-    return shape
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,12 +118,18 @@ class WriteQueue:
     payloads: dict[str, dict[tuple[int, ...], Bytes]] = field(default_factory=dict)
 
     def put(self, path: str, chunk: tuple[int, ...], data: Bytes) -> None:
-        """Queue the payload of one chunk; a later one of the same chunk takes its place."""
-        self.payloads.setdefault(path, {})[chunk] = bytes(data)
+        """Queue the payload of one chunk; a later one of the same chunk takes its place.
+
+        Raises
+        ------
+        ArgumentError
+            When the data is not bytes, nor anything that holds some.
+        """
+        self.payloads.setdefault(path, {})[chunk] = as_bytes(f"data of {path}", data)
 
     def describe(self, path: str, attributes: Mapping[str, Any]) -> None:
         """Queue attributes of an array."""
-        self.metadata.setdefault(path, {}).update(attributes)
+        self.metadata.setdefault(path, {}).update(as_mapping("meta", attributes))
 
     def flush(self, handle: StoreHandle) -> None:
         """Write everything that is queued in one gather of requests.
@@ -140,8 +147,9 @@ class WriteQueue:
         if not paths:
             return
         storage = handle.require_writable()
-        documents, groups = self._settled(handle, paths)
-        updates = {path: self._update(handle, path, documents[path]) for path in self.payloads}
+        found = self._found(handle, paths)
+        documents, groups = self._settled(handle, paths, found)
+        updates = {path: self._update(handle, path, documents[path], found) for path in self.payloads}
         plans = {path: update.requests() for path, update in updates.items()}
         requests = [request for plan in plans.values() for request in plan]
         blobs = storage.get_many(requests) if requests else []
@@ -159,11 +167,17 @@ class WriteQueue:
             storage.delete_many(emptied)
         handle.invalidate()
 
-    def _settled(self, handle: StoreHandle, paths: list[str]) -> tuple[dict[str, Document], dict[str, Document]]:
-        """Return the documents of the arrays, and those of groups above them that are missing or change."""
+    def _found(self, handle: StoreHandle, paths: list[str]) -> dict[str, Document]:
+        """Return the documents that are there of the arrays, of the groups above them and of their levels' vertices."""
         above = {parent for path in paths for parent in parents_of(path)}
         levels = {path.partition("/")[0] for path in paths}
-        found = read_documents(handle, {*paths, *above, *(f"{level}/{VERTICES}" for level in levels)})
+        return read_documents(handle, {*paths, *above, *(f"{level}/{VERTICES}" for level in levels)})
+
+    def _settled(
+        self, handle: StoreHandle, paths: list[str], found: Mapping[str, Document]
+    ) -> tuple[dict[str, Document], dict[str, Document]]:
+        """Return the documents of the arrays, and those of groups above them that are missing or change."""
+        above = {parent for path in paths for parent in parents_of(path)}
         for parent in above & set(found):
             require_group(handle, parent, found[parent])
         groups = {parent: group_document({}) for parent in sorted(above - set(found))}
@@ -195,16 +209,47 @@ class WriteQueue:
             asked.native.extent(extent, attributes), self.codecs, asked.native.shard_shape, attributes
         )
 
-    def _update(self, handle: StoreHandle, path: str, document: Document) -> CellUpdate:
+    def _update(self, handle: StoreHandle, path: str, document: Document, found: Mapping[str, Document]) -> CellUpdate:
         wanted = self.payloads[path]
         chunks = parse_chunks(path, list(wanted))
         array = open_cell_array(path, document, chunks.shape[1])
-        if is_grid(document) and chunks.shape[1] != len(document["shape"]):
-            first = next(iter(wanted))
-            raise ArgumentError(f"{path}: chunk keys have {len(document['shape'])} components, got {first}")
-        if is_grid(document) and array.chunks is None:
-            derive_chunks(handle.storage, array)
+        if is_grid(document):
+            require_components(path, chunks, len(document["shape"]))
+            if array.chunks is None:
+                derive_chunks(handle.storage, array)
+        else:
+            _require_room(handle, path, chunks, found)
         return update_cells(array, document, chunks, list(wanted.values()), self.codecs)
+
+
+def _require_room(handle: StoreHandle, path: str, chunks: IntArray, found: Mapping[str, Document]) -> None:
+    """Refuse chunks that a level has no room for, where its arrays have no grid that says so.
+
+    Chunks outside the bounds in which the array, or the level, holds something already can be written.
+
+    Raises
+    ------
+    ArgumentError
+        Naming the first of them.
+    """
+    level = path.partition("/")[0]
+    extent = level_bounds(handle, level, found)
+    if extent is None:
+        return
+    require_components(path, chunks, len(extent.shape))
+    last = [first + count - 1 for first, count in zip(extent.origin, extent.shape, strict=True)]
+    low, high = (np.array([max(-_FAR, min(_FAR, corner)) for corner in side]) for side in (extent.origin, last))
+    outside = chunks[((chunks < low) | (chunks > high)).any(axis=1)]
+    if not len(outside):
+        return
+    arrays = [array for array in (path, f"{level}/{VERTICES}") if array in found]
+    known = {tuple(row) for array in arrays for row in known_chunks(handle, array, found[array]).tolist()}
+    new = [row for row in outside.tolist() if tuple(row) not in known]
+    if new:
+        raise ArgumentError(
+            f"{path}: chunk {'.'.join(map(str, new[0]))} lies outside the bounds, which hold chunks from "
+            f"{low.tolist()} to {high.tolist()}; grow the bounds of the store with set_bounds first"
+        )
 
 
 def _require_grids(handle: StoreHandle, path: str) -> None:
@@ -234,6 +279,7 @@ def _require_same(path: str, present: Mapping[str, Any], asked: Mapping[str, Any
             )
 
 
+_FAR = (1 << 63) - 1
 _GRID_KEYS = ("chunk_grid_origin", "nonempty_chunks")
 
 
@@ -273,13 +319,26 @@ def level_extent(handle: StoreHandle, level: str, found: Mapping[str, Document])
         origin = (vertices.get("attributes") or {}).get("chunk_grid_origin") or [0] * len(shape)
         return GridExtent(tuple(int(o) for o in origin), shape)
     revision = revision_of(handle)
-    if revision is None or revision.keyed_by_chunk or not level.isdecimal():
+    return None if revision is None or revision.keyed_by_chunk else level_bounds(handle, level, found)
+
+
+def level_bounds(handle: StoreHandle, level: str, found: Mapping[str, Document]) -> GridExtent | None:
+    """Return the chunks that the bounds of a store give a level, or None for what is no level of a store.
+
+    Parameters
+    ----------
+    handle : StoreHandle
+        The open store.
+    level : str
+        Path of the level.
+    found : mapping of str to dict
+        The ``zarr.json`` of the level, where it exists.
+    """
+    if revision_of(handle) is None or not level.isdecimal():
         return None
-    reader = handle.reader
-    attributes = found.get(level, {}).get("attributes") or {}
-    metadata = parse_level(attributes, int(level), f"{reader.storage.url}: level {level}")
-    low, shape = grid_extent(reader.root.bounds, metadata.chunk_shape or reader.root.chunk_shape)
-    if not metadata.leads(reader.root.ndim):
+    root, metadata = handle.reader.root, level_metadata(level, found)
+    low, shape = grid_extent(root.bounds, metadata.chunk_shape or root.chunk_shape)
+    if not metadata.leads(root.ndim):
         return GridExtent(low, shape)
     return GridExtent((0, *low), (max(1, len(metadata.chunk_attribute_values or ())), *shape))
 
@@ -292,6 +351,33 @@ def has_cells(handle: StoreHandle, path: str, document: Document) -> bool:
     if array.chunks is None:
         derive_chunks(handle.storage, array)
     return array.chunks is not None and len(array.chunks) > 0
+
+
+def remove_node(handle: StoreHandle, path: str) -> None:
+    """Remove an array, if one is there.
+
+    Parameters
+    ----------
+    handle : StoreHandle
+        The open store.
+    path : str
+        Path of the array below the root of the store.
+
+    Raises
+    ------
+    StoreError
+        A group is there.
+    """
+    document = read_documents(handle, [path]).get(path)
+    _refuse_group(handle, path, document)
+    if document is not None:
+        handle.require_writable().delete_prefix(path)
+        handle.invalidate()
+
+
+def _refuse_group(handle: StoreHandle, path: str, document: Document | None) -> None:
+    if document is not None and document.get("node_type") == "group":
+        raise StoreError(f"{handle.storage.url}: {path!r} is a group, which an array does not replace")
 
 
 def write_node(handle: StoreHandle, path: str, objects: Sequence[tuple[str, BlobParts]]) -> None:
@@ -314,8 +400,7 @@ def write_node(handle: StoreHandle, path: str, objects: Sequence[tuple[str, Blob
     storage = handle.require_writable()
     above = missing_groups(handle, parents_of(path))
     found = read_documents(handle, ["", path])
-    if found.get(path, {}).get("node_type") == "group":
-        raise StoreError(f"{storage.url}: {path!r} is a group, which an array does not replace")
+    _refuse_group(handle, path, found.get(path))
     storage.delete_prefix(path)
     storage.put_many([*_encoded(above), *objects, *_encoded(_unmarked(found))])
     handle.invalidate()

@@ -7,9 +7,10 @@ from contextlib import contextmanager
 from typing import Any
 
 from zarr_vectors.core.batching import Allocation, NativeShards, WriteQueue, session_codecs
+from zarr_vectors.core.given import as_mapping
 from zarr_vectors.core.handle import StoreHandle
 from zarr_vectors.core.nodes import node_path
-from zarr_vectors.core.payloads import ChunkKey, Plan, fetch_plan, list_keys, read_payload
+from zarr_vectors.core.payloads import ChunkKey, Plan, as_plan, fetch_plan, list_keys, read_payload
 from zarr_vectors.exceptions import StoreError
 from zarr_vectors.formats.chunk_keys import parse_key
 from zarr_vectors.typing import Bytes
@@ -48,6 +49,8 @@ class ChunkArrays:
 
         Raises
         ------
+        ArgumentError
+            The key has not one component for each axis. Outside the grid nothing is held: ``b""``.
         ArrayError
             There is no such array, or the cell is damaged.
         """
@@ -74,7 +77,8 @@ class ChunkArrays:
         Raises
         ------
         ArgumentError
-            The chunk lies outside the grid of the array.
+            The key has not one component for each axis, the chunk lies outside the grid of the array or, in revision
+            0.7, the bounds of the store, or the data are no bytes.
         ReadOnlyStoreError
             The store was opened for reading.
         """
@@ -131,7 +135,7 @@ class ChunkArrays:
         self._handle.require_writable()
         with self._queue() as queue:
             path = node_path(self._path, array_name)
-            queue.allocations[path] = Allocation(dict(attributes), self._handle.native)
+            queue.allocations[path] = Allocation(as_mapping("attributes", attributes), self._handle.native)
 
     def create_sharded_chunk_array(
         self,
@@ -166,7 +170,7 @@ class ChunkArrays:
         native = NativeShards.parse(grid_shape, shard_shape)
         path = node_path(self._path, array_name)
         with self._queue() as queue:
-            queue.allocations[path] = Allocation(dict(attributes or {}), native, must_be_new=True)
+            queue.allocations[path] = Allocation(as_mapping("attributes", attributes or {}), native, must_be_new=True)
 
     @contextmanager
     def native_sharded_arrays(self, shard_shape: Sequence[int], grid_shape: Sequence[int]) -> Iterator[None]:
@@ -241,13 +245,15 @@ class ChunkArrays:
 
         Raises
         ------
+        ArgumentError
+            A key has not one component for each axis of its array.
         StoreError
             The block is inside another of its kind.
         """
         handle = self._handle
         if handle.prefetched is not None:
             raise StoreError("batched_reads blocks cannot be nested")
-        handle.prefetched = fetch_plan(handle, [(node_path(self._path, name), keys) for name, keys in plan])
+        handle.prefetched = fetch_plan(handle, [(node_path(self._path, name), keys) for name, keys in as_plan(plan)])
         try:
             yield
         finally:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -15,13 +17,14 @@ from zarr_vectors.constants import (
     VALID_VERTEX_ENCODINGS,
     VERTICES,
 )
+from zarr_vectors.core.given import as_document, as_names, as_whole
 from zarr_vectors.core.group import Group
 from zarr_vectors.core.handle import StoreHandle
 from zarr_vectors.exceptions import ArgumentError, MetadataError, StoreExistsError
 from zarr_vectors.formats.revision import Revision
 from zarr_vectors.model.axes import AxesLike, make_axes
 from zarr_vectors.model.cells import Cells, Fragments
-from zarr_vectors.model.grid import Grid
+from zarr_vectors.model.grid import Grid, as_shape
 from zarr_vectors.model.metadata import Bounds, LevelEntry, LevelMetadata, RootMetadata
 from zarr_vectors.read.store import StoreReader
 from zarr_vectors.storage.documents import DOCUMENT_NAME, document_bytes, parse_document
@@ -42,7 +45,7 @@ def create_store(
     path: Any,
     *,
     bounds: tuple[Sequence[float], Sequence[float]] | None = None,
-    chunk_shape: Sequence[float] | None = None,
+    chunk_shape: float | Sequence[float] | None = None,
     axes: AxesLike | None = None,
     geometry_types: Sequence[str] | None = None,
     crs: Mapping[str, Any] | None = None,
@@ -55,7 +58,7 @@ def create_store(
     cross_level_depth: int | None = None,
     cross_level_storage: str | None = None,
     reduction_factor: int | None = None,
-    base_bin_shape: Sequence[float] | None = None,
+    base_bin_shape: float | Sequence[float] | None = None,
     format_capabilities: Sequence[str] | None = None,
     format_version: str = "0.9",
     backend: str | None = None,
@@ -71,7 +74,7 @@ def create_store(
         Where; nothing may be there, or an empty folder.
     bounds : pair of (D,) sequences, optional
         Lower and upper corner; 0 to 128 on every axis by default.
-    chunk_shape : (D,) sequence of float, optional
+    chunk_shape : float or (D,) sequence of float, optional
         Edge lengths of a chunk; by default those of the bounds, which are then one chunk large.
     axes : sequence of NgffAxis, mapping or str, optional
         One per column of the positions; x, y, z, w by default.
@@ -93,7 +96,7 @@ def create_store(
         Which links across levels a pyramid stores.
     reduction_factor : int, optional
         Vertex-count fold of a pyramid step; 8 by default.
-    base_bin_shape : (D,) sequence of float, optional
+    base_bin_shape : float or (D,) sequence of float, optional
         Edge lengths of a bin; left out means one bin a chunk, and lets the first writer choose.
     format_capabilities : sequence of str, optional
         Capability tokens (``zarr_vectors.constants.CAP_*``).
@@ -114,7 +117,8 @@ def create_store(
     StoreExistsError
         Something is at the path already. It is a ``StoreError``.
     MetadataError
-        The arguments disagree on the number of dimensions, or a value is not one of the format's.
+        The arguments disagree on the number of dimensions, or what the metadata would hold is not what the format
+        takes: shapes, bounds, axes, conventions, the coordinate system.
     ArgumentError
         The revision, the data type or the encoding is not known.
     """
@@ -124,25 +128,25 @@ def create_store(
             f"vertex_encoding: expected one of {', '.join(VALID_VERTEX_ENCODINGS)}, got {vertex_encoding!r}"
         )
     dtype = _float_type(vertex_dtype)
-    count = _agreed_ndim(ndim, bounds, chunk_shape, axes, base_bin_shape)
-    corners = _corners(bounds, count)
     storage = resolve_storage(path, mode="w-", backend=backend, **backend_kwargs)  # type: ignore[arg-type]
     storage = gathering(storage)
     _refuse_existing(storage)
     try:
+        count = _agreed_ndim(ndim, bounds, chunk_shape, axes, base_bin_shape)
+        corners = _corners(bounds, count)
         root = RootMetadata(
             zv_version=options.revision.stamp,
             axes=make_axes(count, axes),
-            chunk_shape=_floats(chunk_shape) or _edges(corners),
+            chunk_shape=as_shape("chunk_shape", chunk_shape, count) or _edges(corners),
             bounds=corners,
-            geometry_types=tuple(geometry_types or ()),
-            base_bin_shape=_floats(base_bin_shape),
+            geometry_types=as_names("geometry_types", geometry_types or ()),
+            base_bin_shape=as_shape("base_bin_shape", base_bin_shape, count),
             links_convention=links_convention,
             object_index_convention=object_index_convention,
             cross_chunk_strategy=cross_chunk_strategy,
-            crs=None if crs is None else dict(crs),
-            reduction_factor=DEFAULT_REDUCTION_FACTOR if reduction_factor is None else int(reduction_factor),
-            cross_level_depth=0 if cross_level_depth is None else int(cross_level_depth),
+            crs=None if crs is None else as_document("crs", crs),
+            reduction_factor=_whole("reduction_factor", reduction_factor, DEFAULT_REDUCTION_FACTOR, 2),
+            cross_level_depth=_whole("cross_level_depth", cross_level_depth, 0, -1),
             cross_level_storage=cross_level_storage,
             format_capabilities=_capabilities(format_capabilities),
             name=storage.name,
@@ -157,6 +161,8 @@ def create_store(
 
 
 def _float_type(name: Any) -> np.dtype[Any]:
+    if name is None:  # NumPy takes it for float64
+        raise ArgumentError("vertex_dtype: expected float16, float32 or float64, got None")
     try:
         dtype: np.dtype[Any] = np.dtype(name)
     except TypeError as error:
@@ -167,46 +173,63 @@ def _float_type(name: Any) -> np.dtype[Any]:
 
 
 def _agreed_ndim(ndim: int | None, bounds: Any, chunk_shape: Any, axes: Any, base_bin_shape: Any) -> int:
-    """Return the number of dimensions that the arguments agree on."""
-    said: dict[str, int] = {} if ndim is None else {"ndim": int(ndim)}
-    try:
-        if bounds is not None:
-            low, high = bounds
-            said |= {"the lower bounds": len(low), "the upper bounds": len(high)}
-        listed = (("chunk_shape", chunk_shape), ("axes", axes), ("base_bin_shape", base_bin_shape))
-        said |= {name: len(values) for name, values in listed if values is not None}
-    except (TypeError, ValueError) as error:
-        raise MetadataError(
-            f"bounds are a pair of corners; chunk_shape, axes and base_bin_shape have one entry per axis: {error}"
-        ) from error
+    """Return the number of dimensions that the arguments agree on; a number alone stands for any."""
+    said: dict[str, int] = {} if ndim is None else {"ndim": as_whole("ndim", ndim, at_least=1)}
+    if bounds is not None:
+        low, high = _pair(bounds)
+        said |= {"the lower bounds": len(low), "the upper bounds": len(high)}
+    shapes = {"chunk_shape": chunk_shape, "base_bin_shape": base_bin_shape}
+    listed = {name: shape for name, shape in shapes.items() if shape is not None and not isinstance(shape, Real)}
+    if axes is not None:
+        listed["axes"] = axes
+    for name, values in listed.items():
+        try:
+            said[name] = len(values)
+        except TypeError:
+            raise MetadataError(f"{name}: expected one entry per axis, got {values!r}") from None
     if len(set(said.values())) > 1:
         counts = ", ".join(f"{name} {count}" for name, count in said.items())
         raise MetadataError(f"the arguments disagree on the number of dimensions: {counts}")
-    found = next(iter(said.values()), DEFAULT_NDIM)
-    if found < 1:
-        raise MetadataError(f"a store has at least one dimension, got {found}")
-    return found
+    return next(iter(said.values()), DEFAULT_NDIM)
+
+
+def _pair(bounds: Any) -> tuple[Any, Any]:
+    try:
+        low, high = bounds
+        len(low), len(high)
+    except (TypeError, ValueError):
+        raise MetadataError(f"bounds: expected a pair of corners, lower and upper, got {bounds!r:.80}") from None
+    return low, high
 
 
 def _corners(bounds: Any, ndim: int) -> Bounds:
     if bounds is None:
         return (0.0,) * ndim, (DEFAULT_EXTENT,) * ndim
-    return tuple(float(v) for v in bounds[0]), tuple(float(v) for v in bounds[1])
+    try:
+        low, high = (tuple(float(value) for value in corner) for corner in _pair(bounds))
+    except (TypeError, ValueError, OverflowError) as error:
+        raise MetadataError(f"bounds: expected corners of {ndim} numbers, got {bounds!r:.80} ({error})") from error
+    if not all(map(math.isfinite, (*low, *high))):
+        raise MetadataError(f"bounds: expected finite numbers, got {low} and {high}")
+    if any(first > last for first, last in zip(low, high, strict=True)):
+        raise MetadataError(f"bounds: must not be reversed, got {low} as the lower corner and {high} as the upper")
+    return low, high
+
+
+def _whole(name: str, value: Any, default: int, at_least: int) -> int:
+    return default if value is None else as_whole(name, value, at_least=at_least)
 
 
 def _edges(bounds: Bounds) -> tuple[float, ...]:
     return tuple(high - low or 1.0 for low, high in zip(*bounds, strict=True))
 
 
-def _floats(values: Sequence[float] | None) -> tuple[float, ...] | None:
-    return None if values is None else tuple(float(v) for v in values)
-
-
 def _capabilities(tokens: Sequence[str] | None) -> tuple[str, ...]:
-    unknown = sorted(set(tokens or ()) - set(VALID_CAPABILITIES))
+    given = as_names("format_capabilities", tokens or ())
+    unknown = sorted(set(given) - set(VALID_CAPABILITIES))
     if unknown:
         raise MetadataError(f"format_capabilities: {unknown} are not among {list(VALID_CAPABILITIES)}")
-    return tuple(dict.fromkeys(tokens or ()))
+    return tuple(dict.fromkeys(given))
 
 
 def _refuse_existing(storage: Storage) -> None:

@@ -13,8 +13,9 @@ import zarr
 
 from zarr_vectors.core.attributes import GroupAttributes
 from zarr_vectors.core.backend import Backend, backend_of
-from zarr_vectors.core.batching import session_codecs, write_node
+from zarr_vectors.core.batching import remove_node, session_codecs, write_node
 from zarr_vectors.core.chunk_arrays import ChunkArrays
+from zarr_vectors.core.given import as_blobs, as_document, as_extents, as_fill_value, as_whole
 from zarr_vectors.core.handle import StoreHandle
 from zarr_vectors.core.nodes import (
     attributes_of,
@@ -29,7 +30,7 @@ from zarr_vectors.core.nodes import (
     write_documents,
 )
 from zarr_vectors.encoding.flat import join_flat
-from zarr_vectors.exceptions import StoreError, StoreNotFoundError, UnknownNameError
+from zarr_vectors.exceptions import ArgumentError, StoreError, StoreNotFoundError, UnknownNameError
 from zarr_vectors.formats.vlen_array import encode_vlen
 from zarr_vectors.read.store import StoreReader
 from zarr_vectors.storage.dense import encode_dense
@@ -51,6 +52,11 @@ class Group(ChunkArrays):
     """
 
     def __init__(self, zarr_group: zarr.Group) -> None:
+        if not isinstance(zarr_group, zarr.Group):
+            raise ArgumentError(
+                f"zarr_group: expected a group of zarr-python, got {type(zarr_group).__name__}; a store is opened "
+                "with open_store"
+            )
         mode: Mode = "r" if zarr_group.store.read_only else "r+"
         self._handle = StoreHandle(resolve_storage(zarr_group.store, mode=mode))
         self._path = zarr_group.path.strip("/")
@@ -141,7 +147,10 @@ class Group(ChunkArrays):
         """Return whether a group or an array is below this group."""
         if not isinstance(key, str) or not key.strip("/"):
             return False
-        path = node_path(self._path, key)
+        try:
+            path = node_path(self._path, key)
+        except ArgumentError:
+            return False  # no node can have such a name
         return read_document(self._handle, path) is not None or group_exists(self._handle, path)
 
     def __iter__(self) -> Iterator[str]:
@@ -238,18 +247,27 @@ class Group(ChunkArrays):
         Raises
         ------
         ArgumentError
-            The data type cannot be stored, or the chunk shape does not fit.
+            The data type cannot be stored, or the chunk shape, the fill value or the attributes do not fit.
         StoreError
             A group is there.
+        ReadOnlyStoreError
+            The store was opened for reading.
         """
-        array = np.asarray(data)
+        self._handle.check_writable()
+        target = node_path(self._path, path)
+        try:
+            array = np.asarray(data)
+        except ValueError as error:
+            raise ArgumentError(f"data of {target}: expected an array, or lists of equal lengths: {error}") from error
+        if array.dtype.kind == "O":
+            raise ArgumentError(f"data of {target}: expected numbers, booleans or strings, got other objects")
+        fill = as_fill_value(fill_value, array.dtype)
+        shape = array.shape if chunks is None else as_extents("chunks", chunks, array.ndim)
         queue = self._handle.writes
         codecs = session_codecs(compressors) if compressors is not None or queue is None else queue.codecs
-        shape = tuple(max(1, n) for n in array.shape) if chunks is None else tuple(chunks)
-        target = node_path(self._path, path)
-        objects = encode_dense(
-            target, array, chunks=shape, fill_value=fill_value, codecs=codecs, attributes=dict(attributes or {})
-        )
+        extents = tuple(max(1, n) for n in shape)
+        described = as_document("attributes", attributes or {})
+        objects = encode_dense(target, array, chunks=extents, fill_value=fill, codecs=codecs, attributes=described)
         write_node(self._handle, target, [*objects[1:], objects[0]])
 
     def write_vlen_array(
@@ -267,20 +285,33 @@ class Group(ChunkArrays):
         path : str
             Path of the array below this group; groups above it are made where they are missing.
         blobs : sequence of bytes-like
-            Its elements; without any, nothing is written.
+            Its elements. Without any no array is written, and one that is there is removed.
         chunks : int, optional
             Elements of a Zarr chunk; all by default.
         attributes : mapping, optional
             Attributes of the array.
+
+        Raises
+        ------
+        ArgumentError
+            Something that is not bytes-like is among the elements, or `chunks` is not a positive whole number.
+        StoreError
+            A group is there.
+        ReadOnlyStoreError
+            The store was opened for reading.
         """
-        if not blobs:
-            return
+        self._handle.check_writable()
         target = node_path(self._path, path)
-        buffer, offsets = join_flat(list(blobs))
+        items = as_blobs("blobs", blobs)
+        rows = len(items) if chunks is None else as_whole("chunks", chunks, at_least=1)
+        described = as_document("attributes", attributes or {})
+        if not items:
+            remove_node(self._handle, target)
+            return
+        buffer, offsets = join_flat(items)
         queue = self._handle.writes
         codecs = session_codecs(None) if queue is None else queue.codecs
-        rows = len(blobs) if chunks is None else max(1, int(chunks))
-        write_node(self._handle, target, encode_vlen(target, buffer, offsets, rows, codecs, dict(attributes or {})))
+        write_node(self._handle, target, encode_vlen(target, buffer, offsets, rows, codecs, described))
 
 
 class FsGroup(Group):

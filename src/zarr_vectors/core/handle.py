@@ -60,6 +60,12 @@ class StoreHandle:
             self._reader = open_storage(self.storage)
         return self._reader
 
+    @property
+    def has_grids(self) -> bool:
+        """Whether it is known, without reading, that per-chunk arrays of the store are grids."""
+        known = None if self._handed_out else self._reader
+        return known is not None and not known.revision.keyed_by_chunk
+
     def hand_out(self) -> Storage:
         """Give the storage to somebody who may write to it."""
         if not self.read_only:

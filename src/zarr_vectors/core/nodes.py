@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any
+
+import numpy as np
 
 from zarr_vectors.core.handle import StoreHandle
 from zarr_vectors.exceptions import ArgumentError, MetadataError, StoreError
@@ -13,6 +16,8 @@ from zarr_vectors.storage.documents import DOCUMENT_NAME, document_bytes, group_
 from zarr_vectors.storage.port import INTERNAL_PREFIX, check_address, get_whole, join, list_folder
 from zarr_vectors.typing import Document
 
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_HEXADECIMAL = re.compile("0x([0-9a-fA-F]{4}|[0-9a-fA-F]{8}|[0-9a-fA-F]{16})")
 _SPECIAL_FLOATS = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 
 
@@ -29,11 +34,20 @@ def node_path(base: str, name: str) -> str:
     Raises
     ------
     ArgumentError
-        The name is not a relative path of a node.
+        The name is not a relative path of a node, or one that is kept for other things: ``zarr.json``, and what starts
+        with ``.zv-`` below the root.
     """
     if not isinstance(name, str) or not name.strip("/"):
         raise ArgumentError(f"name: expected the path of a node below the group, got {name!r}")
-    return check_address(join(base, name.strip("/")))
+    path = check_address(join(base, name.strip("/")))
+    if path.startswith(INTERNAL_PREFIX) or DOCUMENT_NAME in path.split("/"):
+        raise ArgumentError(
+            f"name: {name!r} cannot be that of a node: {DOCUMENT_NAME} holds metadata, and what starts with "
+            f"{INTERNAL_PREFIX} locks and journals"
+        )
+    if _CONTROL.search(path):
+        raise ArgumentError(f"name: {name!r} holds a control character, which object stores refuse")
+    return path
 
 
 def read_documents(handle: StoreHandle, paths: Iterable[str]) -> dict[str, Document]:
@@ -144,7 +158,18 @@ def group_exists(handle: StoreHandle, path: str) -> bool:
 
 
 def fill_value_of(document: Document) -> Any:
-    """Return the fill value that an array's document states; special floats become Python floats."""
-    value = document.get("fill_value")
-    is_float = str(document.get("data_type", "")).startswith("float")
-    return _SPECIAL_FLOATS.get(value, value) if is_float and isinstance(value, str) else value
+    """Return the fill value that an array's document states, as a number of Python where it is one.
+
+    Floats that JSON has no numbers for are words, or their bytes as ``"0x7fc00000"``; complex numbers are pairs of
+    floats (Zarr v3 specification, fill value).
+    """
+    value, kind = document.get("fill_value"), str(document.get("data_type", ""))
+    if kind.startswith("complex") and isinstance(value, list) and len(value) == 2:
+        return complex(*(_float_of(part) for part in value))
+    return _float_of(value) if kind.startswith("float") else value
+
+
+def _float_of(value: Any) -> Any:
+    if isinstance(value, str) and _HEXADECIMAL.fullmatch(value):
+        return float(np.frombuffer(bytes.fromhex(value[2:]), f">f{len(value) // 2 - 1}")[0])
+    return _SPECIAL_FLOATS.get(value, value) if isinstance(value, str) else value

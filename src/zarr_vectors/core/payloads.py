@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
 from zarr_vectors.core.handle import StoreHandle
 from zarr_vectors.core.nodes import read_documents
-from zarr_vectors.exceptions import ArrayError
+from zarr_vectors.exceptions import ArgumentError, ArrayError
 from zarr_vectors.formats.cell_access import is_grid, open_cell_array
 from zarr_vectors.formats.chunk_keys import format_keys, parse_key, parse_keys
+from zarr_vectors.formats.documents import ROOT_KEY, parse_level, parse_root
 from zarr_vectors.formats.layout import CellArray
+from zarr_vectors.model.metadata import LevelMetadata
 from zarr_vectors.read.fetch import get_some
 from zarr_vectors.storage.port import Storage, list_folder
 from zarr_vectors.typing import Bytes, Document, IntArray
@@ -61,6 +64,23 @@ def _row(chunk: tuple[int, ...]) -> IntArray:
     return np.array([chunk], np.int64)
 
 
+def as_plan(plan: Any) -> list[tuple[str, list[ChunkKey]]]:
+    """Return a plan that a user gave as a list of its own.
+
+    Raises
+    ------
+    ArgumentError
+        When it is not a sequence of pairs.
+    """
+    try:
+        pairs = [(name, list(keys)) for name, keys in plan if not isinstance(keys, str)]
+        if len(pairs) == len(plan):
+            return pairs
+    except (TypeError, ValueError):
+        pass
+    raise ArgumentError(f"plan: expected pairs of the name of an array and a list of chunk keys, got {plan!r:.80}")
+
+
 def fetch_plan(handle: StoreHandle, plan: Plan) -> Prefetched:
     """Fetch the cells of a plan: metadata in one round, shard indexes in another, all cells in a third.
 
@@ -73,13 +93,16 @@ def fetch_plan(handle: StoreHandle, plan: Plan) -> Prefetched:
         left out.
     """
     wanted = {path: list(dict.fromkeys(parse_key(key, path) for key in keys)) for path, keys in plan}
-    documents = read_documents(handle, wanted)
+    above = set() if handle.has_grids else {"", *(path.partition("/")[0] for path in wanted)}
+    documents = read_documents(handle, {*wanted, *above})
     fetched = Prefetched()
     chunks: dict[str, IntArray] = {}
     for path, keys in wanted.items():
         if keys and path in documents:
             fetched.arrays[path] = open_cell_array(path, documents[path], len(keys[0]))
             chunks[path] = parse_chunks(path, keys)
+            expected = _components(path, documents)
+            require_components(path, chunks[path], len(keys[0]) if expected is None else expected)
     load_indexes(handle.storage, [(array, chunks[path]) for path, array in fetched.arrays.items()])
     requests = {path: array.cell_requests(chunks[path]) for path, array in fetched.arrays.items()}
     blobs = get_some(handle.storage, [request for plan in requests.values() for request in plan])
@@ -90,6 +113,37 @@ def fetch_plan(handle: StoreHandle, plan: Plan) -> Prefetched:
             fetched.blobs[path, chunk] = blobs[start : start + width]
             start += width
     return fetched
+
+
+def _components(path: str, documents: Mapping[str, Document]) -> int | None:
+    """Return the number of components of an array's chunk keys, or None where nothing says it."""
+    if is_grid(documents[path]):
+        return len(documents[path]["shape"])
+    level = path.partition("/")[0]
+    attributes = documents.get("", {}).get("attributes") or {}
+    if ROOT_KEY not in attributes or not level.isdecimal():
+        return None
+    ndim = parse_root(attributes, "root").ndim
+    return ndim + level_metadata(level, documents).leads(ndim)
+
+
+def level_metadata(level: str, documents: Mapping[str, Document]) -> LevelMetadata:
+    """Return the metadata of a level by its ``zarr.json``, or that of a new one where it has none."""
+    attributes = documents.get(level, {}).get("attributes") or {}
+    return parse_level(attributes, int(level), f"level {level}")
+
+
+def require_components(path: str, chunks: IntArray, expected: int) -> None:
+    """Refuse chunk keys of another number of components than those of an array.
+
+    Raises
+    ------
+    ArgumentError
+        Naming the array and the first key.
+    """
+    if len(chunks) and chunks.shape[1] != expected:
+        given = tuple(chunks[0].tolist())
+        raise ArgumentError(f"{path}: chunk keys have {expected} components, one for each axis, got {given}")
 
 
 def parse_chunks(path: str, keys: Sequence[tuple[int, ...]]) -> IntArray:
@@ -121,6 +175,8 @@ def read_payload(handle: StoreHandle, path: str, key: ChunkKey) -> bytes:
 
     Raises
     ------
+    ArgumentError
+        When the key has another number of components than those of the array.
     ArrayError
         When there is no such array, or the cell is damaged.
     """

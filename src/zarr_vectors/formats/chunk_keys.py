@@ -11,6 +11,8 @@ from zarr_vectors.exceptions import ArgumentError, MetadataError
 from zarr_vectors.ordering import lexicographic_order
 from zarr_vectors.typing import IntArray
 
+_LARGEST = 1 << 63
+
 
 def format_keys(chunks: IntArray) -> list[str]:
     """Return the keys of chunk coordinates ``(C, S)``."""
@@ -50,8 +52,11 @@ def parse_key(key: str | Sequence[int], where: str) -> tuple[int, ...]:
     ArgumentError
         When it is neither.
     """
-    parts = key.split(".") if isinstance(key, str) else list(key)
     try:
-        return tuple(operator.index(int(part) if isinstance(part, str) else part) for part in parts)
+        parts = key.split(".") if isinstance(key, str) else list(key)
+        numbers = tuple(operator.index(int(part) if isinstance(part, str) else part) for part in parts)
     except (TypeError, ValueError) as error:
         raise ArgumentError(f"{where}: {key!r} is not a chunk key such as '0.1.2'") from error
+    if not all(-_LARGEST <= number < _LARGEST for number in numbers):
+        raise ArgumentError(f"{where}: chunk key {key!r} holds a number that does not fit 64 bits")
+    return numbers

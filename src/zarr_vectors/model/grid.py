@@ -120,7 +120,10 @@ def as_shape(name: str, value: float | Sequence[float] | None, ndim: int) -> tup
     """
     if value is None:
         return None
-    numbers = np.atleast_1d(np.asarray(value, dtype=np.float64))
+    try:
+        numbers = np.atleast_1d(np.asarray(value, dtype=np.float64))
+    except (TypeError, ValueError, OverflowError):
+        numbers = np.zeros(0)
     if numbers.ndim == 1 and numbers.size == 1:
         numbers = np.repeat(numbers, ndim)
     if numbers.shape != (ndim,):

@@ -113,7 +113,7 @@ def encode_dense(
                 filters=None,
                 attributes=attributes or {},
             )
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, OverflowError) as error:
             raise ArgumentError(f"array {path!r} of type {array.dtype} cannot be stored: {error}") from error
         if array.size:
             target[...] = array
