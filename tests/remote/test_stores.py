@@ -97,7 +97,7 @@ def test_plain_http_refuses_writes(place: Place) -> None:
         assert zv.open_store(place.read, **place.options).attrs["note"] == 1
         return
     write(place, "0.9")
-    with pytest.raises(ReadOnlyStoreError, match="opened for reading only"):
+    with pytest.raises(ReadOnlyStoreError, match="over HTTP stores can only be read"):
         write_points(place.read, POSITIONS)
-    with pytest.raises(ReadOnlyStoreError, match="opened for reading only"):
+    with pytest.raises(ReadOnlyStoreError, match="over HTTP stores can only be read"):
         zv.open_store(place.read, "r+")

@@ -186,7 +186,10 @@ def _check_grid(metadata: LevelMetadata, root: RootMetadata, where: str) -> None
 def _derive_chunks(storage: Storage, vertices: CellArray) -> IntArray:
     """Find the chunks of an array whose metadata does not list them."""
     if not storage.can_list:
-        raise StoreError(f"{storage.url}: {vertices.path} does not list its chunks, and this storage cannot be listed")
+        raise StoreError(
+            f"{storage.url}: {vertices.path} does not list its chunks, and this storage cannot be "
+            "listed; run consolidate_metadata on the store where it is kept, or open it where it can be listed"
+        )
     addresses = storage.list_all(vertices.path)
     requests = vertices.index_requests(vertices.stored_chunks(addresses))
     vertices.accept_indexes(requests, storage.get_many(requests))

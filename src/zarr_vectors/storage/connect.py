@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 import obstore.store
 from obstore.exceptions import BaseError, UnknownConfigurationKeyError
 
-from zarr_vectors.exceptions import ArgumentError, StoreError
+from zarr_vectors.exceptions import ArgumentError, ReadOnlyStoreError, StoreError
 from zarr_vectors.storage.failures import without_secrets
 from zarr_vectors.storage.object import ObjectStorage
 from zarr_vectors.storage.options import sorted_options as sorted_options
@@ -39,7 +39,7 @@ def connect(url: str, *, read_only: bool, options: Mapping[str, Any]) -> ObjectS
     url : str
         With one of `OBJECT_SCHEMES`. Its path, if any, becomes the root of the storage.
     read_only : bool
-        Refuse writes. Plain HTTP is always read only.
+        Refuse writes. Plain HTTP allows none.
     options : mapping
         Options of obstore's store (``region``, ``endpoint``, ``access_key_id``, ``account_name``, …), of its
         HTTP client (``allow_http``, ``timeout``, …), ``retry_config``, or fsspec's names for the commonest
@@ -55,6 +55,8 @@ def connect(url: str, *, read_only: bool, options: Mapping[str, Any]) -> ObjectS
     ------
     ArgumentError
         An option is not known, or the URL names no bucket.
+    ReadOnlyStoreError
+        The URL is one of plain HTTP, and writing is wanted.
     StoreError
         obstore refuses the options for another reason.
     """
@@ -80,7 +82,12 @@ def connect(url: str, *, read_only: bool, options: Mapping[str, Any]) -> ObjectS
         reason = without_secrets(str(error).split("\n\n", 1)[0])
         raise StoreError(f"cannot connect to {plain}: {reason}") from None
     by_http = isinstance(store, obstore.store.HTTPStore)
-    return ObjectStorage(store, "", plain, read_only=read_only or by_http, can_list=not by_http)
+    if by_http and not read_only:
+        raise ReadOnlyStoreError(
+            f"cannot write to {plain}: over HTTP stores can only be read; write to the folder or bucket that the "
+            "server serves, by its own path or URL"
+        )
+    return ObjectStorage(store, "", plain, read_only=read_only, can_list=not by_http)
 
 
 def _known_to_obstore(url: str, scheme: str) -> str:

@@ -279,8 +279,8 @@ class ObjectStorage:
     def _check_listable(self) -> None:
         if not self.can_list:
             raise StoreError(
-                f"{self.url} cannot list its folders, since it is reached over plain HTTP; "
-                f"read what consolidated metadata names, or open it through its object store's own URL"
+                f"{self.url} cannot list its folders, since it is reached over plain HTTP; run consolidate_metadata on "
+                f"the store where it is kept, so that nothing is listed, or open it through its object store's own URL"
             )
 
     def _persist(self, ask: Callable[[], _Answer], verb: str, address: str) -> _Answer | None:

@@ -223,6 +223,8 @@ class _Beside:
     """A new store in a folder beside the old one."""
 
     def __init__(self, target: LocalStorage) -> None:
+        if os.path.exists(target.root) and not os.path.isdir(target.root):
+            raise StoreError(f"{target.url}: a file is there, which a store does not replace; choose another path")
         remove_abandoned(target)
         self.target = target
         folder = target.root.parent / f".{target.root.name}{_NEW}{_signature()}{uuid.uuid4().hex[:8]}"
@@ -291,7 +293,7 @@ def _siblings(storage: LocalStorage, kind: str) -> list[Path]:
     try:
         with os.scandir(storage.root.parent) as entries:
             return sorted(Path(entry.path) for entry in entries if entry.name.startswith(start))
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return []
 
 

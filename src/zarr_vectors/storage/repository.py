@@ -287,4 +287,6 @@ def parse_place(text: str, options: Mapping[str, Any]) -> Place:
 
 def is_repository(folder: Path) -> bool:
     """Say whether a folder holds an Icechunk repository, by the names that both of its formats use."""
-    return (folder / "snapshots").is_dir() and ((folder / "refs").is_dir() or (folder / "repo").is_file())
+    return os.path.isdir(folder / "snapshots") and (
+        os.path.isdir(folder / "refs") or os.path.isfile(folder / "repo")
+    )  # false, where pathlib raises, for names that are too long

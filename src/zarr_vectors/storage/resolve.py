@@ -12,7 +12,7 @@ from urllib.request import url2pathname
 import zarr.abc.store
 import zarr.storage
 
-from zarr_vectors.exceptions import ArgumentError, MissingExtraError, UnsupportedFeatureError
+from zarr_vectors.exceptions import ArgumentError, MissingExtraError, StoreError, UnsupportedFeatureError
 from zarr_vectors.storage.adapter import StorageStore
 from zarr_vectors.storage.backend import BackendStorage, StorageBackend
 from zarr_vectors.storage.connect import OBJECT_SCHEMES, connect
@@ -96,6 +96,10 @@ def resolve_storage(
         Nothing here opens URLs of this scheme.
     MissingExtraError
         fsspec or Icechunk would be needed and is not installed.
+    ReadOnlyStoreError
+        The URL is one of plain HTTP, and the mode allows writing.
+    StoreError
+        A host that fsspec asks at once does not answer.
     """
     if mode not in _MODES:
         raise ArgumentError(f"mode {mode!r} is not known: use one of {', '.join(map(repr, _MODES))}")
@@ -213,4 +217,9 @@ def _through_fsspec(text: str, scheme: str, read_only: bool, options: dict[str, 
         raise MissingExtraError(f"{shown!r}: {error}; install the package that fsspec names") from error
     except (TypeError, ValueError) as error:
         raise ArgumentError(f"{shown!r} cannot be opened with fsspec: {without_secrets(str(error))}") from error
+    except Exception as error:  # some file systems connect at once, each with errors of its own
+        raise StoreError(
+            f"{shown!r} cannot be reached by {scheme}://, through fsspec: {without_secrets(str(error))}; check the "
+            f"host and the login, or use a scheme that needs no fsspec: {_known()}"
+        ) from error
     return ZarrStorage(store)

@@ -219,7 +219,9 @@ class ZarrStorage:
 
     def _check_listable(self) -> None:
         if not self.can_list:
-            raise StoreError(f"{self.url} cannot list its folders; read what consolidated metadata names")
+            raise StoreError(
+                f"{self.url} cannot list its folders; run consolidate_metadata on it where they can be listed"
+            )
 
 
 def _byte_request(start: int | None, stop: int | None) -> ByteRequest | None:
