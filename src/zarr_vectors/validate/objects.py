@@ -109,9 +109,11 @@ def line_ends(level: LevelSubject) -> Iterator[Problem]:
     assert array is not None
     fragments = decode_fragments(fetch_cells(level.reader.storage, [array], level.reader.chunks)[0])
     chunks = level.reader.lookup.rows(manifests.chunks)
+    if (chunks < 0).any():
+        return  # manifest-chunks reports it
     numbers = fragments.offsets[chunks] + manifests.fragments
-    if ((chunks < 0) | (manifests.fragments < 0) | (numbers >= fragments.offsets[1:][chunks])).any():
-        return  # manifest-chunks and manifest-fragments report it
+    if ((manifests.fragments < 0) | (numbers >= fragments.offsets[1:][chunks])).any():
+        return  # manifest-fragments reports it
     most = np.diff(offsets_of(fragments.counts[numbers])[manifests.offsets])
     least = most
     if level.store.root.cross_chunk_strategy not in (CROSS_CHUNK_LINKED, None):
