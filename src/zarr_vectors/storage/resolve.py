@@ -143,6 +143,16 @@ def _no_options(path: str, options: dict[str, Any]) -> None:
         )
 
 
+def local_folder(path: str | os.PathLike[str]) -> Path | None:
+    """Return the folder that a path or ``file://`` URL names, None where it names something else."""
+    text = os.fspath(path)
+    scheme = detect_scheme(text)
+    try:
+        return _local_path(text, scheme) if scheme in ("", "file") else None
+    except ArgumentError:
+        return None
+
+
 def _local_path(text: str, scheme: str) -> Path:
     if not text:
         raise ArgumentError("the path is empty: give the folder of the store")

@@ -22,6 +22,7 @@ from zarr_vectors.read.elements import read_linked_elements
 from zarr_vectors.read.linked import Linked, read_linked
 from zarr_vectors.read.opening import open_reader
 from zarr_vectors.read.query import Query, parse_chunks, parse_names
+from zarr_vectors.read.steady import steady
 from zarr_vectors.read.store import StoreReader
 from zarr_vectors.spatial.boxes import Box
 from zarr_vectors.spatial.branches import along_branches
@@ -331,6 +332,7 @@ def _write(destination: Destination, elements: Elements, job: _Job) -> GraphSumm
     )
 
 
+@steady
 def read_graph(
     path: Any,
     *,

@@ -16,6 +16,7 @@ from zarr_vectors.exceptions import ShapeError, StoreError
 from zarr_vectors.formats.columns import decode_column
 from zarr_vectors.model.axes import AxesLike, UnitsLike
 from zarr_vectors.read.paths import Paths
+from zarr_vectors.read.steady import steady
 from zarr_vectors.read.store import StoreReader
 from zarr_vectors.types.paths import PathArguments, PathRequest, PathsSummary, find_paths, write_paths
 from zarr_vectors.types.positions import as_array, as_positions
@@ -218,6 +219,7 @@ def _flat(attributes: Attributes, count: int) -> Attributes:
     return flat
 
 
+@steady
 def read_lines(
     path: Any,
     *,

@@ -22,6 +22,7 @@ from zarr_vectors.read.elements import read_linked_elements
 from zarr_vectors.read.linked import LinkRule, read_linked
 from zarr_vectors.read.opening import open_reader
 from zarr_vectors.read.query import Query, parse_chunks, parse_names
+from zarr_vectors.read.steady import steady
 from zarr_vectors.read.vertices import holds_faces
 from zarr_vectors.spatial.boxes import Box
 from zarr_vectors.spatial.partition import FragmentRule, partition
@@ -330,6 +331,7 @@ def _write(destination: Destination, elements: Elements, job: _Job) -> MeshSumma
     )
 
 
+@steady
 def read_mesh(
     path: Any,
     *,

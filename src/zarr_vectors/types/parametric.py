@@ -25,6 +25,7 @@ from zarr_vectors.read.objects import as_object_ids
 from zarr_vectors.read.opening import open_reader
 from zarr_vectors.read.parametric import read_parametric_table
 from zarr_vectors.read.query import parse_filter, parse_groups, parse_names
+from zarr_vectors.read.steady import steady
 from zarr_vectors.storage.journal import Transaction
 from zarr_vectors.types.parametric_inputs import (
     Given,
@@ -279,6 +280,7 @@ def _summary(table: ParametricTable) -> ParametricSummary:
     )
 
 
+@steady
 def read_parametric(
     path: Any,
     *,
@@ -445,6 +447,7 @@ def write_parametric_objects(
     )
 
 
+@steady
 def read_parametric_objects(path: Any, *, backend: str | None = None) -> list[dict[str, Any]]:
     """Read parametric objects as one mapping each.
 

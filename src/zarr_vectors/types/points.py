@@ -24,6 +24,7 @@ from zarr_vectors.read.objects import as_object_ids, objects_of_groups
 from zarr_vectors.read.opening import open_reader
 from zarr_vectors.read.query import Query, parse_chunks, parse_names
 from zarr_vectors.read.rows import read_rows
+from zarr_vectors.read.steady import steady
 from zarr_vectors.spatial.boxes import Box
 from zarr_vectors.spatial.partition import FragmentRule, partition
 from zarr_vectors.types.appending import (
@@ -384,6 +385,7 @@ def _append(
     return _write_new(destination, joined, kept, options, moved, fragment_attributes, specs)
 
 
+@steady
 def read_points(
     path: Any,
     *,

@@ -19,6 +19,7 @@ from zarr_vectors.formats.columns import decode_column
 from zarr_vectors.model.attributes import Column
 from zarr_vectors.model.axes import AxesLike, UnitsLike
 from zarr_vectors.read.paths import Paths
+from zarr_vectors.read.steady import steady
 from zarr_vectors.spatial.boxes import Box
 from zarr_vectors.spatial.clipping import clip_paths, clipped_positions, interpolate
 from zarr_vectors.types.path_inputs import join_paths
@@ -311,6 +312,7 @@ def _as_list(value: Any) -> Any:
     raise TypeError(f"{type(value).__name__} {value!r} is not a number, text, list or mapping")
 
 
+@steady
 def read_polylines(
     path: Any,
     *,
