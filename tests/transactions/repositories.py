@@ -16,6 +16,7 @@ from zarr_vectors.core.arrays import (
 )
 from zarr_vectors.core.group import Group
 from zarr_vectors.core.store import commit, create_store
+from zarr_vectors.storage.port import get_whole
 
 REVISIONS = ("0.9", "0.7")
 
@@ -63,3 +64,9 @@ def put_chunk(root: Group, chunk: tuple[int, int], count: int = 3, shift: float 
 def chunk_rows(root: Group, chunk: tuple[int, int]) -> np.ndarray[Any, Any]:
     """Read the vertices of a chunk back."""
     return np.concatenate(read_chunk_vertices(root["0"], chunk))
+
+
+def content(root: Group) -> dict[str, bytes | None]:
+    """Give everything that a store holds."""
+    addresses = root.handle.storage.list_all()
+    return dict(zip(addresses, map(bytes, filter(None, get_whole(root.handle.storage, addresses))), strict=True))

@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.servers import S3Server, s3_server
-from tests.transactions.repositories import REVISIONS, chunk_rows, make_points, put_chunk, rows_of
+from tests.transactions.repositories import REVISIONS, chunk_rows, content, make_points, put_chunk, rows_of
 from zarr_vectors.core.arrays import create_attribute_array, write_chunk_attributes
 from zarr_vectors.core.group import Group
 from zarr_vectors.core.store import (
@@ -35,7 +35,6 @@ from zarr_vectors.core.store import (
 from zarr_vectors.exceptions import StoreError
 from zarr_vectors.formats.merging import merge_documents
 from zarr_vectors.multiresolution.coarsen import build_pyramid
-from zarr_vectors.storage.port import get_whole
 from zarr_vectors.types.points import read_points
 from zarr_vectors.validate import validate
 
@@ -67,12 +66,6 @@ def fork(root: Group, options: dict[str, Any] | None = None) -> tuple[Group, Gro
     other = open_store(root.backend.url, "r+", backend="icechunk", **(options or {}))
     switch_branch(other, "work")
     return root, other
-
-
-def content(root: Group) -> dict[str, bytes | None]:
-    """Give everything that a store holds."""
-    addresses = root.handle.storage.list_all()
-    return dict(zip(addresses, map(bytes, filter(None, get_whole(root.handle.storage, addresses))), strict=True))
 
 
 def test_different_chunks_merge(forked: tuple[Group, Group]) -> None:
@@ -337,6 +330,17 @@ def test_counts_bounds_and_lists_add_up() -> None:
     assert merged({"a": 1}, {}, {"a": 2}) is None
     assert merged({}, {"a": {"x": 1}}, {"a": {"y": 2}}) == {"a": {"x": 1, "y": 2}}
     assert merged({"a": [1]}, {"a": [2]}, {"a": [3]}) is None
+    assert merged({"num_links": 2}, {"num_links": 3}, {"num_links": 3}) == {"num_links": 4}
+    assert merged({}, {"num_links": 3}, {"num_links": 3}) is None
+    assert merged({}, {"fragments_tile": True}, {"b": 1}) == {"b": 1}
+    assert merged({"shared_fragments": False}, {"shared_fragments": True}, {"b": 1}) == {
+        "shared_fragments": True,
+        "b": 1,
+    }
+    made = [json.dumps({"num_links": n, "nonempty_chunks": [str(n)]}).encode() for n in (1, 2)]
+    both = merge_documents("zarr.json", None, *made)
+    assert both is not None
+    assert json.loads(both) == {"num_links": 3, "nonempty_chunks": ["1", "2"]}
 
 
 @settings(max_examples=8)

@@ -6,8 +6,13 @@ from typing import Any
 
 from zarr_vectors.core.group import Group
 from zarr_vectors.exceptions import ArgumentError, StoreError
-from zarr_vectors.formats.merging import merge_documents
+from zarr_vectors.formats.merge_rules import StoreRules
+from zarr_vectors.storage.port import Storage
 from zarr_vectors.storage.versioned import VersionedStorage, versions_of
+from zarr_vectors.validate import validate
+
+_STRUCTURE = 2
+"""Level of validation that reads documents only."""
 
 
 def session_for(group: Group) -> Any | None:
@@ -34,12 +39,11 @@ def commit(group: Group, message: str = "zarr-vectors write") -> str | None:
     Raises
     ------
     ArgumentError
-        The message is empty.
+        The message is empty or no string.
     ReadOnlyStoreError
         The store was opened for reading.
     """
-    if not message.strip():
-        raise ArgumentError("message: say what was done; it may not be empty")
+    _check_message(message, "done")
     versions = versions_of(group.handle.storage)
     if versions is None:
         return None
@@ -77,8 +81,10 @@ def branch(group: Group, name: str, *, from_snapshot_id: str | None = None) -> s
 
     Raises
     ------
+    ArgumentError
+        The name or the identifier is empty or no string.
     StoreError
-        The storage keeps no versions.
+        The storage keeps no versions, has a branch of the name already, or has no such version.
     """
     return _required(group, "branch").branch(name, from_snapshot_id)
 
@@ -88,29 +94,32 @@ def switch_branch(group: Group, name: str) -> None:
 
     Raises
     ------
+    ArgumentError
+        The name is empty or no string.
     StoreError
-        The storage keeps no versions.
+        The storage keeps no versions, has no such branch, or was opened with `snapshot_id` or `tag`.
     """
     _required(group, "switch_branch").switch_branch(name)
     group.handle.invalidate()
 
 
 def merge_branch(group: Group, name: str, *, message: str = "merge branch") -> str | None:
-    """Bring the changes of a branch into the branch of a group.
+    """Bring the changes of a branch into the branch of a group; what was merged before is not merged again.
 
     Returns
     -------
     str or None
-        Identifier of the new version, if there is one.
+        Identifier of the new version; None where the branch has nothing that is not here.
 
     Raises
     ------
+    ArgumentError
+        The message is empty or no string.
     StoreError
-        The storage keeps no versions, or both branches changed the same.
+        The storage keeps no versions, or both branches changed the same, or what does not go together.
     """
-    if not message.strip():
-        raise ArgumentError("message: say what was merged; it may not be empty")
-    merged = _required(group, "merge_branch").merge_branch(name, message, merge_documents)
+    _check_message(message, "merged")
+    merged = _required(group, "merge_branch").merge_branch(name, message, _RULES)
     group.handle.invalidate()
     return merged
 
@@ -123,8 +132,21 @@ def rebase(group: Group, base: str = "main") -> None:
     StoreError
         The storage keeps no versions, or the changes conflict.
     """
-    _required(group, "rebase").rebase(base, merge_documents)
+    _required(group, "rebase").rebase(base, _RULES)
     group.handle.invalidate()
+
+
+def _check_message(message: object, what: str) -> None:
+    if not isinstance(message, str) or not message.strip():
+        raise ArgumentError(f"message: say in a few words what was {what}, got {message!r}")
+
+
+def _problems(storage: Storage) -> list[str]:
+    """Say what is wrong with the documents of a store."""
+    return [f"{one.path}: {one.message}" for one in validate(storage, level=_STRUCTURE).errors]
+
+
+_RULES = StoreRules(_problems)
 
 
 def _required(group: Group, what: str) -> VersionedStorage:

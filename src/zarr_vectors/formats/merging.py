@@ -10,11 +10,17 @@ from zarr_vectors.storage.documents import document_bytes, parse_document
 _SETS = frozenset({"nonempty_chunks", "nodes", "arrays_present", "format_capabilities", "geometry_types"})
 """Lists that say what there is, in no meaningful order."""
 
-_COUNTS = frozenset({"vertex_count"})
+_COUNTS = frozenset({"vertex_count", "num_links", "num_physical_records", "num_objects", "num_present", "num_groups"})
 """Totals, to which both sides may have added; sides that added as much did not add the same."""
 
 _BOUNDS = frozenset({"bounds"})
 """Pairs of corners, which both sides may have moved apart."""
+
+_FOR_ALL = frozenset({"fragments_tile", "object_ids_sorted", "preserves_object_ids"})
+"""What is true of all that is there, so of what both sides have together only if it is of either."""
+
+_FOR_ANY = frozenset({"shared_fragments"})
+"""What is true as soon as it is of something that is there."""
 
 _ABSENT: Any = object()
 
@@ -23,51 +29,62 @@ class _ConflictError(Exception):
     """Both sides changed the same entry to something else."""
 
 
-def merge_documents(address: str, before: bytes, ours: bytes, theirs: bytes) -> bytes | None:
+def merge_documents(address: str, before: bytes | None, ours: bytes, theirs: bytes) -> bytes | None:
     """Merge a document that two sides changed, entry by entry.
 
     Parameters
     ----------
     address : str
         Where it is.
-    before, ours, theirs : bytes
-        What both started from, and what either made of it.
+    before : bytes or None
+        What both started from; None where both made the document.
+    ours, theirs : bytes
+        What either made of it.
 
     Returns
     -------
     bytes or None
         The document with both changes; None where both changed an entry differently. Lists of what there is are
-        united, counts of vertices added up, and bounds cover those of both sides.
+        united, totals added up, and bounds cover those of both sides.
     """
-    documents = (parse_document(blob, address) for blob in (before, ours, theirs))
+    start, one, two = ({} if blob is None else parse_document(blob, address) for blob in (before, ours, theirs))
     try:
-        return document_bytes(_merged("", *documents))
+        return document_bytes(_entries(start, one, two, made=before is None))
     except _ConflictError:
         return None
 
 
-def _merged(name: str, before: Any, ours: Any, theirs: Any) -> Any:
-    if name in _COUNTS and _ABSENT not in (before, ours, theirs):
-        return ours + theirs - before
+def _entries(before: Any, ours: Mapping[str, Any], theirs: Mapping[str, Any], *, made: bool) -> dict[str, Any]:
+    start = before if isinstance(before, Mapping) else {}
+    entries = {
+        name: _merged(name, start.get(name, _ABSENT), ours.get(name, _ABSENT), theirs.get(name, _ABSENT), made)
+        for name in dict.fromkeys([*ours, *theirs])
+    }
+    return {name: value for name, value in entries.items() if value is not _ABSENT}
+
+
+def _merged(name: str, before: Any, ours: Any, theirs: Any, made: bool) -> Any:
+    if name in _COUNTS and isinstance(ours, int) and isinstance(theirs, int):
+        if not isinstance(before, int) and not made:
+            raise _ConflictError(name)  # either total counts what was there before
+        return ours + theirs - (before if isinstance(before, int) else 0)
+    if name in _FOR_ALL:
+        return theirs if ours is True else ours
+    if name in _FOR_ANY:
+        return theirs if ours is not True else ours
     if before == theirs:
         return ours
     if before == ours:
         return theirs
     if isinstance(ours, Mapping) and isinstance(theirs, Mapping):
-        start = before if isinstance(before, Mapping) else {}
-        names = dict.fromkeys([*ours, *theirs])
-        entries = {
-            one: _merged(one, start.get(one, _ABSENT), ours.get(one, _ABSENT), theirs.get(one, _ABSENT))
-            for one in names
-        }
-        return {one: value for one, value in entries.items() if value is not _ABSENT}
+        return _entries(before, ours, theirs, made=made)
     if ours == theirs:
         return ours
-    if before is _ABSENT or ours is _ABSENT or theirs is _ABSENT:
+    if ours is _ABSENT or theirs is _ABSENT:
         raise _ConflictError(name)
-    if name in _SETS:
-        return _united(before, ours, theirs)
-    if name in _BOUNDS:
+    if name in _SETS and (made or before is not _ABSENT):
+        return _united([] if before is _ABSENT else before, ours, theirs)
+    if name in _BOUNDS and before is not _ABSENT:
         return _spanned(before, ours, theirs)
     raise _ConflictError(name)
 

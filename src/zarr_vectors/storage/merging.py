@@ -1,71 +1,25 @@
 """Bringing together what was changed in two versions of an Icechunk repository since the one they share.
 
 Icechunk's own rebase compares names, and may let the last writer win. Here what both sides changed is compared by
-content, so that nothing is overwritten silently.
+content, so that nothing is overwritten silently; what belongs together is for the rules of the format to say.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Collection
 
 from zarr_vectors.exceptions import StoreError
+from zarr_vectors.storage.differences import Change, in_parts, read_bytes
 from zarr_vectors.storage.documents import DOCUMENT_NAME, parse_document
 from zarr_vectors.storage.port import join
-from zarr_vectors.storage.session_keys import SessionKeys, chunk_address, chunk_of, is_document, node_of
-from zarr_vectors.storage.versioned import MergeDocuments
+from zarr_vectors.storage.session_keys import SessionKeys, is_document, node_of
+from zarr_vectors.storage.versioned import MergeRules
 from zarr_vectors.typing import Document
 
-_AT_ONCE = 256
 _NAMED = 5
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
-    """What one side changed.
-
-    Attributes
-    ----------
-    before, after : SessionKeys
-        The store without the changes, and with them.
-    keys : frozenset of str
-        Addresses whose content may differ.
-    """
-
-    before: SessionKeys
-    after: SessionKeys
-    keys: frozenset[str]
-
-
-def change_between(before: SessionKeys, after: SessionKeys, differences: Any) -> Change:
-    """Find the addresses that a change may have touched.
-
-    Parameters
-    ----------
-    before, after : SessionKeys
-        The store without the changes, and with them.
-    differences : icechunk.Diff
-        What Icechunk noted of them.
-    """
-    nodes = {_plain(path) for path in (*differences.new_groups, *differences.new_arrays)}
-    nodes |= {_plain(path) for path in (*differences.updated_groups, *differences.updated_arrays)}
-    gone = {_plain(path) for path in (*differences.deleted_groups, *differences.deleted_arrays)}
-    gone |= {_plain(path) for pair in getattr(differences, "moved_nodes", ()) for path in pair}
-    keys = {join(node, DOCUMENT_NAME) for node in nodes | gone}
-    for path, chunks in differences.updated_chunks.items():
-        keys.update(chunk_address(_plain(path), chunk) for chunk in chunks)
-    for node in gone:
-        keys.update(before.list_all(node))
-        keys.update(after.list_all(node))
-    return Change(before, after, frozenset(keys))
-
-
-def _plain(path: str) -> str:
-    return str(path).strip("/")
-
-
-def apply_change(change: Change, other: Change, target: SessionKeys, merge_documents: MergeDocuments | None) -> None:
+def apply_change(change: Change, other: Change, target: SessionKeys, rules: MergeRules | None) -> None:
     """Make a change in a store that another change has been made in.
 
     Parameters
@@ -76,8 +30,8 @@ def apply_change(change: Change, other: Change, target: SessionKeys, merge_docum
         What was changed in the target since both had the same content.
     target : SessionKeys
         Receives the change. It has the content of ``other.after``, and maybe more of this side.
-    merge_documents : callable, optional
-        Merges documents that both changed; without one they exclude each other.
+    rules : MergeRules, optional
+        What belongs together in the store. Without them, all that both changed in its levels is a conflict.
 
     Raises
     ------
@@ -85,10 +39,10 @@ def apply_change(change: Change, other: Change, target: SessionKeys, merge_docum
         Both changed the same; the target is then as it was.
     """
     shared = sorted(change.keys & other.keys)
-    merged, settled, conflicts = _compare(change, other, shared, target, merge_documents)
+    merged, settled, conflicts = _compare(change, other, shared, target, rules)
     conflicts |= _below_removed(change, other) | _below_removed(other, change)
     conflicts |= _reshaped(change, other, merged) | _reshaped(other, change, merged)
-    conflicts |= _same_places(change, other)
+    conflicts |= _same_parts(change, other) if rules is None else rules.conflicts(change, other)
     if conflicts:
         named = ", ".join(sorted(conflicts)[:_NAMED])
         more = f" and {len(conflicts) - _NAMED} more" if len(conflicts) > _NAMED else ""
@@ -98,10 +52,12 @@ def apply_change(change: Change, other: Change, target: SessionKeys, merge_docum
         )
     _copy(change, sorted(change.keys - settled), target)
     target.put_many(merged.items())
+    if rules is not None:
+        rules.finish(change, other, target)
 
 
 def _compare(
-    change: Change, other: Change, shared: list[str], target: SessionKeys, merge_documents: MergeDocuments | None
+    change: Change, other: Change, shared: list[str], target: SessionKeys, rules: MergeRules | None
 ) -> tuple[dict[str, bytes], set[str], set[str]]:
     """Compare what both sides changed.
 
@@ -117,13 +73,13 @@ def _compare(
     merged: dict[str, bytes] = {}
     settled: set[str] = set()
     conflicts: set[str] = set()
-    for part in _parts(shared):
-        columns = _whole(change.before, part), _whole(change.after, part), _whole(target, part)
+    for part in in_parts(shared):
+        columns = read_bytes(change.before, part), read_bytes(change.after, part), read_bytes(target, part)
         for address, before, mine, theirs in zip(part, *columns, strict=True):
             if mine == before:
                 settled.add(address)
             elif theirs != before:
-                result = _merged(address, before, theirs, mine, merge_documents) if is_document(address) else None
+                result = _merged(address, before, theirs, mine, rules) if is_document(address) else None
                 if mine is None and theirs is None:
                     settled.add(address)
                     continue
@@ -136,26 +92,24 @@ def _compare(
 
 
 def _merged(
-    address: str, before: bytes | None, theirs: bytes | None, mine: bytes | None, merge_documents: MergeDocuments | None
+    address: str, before: bytes | None, theirs: bytes | None, mine: bytes | None, rules: MergeRules | None
 ) -> bytes | None:
-    """Merge a document. One that both made alike is fine; one that both changed alike may hold a total."""
-    if before is None and theirs == mine:
-        return mine
-    if before is None or theirs is None or mine is None or merge_documents is None:
+    """Merge a document; one that both changed alike may hold a total, to which both have added."""
+    if theirs is None or mine is None:
         return None
-    return merge_documents(address, before, theirs, mine)
+    if rules is None:
+        return mine if before is None and theirs == mine else None
+    return rules.merged(address, before, theirs, mine)
 
 
 def _below_removed(remover: Change, other: Change) -> set[str]:
     """Give what one side changed in nodes that the other side removed."""
-    gone: set[str] = set()
-    for part in _parts([address for address in remover.keys if is_document(address)]):
-        columns = zip(part, _whole(remover.before, part), _whole(remover.after, part), strict=True)
-        gone.update(node_of(address) for address, one, two in columns if one is not None and two is None)
+    _, removed = remover.made_or_removed([address for address in remover.keys if is_document(address)])
+    gone = {node_of(address) for address in removed}
     if not gone:
         return set()
     below = [key for key in other.keys if any(above in gone for above in _nodes_above(node_of(key)))]
-    return {key for key in below if other.after.exists(key) and _differs(other, key)}
+    return {key for key in other.differing(below) if other.after.exists(key)}
 
 
 def _nodes_above(node: str) -> list[str]:
@@ -170,11 +124,13 @@ def _reshaped(shaper: Change, writer: Change, merged: Collection[str]) -> set[st
     found = set()
     for node in written:
         address = join(node, DOCUMENT_NAME)
-        if address not in shaper.keys or address in merged:
+        if address not in shaper.keys:
             continue
-        one, two = _whole(shaper.before, [address])[0], _whole(shaper.after, [address])[0]
-        if one is not None and two is not None and _described(one, address) != _described(two, address):
-            found.add(address)
+        one, two = read_bytes(shaper.before, [address])[0], read_bytes(shaper.after, [address])[0]
+        if one is not None and two is not None:
+            described = _laid_out if address in merged else _described
+            if described(one, address) != described(two, address):
+                found.add(address)
     return found
 
 
@@ -185,48 +141,31 @@ def _described(blob: bytes, address: str) -> Document:
     return {**document, "attributes": attributes}
 
 
-def _same_places(change: Change, other: Change) -> set[str]:
-    """Give what this side changed in chunks that the other side changed, too, in any array of the same level."""
-    ours, theirs = _places(change), _places(other)
-    found: set[str] = set()
-    for place in ours.keys() & theirs.keys():
-        if any(_differs(other, key) for key in theirs[place]):
-            found.update(key for key in ours[place] if _differs(change, key))
-    return found
+def _laid_out(blob: bytes, address: str) -> Document:
+    """Give what a document says of where the chunks of an array are and how they are encoded."""
+    document = parse_document(blob, address)
+    origin = (document.get("attributes") or {}).get("chunk_grid_origin")
+    return {**{key: value for key, value in document.items() if key not in ("shape", "attributes")}, "origin": origin}
 
 
-def _places(change: Change) -> dict[tuple[str, tuple[int, ...]], list[str]]:
-    """Sort chunks by level and place; an array that is named by its place (revision 0.7) stands for a chunk."""
-    places: dict[tuple[str, tuple[int, ...]], list[str]] = {}
-    for key in change.keys:
-        level, _, rest = key.partition("/")
-        chunk = chunk_of(key)
-        name = node_of(rest).rpartition("/")[2].split(".")
-        if all(part.isdecimal() for part in name) and len(name) > 1:
-            chunk = tuple(map(int, name))
-        if chunk is not None and rest:
-            places.setdefault((level, chunk), []).append(key)
-    return places
+def _same_parts(change: Change, other: Change) -> set[str]:
+    """Give what one side changed in parts of the store that the other changed, too; all levels are one part."""
+    theirs = {_part_of(key) for key in other.differing(sorted(other.keys))} - {None}
+    return set(change.differing(sorted(key for key in change.keys if _part_of(key) in theirs)))
 
 
-def _differs(change: Change, key: str) -> bool:
-    return _whole(change.before, [key]) != _whole(change.after, [key])
+def _part_of(key: str) -> str | None:
+    """Give the part of the store that an address lies in; None for the document of the root."""
+    first, mark, _ = key.partition("/")
+    return None if not mark else "levels" if first.isdecimal() else first
 
 
 def _copy(change: Change, keys: list[str], target: SessionKeys) -> None:
-    """Bring over what only this side changed: removals first, then documents, then chunks."""
+    """Bring over what only this side changed: documents, then chunks, then removals."""
     removed: list[str] = []
     for wanted in (True, False):
-        for part in _parts([key for key in keys if is_document(key) == wanted]):
-            blobs = list(zip(part, _whole(change.after, part), strict=True))
+        for part in in_parts([key for key in keys if is_document(key) == wanted]):
+            blobs = list(zip(part, read_bytes(change.after, part), strict=True))
             target.put_many((address, blob) for address, blob in blobs if blob is not None)
             removed += [address for address, blob in blobs if blob is None]
     target.delete_many(removed)
-
-
-def _parts(keys: list[str]) -> Iterable[list[str]]:
-    return (keys[start : start + _AT_ONCE] for start in range(0, len(keys), _AT_ONCE))
-
-
-def _whole(keys: SessionKeys, addresses: list[str]) -> list[bytes | None]:
-    return [None if blob is None else bytes(blob) for blob in keys.read_whole(addresses)]

@@ -300,7 +300,7 @@ class SessionKeys:
             return
         if len(grid) != len(top):
             raise StoreError(f"{self.url}: {node!r} has {len(grid)} axes, so it takes no chunk {list(top)}")
-        if all(place < count for place, count in zip(top, grid, strict=True)):
+        if _fits(top, grid):
             return
         stored = await self._stored(address)
         assert stored is not None
@@ -325,6 +325,10 @@ class SessionKeys:
         documents = {address for address in chosen if is_document(address)}
         gone = {node_of(address) for address in documents}
         chunks = [one for one in chosen - documents if chunk_of(one) is not None and node_of(one) not in gone]
+        inside: dict[str, list[str]] = {}
+        for one in chunks:
+            inside.setdefault(node_of(one), []).append(one)
+        run_each(list(inside.items()), self._reach, REQUESTS_IN_FLIGHT)
         run_each(chunks, self._delete_chunk, REQUESTS_IN_FLIGHT)
         depths: dict[int, list[str]] = {}
         for address in documents:
@@ -332,9 +336,21 @@ class SessionKeys:
         for depth in sorted(depths):
             run_each(depths[depth], self._delete_document, REQUESTS_IN_FLIGHT)
 
+    async def _reach(self, item: tuple[str, list[str]]) -> None:
+        """Widen the grid of an array to chunks that lie outside and are there: its document was put before this."""
+        node, addresses = item
+        grid = await self._grid(node)
+        places = {one: chunk_of(one) or () for one in addresses}
+        beyond = [one for one in addresses if grid and len(places[one]) == len(grid) and not _fits(places[one], grid)]
+        if beyond:
+            there = {key async for key in self._each(self._store.list_prefix(node), node)}
+            found = [places[one] for one in beyond if one in there]
+            if found:
+                await self._make_room((node, tuple(map(max, *found)) if len(found) > 1 else found[0]))
+
     async def _delete_chunk(self, address: str) -> None:
         grid, chunk = await self._grid(node_of(address)), chunk_of(address) or ()
-        if grid is None or len(grid) != len(chunk) or any(a >= b for a, b in zip(chunk, grid, strict=True)):
+        if grid is None or len(grid) != len(chunk) or not _fits(chunk, grid):
             return
         await self._delete(address)
 
@@ -391,6 +407,10 @@ def _grid_in(document: Document) -> Grid:
     shape = document.get("shape") or []
     edges = document.get("chunk_grid", {}).get("configuration", {}).get("chunk_shape") or [1] * len(shape)
     return tuple(-(-int(length) // max(1, int(edge))) for length, edge in zip(shape, edges, strict=True))
+
+
+def _fits(chunk: tuple[int, ...], grid: tuple[int, ...]) -> bool:
+    return all(place < count for place, count in zip(chunk, grid, strict=True))
 
 
 def _stand_in(ndim: int) -> Document:

@@ -10,15 +10,16 @@ from typing import Any
 
 import zarr.abc.store
 
-from zarr_vectors.exceptions import ReadOnlyStoreError, StoreError, StoreLockedError, StoreNotFoundError
+from zarr_vectors.exceptions import ArgumentError, ReadOnlyStoreError, StoreError, StoreLockedError, StoreNotFoundError
 from zarr_vectors.storage.adapter import StorageStore
+from zarr_vectors.storage.differences import Change, change_between
 from zarr_vectors.storage.failures import explain
 from zarr_vectors.storage.history import bring_over, move_onto
-from zarr_vectors.storage.merging import Change, apply_change, change_between
+from zarr_vectors.storage.merging import apply_change
 from zarr_vectors.storage.port import Blob, BlobParts, Listing, Range, Storage, check_address, get_whole
 from zarr_vectors.storage.repository import Place, icechunk
 from zarr_vectors.storage.session_keys import SessionKeys
-from zarr_vectors.storage.versioned import MergeDocuments
+from zarr_vectors.storage.versioned import MergeRules
 from zarr_vectors.typing import Bytes
 
 DEFAULT_MESSAGE = "zarr-vectors write"
@@ -225,9 +226,14 @@ class IcechunkStorage:
 
         Raises
         ------
+        ArgumentError
+            The name or the identifier is empty or no string.
         StoreError
             There is a branch of the name, or no such version.
         """
+        _check_text("name", name, "the name of the branch")
+        if from_snapshot_id is not None:
+            _check_text("from_snapshot_id", from_snapshot_id, "the identifier of a version, as commit() returns it")
         self._check_writable()
         repository = self._repository()
         identifier = str(from_snapshot_id or self._required().session.snapshot_id)
@@ -236,7 +242,9 @@ class IcechunkStorage:
         try:
             repository.create_branch(name, identifier)
         except (icechunk().IcechunkError, ValueError) as error:
-            raise StoreError(f"{self.url}: cannot make branch {name!r} at version {identifier!r}: {error}") from error
+            raise StoreError(
+                f"{self.url}: cannot make branch {name!r} at version {identifier!r}: {_reason(error)}"
+            ) from error
         return identifier
 
     def switch_branch(self, name: str) -> None:
@@ -245,13 +253,20 @@ class IcechunkStorage:
         Raises
         ------
         StoreError
-            There is no such branch.
+            There is no such branch, or the storage was opened at a version of its own.
         """
+        _check_text("name", name, "the name of the branch")
+        if self.version:
+            chosen = ", ".join(f"{key}={value!r}" for key, value in self.version.items())
+            raise StoreError(
+                f"{self.url}: opened with {chosen}, which stays what it is: open the store with branch={name!r} to "
+                "read that branch"
+            )
         self._require_branch(name)
         self.state.branch = name
         self._renew()
 
-    def merge_branch(self, name: str, message: str, merge_documents: MergeDocuments | None = None) -> str | None:
+    def merge_branch(self, name: str, message: str, rules: MergeRules | None = None) -> str | None:
         """Bring what was changed on a branch into this one, and commit it.
 
         Returns
@@ -270,11 +285,11 @@ class IcechunkStorage:
         keys = self._required()
         if keys.changed:
             raise StoreError(f"{self.url}: changes are pending; commit or discard them before merging {name!r}")
-        merged = bring_over(self._repository(), self.url, name, self.state.branch, message, merge_documents)
+        merged = bring_over(self._repository(), self.url, name, self.state.branch, message, rules, self._seen)
         self._renew()
         return merged
 
-    def rebase(self, base: str, merge_documents: MergeDocuments | None = None) -> None:
+    def rebase(self, base: str, rules: MergeRules | None = None) -> None:
         """Put this branch and its pending changes on top of the tip of a branch; pending changes stay pending.
 
         Raises
@@ -286,7 +301,12 @@ class IcechunkStorage:
         self._require_branch(base)
         keys = self._required()
         keys.settle()
-        self.state.keys = move_onto(self._repository(), self.url, keys, self.state.branch, base, merge_documents)
+        branch = self.state.branch
+        self.state.keys = move_onto(self._repository(), self.url, keys, branch, base, rules, self._seen)
+
+    def _seen(self, keys: SessionKeys) -> IcechunkStorage:
+        """Give what a session holds as a storage for reading."""
+        return IcechunkStorage(None, _State(self.state.branch, keys=keys), read_only=True, commits=False)
 
     # All or nothing
 
@@ -433,8 +453,16 @@ class IcechunkStorage:
         except (module.IcechunkError, ValueError) as error:
             self._require_branch(self.state.branch)
             wanted = ", ".join(f"{name} {value!r}" for name, value in self.version.items())
-            raise StoreError(f"{self.url}: cannot open {wanted or self.state.branch!r}: {error}") from error
+            found = f"{self.url}: cannot open {wanted or self.state.branch!r}: {_reason(error)}"
+            raise StoreError(f"{found}{self._choices()}") from error
         self.state.keys = SessionKeys(session, self.url)
+
+    def _choices(self) -> str:
+        """Say what there is instead of a version that is not there."""
+        if "tag" in self.version:
+            tags = ", ".join(sorted(self.state.repository.list_tags()))
+            return f"; the tags are {tags}" if tags else "; there are no tags"
+        return "; commit() returns identifiers of versions" if self.version else ""
 
     def _require_branch(self, name: str) -> None:
         if self.state.repository is None:
@@ -446,3 +474,14 @@ class IcechunkStorage:
     def _check_writable(self) -> None:
         if self.read_only:
             raise ReadOnlyStoreError(f"cannot write to {self.url}: it was opened for reading only; use mode='r+'")
+
+
+def _check_text(argument: str, value: object, meaning: str) -> None:
+    if not isinstance(value, str) or not value.strip():
+        raise ArgumentError(f"{argument}: expected {meaning}, got {value!r}")
+
+
+def _reason(error: Exception) -> str:
+    """Give the first line of an error of Icechunk; what follows tells where it happened in its own code."""
+    lines = [line.strip(" |×x\t") for line in str(error).strip().splitlines()]
+    return next((line for line in lines if line), type(error).__name__)

@@ -2,15 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from contextlib import AbstractContextManager
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Protocol
 
+from zarr_vectors.storage.differences import Change
 from zarr_vectors.storage.port import Storage
+from zarr_vectors.storage.session_keys import SessionKeys
 
-MergeDocuments: TypeAlias = Callable[[str, bytes, bytes, bytes], "bytes | None"]
-"""Merges a metadata document that two sides changed: its address, the document that both started from, and those of
-either side, to the merged one; ``None`` where the changes exclude each other."""
+
+class MergeRules(Protocol):
+    """What belongs together in a store, so that changes of two sides may not be brought together blindly."""
+
+    def merged(self, address: str, before: bytes | None, ours: bytes, theirs: bytes) -> bytes | None:
+        """Merge a metadata document that two sides changed or made; None where the changes exclude each other."""
+
+    def conflicts(self, mine: Change, theirs: Change) -> set[str]:
+        """Give addresses of what either side changed that does not go with what the other changed elsewhere."""
+
+    def finish(self, mine: Change, theirs: Change, target: SessionKeys) -> None:
+        """Bring up to date what follows from the changes of both sides together."""
+
+    def problems(self, storage: Storage) -> list[str]:
+        """Say what is wrong with a store, as far as that is known without reading all of it."""
 
 
 class VersionedStorage(Storage, Protocol):
@@ -32,10 +45,10 @@ class VersionedStorage(Storage, Protocol):
     def switch_branch(self, name: str) -> None:
         """Go on at the tip of a branch; pending changes are forgotten."""
 
-    def merge_branch(self, name: str, message: str, merge_documents: MergeDocuments | None = None) -> str | None:
+    def merge_branch(self, name: str, message: str, rules: MergeRules | None = None) -> str | None:
         """Bring the changes of a branch into this one; give the new version's identifier, if there is one."""
 
-    def rebase(self, base: str, merge_documents: MergeDocuments | None = None) -> None:
+    def rebase(self, base: str, rules: MergeRules | None = None) -> None:
         """Put the pending changes on top of the tip of a branch."""
 
     def gathering(self) -> Storage:
