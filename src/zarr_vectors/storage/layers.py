@@ -35,6 +35,11 @@ class Layer:
         return self.inner.name
 
     @property
+    def read_only(self) -> bool:
+        """As the storage below."""
+        return self.inner.read_only
+
+    @property
     def can_list(self) -> bool:
         """As the storage below."""
         return self.inner.can_list

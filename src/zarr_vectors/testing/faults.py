@@ -13,6 +13,7 @@ from typing import Literal, TypeAlias
 
 from zarr_vectors.exceptions import ArgumentError
 from zarr_vectors.storage.adapter import StorageStore
+from zarr_vectors.storage.layers import Layer
 from zarr_vectors.storage.port import Blob, BlobParts, Listing, Range, Storage, ZarrStore, parts_of
 from zarr_vectors.testing.storage import WRITES, SimulatedCrashError
 from zarr_vectors.typing import Bytes
@@ -33,7 +34,7 @@ def die() -> None:
 
 
 @dataclass(slots=True)
-class FaultyStorage:
+class FaultyStorage(Layer):
     """A storage in which something happens to the k-th request of some kinds.
 
     Calls with many items are made one item at a time, so that they can be cut in their middle.
@@ -77,26 +78,6 @@ class FaultyStorage:
             raise ArgumentError(f"action: {self.action!r} is not one of {', '.join(ACTIONS)}")
         if unknown := set(self.kinds) - KINDS:
             raise ArgumentError(f"kinds: {sorted(unknown)} are not among {', '.join(sorted(KINDS))}")
-
-    @property
-    def url(self) -> str:
-        """As the inner storage."""
-        return self.inner.url
-
-    @property
-    def name(self) -> str:
-        """As the inner storage."""
-        return self.inner.name
-
-    @property
-    def read_only(self) -> bool:
-        """As the inner storage."""
-        return self.inner.read_only
-
-    @property
-    def can_list(self) -> bool:
-        """As the inner storage."""
-        return self.inner.can_list
 
     def _meets(self, kind: str) -> bool:
         """Count a request; say whether its bytes are to be truncated."""

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from zarr_vectors.storage.adapter import StorageStore
+from zarr_vectors.storage.layers import Layer
 from zarr_vectors.storage.port import Blob, BlobParts, Listing, Range, Storage, ZarrStore, parts_of
 from zarr_vectors.typing import Bytes
 
@@ -36,7 +37,7 @@ class Request(NamedTuple):
 
 
 @dataclass(slots=True)
-class CountingStorage:
+class CountingStorage(Layer):
     """A storage that keeps account of what is asked of another one.
 
     Attributes
@@ -56,26 +57,6 @@ class CountingStorage:
     rounds: int = 0
     bytes_read: int = 0
     bytes_written: int = 0
-
-    @property
-    def url(self) -> str:
-        """As the inner storage."""
-        return self.inner.url
-
-    @property
-    def name(self) -> str:
-        """As the inner storage."""
-        return self.inner.name
-
-    @property
-    def read_only(self) -> bool:
-        """As the inner storage."""
-        return self.inner.read_only
-
-    @property
-    def can_list(self) -> bool:
-        """As the inner storage."""
-        return self.inner.can_list
 
     @property
     def counts(self) -> Counter[str]:
@@ -160,7 +141,7 @@ WRITES = frozenset({"put", "delete", "move"})
 
 
 @dataclass(slots=True)
-class FailingStorage:
+class FailingStorage(Layer):
     """A storage that dies at one operation and stays dead.
 
     Calls with many items are done one item at a time, so that they can be cut in their middle.
@@ -185,26 +166,6 @@ class FailingStorage:
     half_moves: bool = True
     operations: int = 0
     crashed: bool = False
-
-    @property
-    def url(self) -> str:
-        """As the inner storage."""
-        return self.inner.url
-
-    @property
-    def name(self) -> str:
-        """As the inner storage."""
-        return self.inner.name
-
-    @property
-    def read_only(self) -> bool:
-        """As the inner storage."""
-        return self.inner.read_only
-
-    @property
-    def can_list(self) -> bool:
-        """As the inner storage."""
-        return self.inner.can_list
 
     def _count(self, kind: str) -> None:
         if not self.crashed and kind in self.kinds:
@@ -272,7 +233,7 @@ class FailingStorage:
 
 
 @dataclass(slots=True)
-class DelayedStorage:
+class DelayedStorage(Layer):
     """A storage as far away as an object store: every call that reads or lists takes a round trip, or several.
 
     Attributes
@@ -296,26 +257,6 @@ class DelayedStorage:
     requests: int = 0
     _active: int = field(default=0, repr=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
-
-    @property
-    def url(self) -> str:
-        """As the inner storage."""
-        return self.inner.url
-
-    @property
-    def name(self) -> str:
-        """As the inner storage."""
-        return self.inner.name
-
-    @property
-    def read_only(self) -> bool:
-        """As the inner storage."""
-        return self.inner.read_only
-
-    @property
-    def can_list(self) -> bool:
-        """As the inner storage."""
-        return self.inner.can_list
 
     def reset(self) -> None:
         """Forget what was counted."""
