@@ -54,8 +54,11 @@ def test_every_other_reader_names_the_right_one(tmp_path: Path, kind: str, revis
 def test_lines_are_paths_and_short_paths_are_lines(tmp_path: Path) -> None:
     write_lines(tmp_path / "a.zv", CORNERS.reshape(2, 2, 3))
     assert np.array_equal(np.stack(list(read_polylines(tmp_path / "a.zv").polylines)), CORNERS.reshape(2, 2, 3))
-    write_polylines(tmp_path / "b.zv", [CORNERS[:2], CORNERS, CORNERS[:1]], object_ids=[3, 8, 9])
+    paths = [CORNERS[:2], CORNERS, CORNERS[2:], CORNERS[:1]]
+    write_polylines(tmp_path / "b.zv", paths, object_ids=[3, 8, 9, 10])
     assert read_lines(tmp_path / "b.zv", object_ids=[9, 3]).line_count == 2
+    with pytest.raises(StoreError, match="object 10 has 1 vertex, but lines have two; read it with read_polylines"):
+        read_lines(tmp_path / "b.zv", object_ids=[3, 10])
     with pytest.raises(StoreError, match="object 8 has 4 vertices, but lines have two; read it with read_polylines"):
         read_lines(tmp_path / "b.zv")
 

@@ -317,7 +317,8 @@ def _require_two_ends(store: StoreReader, paths: Paths, level: int) -> None:
     wrong = np.flatnonzero((counts > 2) | ((counts == 1) & (level == 0)))
     if len(wrong):
         first = int(wrong[0])
+        held = "1 vertex" if counts[first] == 1 else f"{counts[first]} vertices"
         raise StoreError(
-            f"{store.storage.url}: object {paths.object_ids[first]} has {counts[first]} vertices, but lines have two; "
+            f"{store.storage.url}: object {paths.object_ids[first]} has {held}, but lines have two; "
             "read it with read_polylines"
         )
