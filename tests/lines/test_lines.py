@@ -153,9 +153,7 @@ def test_objects_with_one_end_or_three_are_no_lines(tmp_path: Path, revision: st
     with changing(path, None, {}) as change:
         change.put_root(replace(change.root, geometry_types=("line",)))
     assert read_lines(path, object_ids=[0]).line_count == 1
-    with pytest.raises(
-        StoreError, match=f"object 1 has {count} vert(ex|ices), but lines have two; read it"
-    ):
+    with pytest.raises(StoreError, match=f"object 1 has {count} vert(ex|ices), but lines have two; read it"):
         read_lines(path)
     errors = validate(path, level=4).errors
     assert [error.check for error in errors] == ["line-ends"]
