@@ -681,3 +681,17 @@ def test_edges_of_a_skeleton_keep_their_order_when_they_are_described(revision: 
     assert validate(path, level=5).is_valid
     edit.remove_attribute(path, "width", kind="edge")
     assert see("skeleton", path).links == before.links
+
+
+@pytest.mark.parametrize("revision", ["0.7", "0.9"])
+def test_positions_keep_their_precision(tmp_path: Path, revision: str) -> None:
+    exact = np.random.default_rng(5).uniform(0, 100, (40, 3)) + 1e-9
+    space: dict[str, Any] = {"chunk_shape": 50, "bounds": ([0] * 3, [101] * 3), "dtype": "float64"}
+    write_points(tmp_path / "s.zv", exact[:20], object_ids=np.arange(20) // 5, format_version=revision, **space)
+    edit.append_vertices(tmp_path / "s.zv", exact[20:30], object_ids=np.full(10, 9))
+    edit.replace_objects(tmp_path / "s.zv", exact[30:40], np.full(10, 0))
+    edit.move_vertices(tmp_path / "s.zv", read_points(tmp_path / "s.zv").positions)
+    found = read_points(tmp_path / "s.zv").positions
+    assert found.dtype == np.float64
+    expected = np.concatenate([exact[5:20], exact[20:30], exact[30:40]])
+    assert sorted(map(tuple, found.tolist())) == sorted(map(tuple, expected.tolist()))
