@@ -18,7 +18,7 @@ from zarr_vectors.formats.documents import group_document
 from zarr_vectors.formats.layout import LevelOptions
 from zarr_vectors.model.attributes import AttributeSpec, Column
 from zarr_vectors.model.metadata import LevelMetadata, RootMetadata
-from zarr_vectors.multiresolution.rebuilding import pyramid_of, rebuild_levels
+from zarr_vectors.multiresolution.rebuilding import pyramid_of, stage_rebuilt
 from zarr_vectors.read.level import LevelReader
 from zarr_vectors.read.nodes import find_nodes
 from zarr_vectors.read.store import StoreReader
@@ -181,7 +181,7 @@ def changing(path: Any, backend: str | None, options: Mapping[str, Any], refresh
     options : mapping
         Options of the object store.
     refresh : bool
-        Whether stale coarse levels are built anew afterwards, as a change of its own.
+        Whether coarse levels that have become stale are built anew at the end of the block.
 
     Raises
     ------
@@ -197,16 +197,16 @@ def changing(path: Any, backend: str | None, options: Mapping[str, Any], refresh
                 f"{storage.url}: a shell that nothing has been written to yet; write geometry into it first"
             )
         yield change
-    if refresh:
-        refresh_storage(storage)
+        if refresh:
+            stage_refreshed(staged)
 
 
-def refresh_storage(storage: Storage) -> bool:
+def stage_refreshed(staged: Storage) -> bool:
     """Build the coarse levels of a store anew where one of them is stale; return whether that was so."""
-    store = StoreReader.open(storage)
+    store = StoreReader.open(staged)
     stale = [number for number in store.level_numbers() if number > 0 and store.level(number).metadata.stale]
     if stale and (pyramid := pyramid_of(store)) is not None:
-        rebuild_levels(storage, pyramid)
+        stage_rebuilt(staged, pyramid)
     return bool(stale)
 
 

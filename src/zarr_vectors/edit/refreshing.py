@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from zarr_vectors.edit.change import refresh_storage
-from zarr_vectors.storage.resolve import resolve_storage
+from zarr_vectors.edit.change import stage_refreshed
+from zarr_vectors.storage.journal import Transaction
+from zarr_vectors.write.changing import open_for_change
 
 
 def refresh_levels(path: Any, *, backend: str | None = None, **backend_kwargs: Any) -> bool:
@@ -32,4 +33,5 @@ def refresh_levels(path: Any, *, backend: str | None = None, **backend_kwargs: A
     StoreLockedError
         When another writer holds the store.
     """
-    return refresh_storage(resolve_storage(path, mode="r+", backend=backend, **backend_kwargs))  # type: ignore[arg-type]
+    with open_for_change(path, backend, backend_kwargs) as (storage, _), Transaction(storage) as staged:
+        return stage_refreshed(staged)

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from zarr_vectors.edit.appending import Additions, put_vertices
 from zarr_vectors.edit.attributes import put_attribute
-from zarr_vectors.edit.change import Change, changing, refresh_storage
+from zarr_vectors.edit.change import Change, changing, stage_refreshed
 from zarr_vectors.exceptions import StoreError
 from zarr_vectors.storage.port import Storage
 from zarr_vectors.write.tables import Attributes
@@ -218,10 +218,10 @@ class ZVWriter:
         """Do what :meth:`commit` does."""
         with self._guard:
             self._refuse_failed()
+            if refresh:
+                self._refresh()
             changed = self._stack is not None
             self._end(None, None, None)
-            if refresh:
-                changed |= refresh_storage(self._level.dataset.storage)
             if changed:
                 self._level.dataset.reload()
 
@@ -273,6 +273,15 @@ class ZVWriter:
             if not self._in_block:
                 self.commit_sync()
             return result
+
+    def _refresh(self) -> None:
+        """Build stale coarse levels anew with what is staged."""
+        try:
+            stage_refreshed(self._begin().staged)
+        except BaseException as error:
+            self._failed = self._in_block
+            self._end(type(error), error, error.__traceback__)
+            raise
 
     def _begin(self) -> Change:
         if self._change is None:

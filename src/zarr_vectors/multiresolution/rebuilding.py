@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 
 from zarr_vectors.model.metadata import RootMetadata
-from zarr_vectors.multiresolution.coarsen import build_pyramid
 from zarr_vectors.multiresolution.plan import plan_levels
 from zarr_vectors.multiresolution.staging import SPARSITY_KEY, PyramidRecipe, stage_levels
 from zarr_vectors.read.elements import link_specs
@@ -24,7 +23,7 @@ COUNT = "count"
 
 
 def pyramid_of(store: StoreReader) -> dict[str, Any] | None:
-    """Return the arguments of ``build_pyramid`` that make the coarse levels of a store again; None without any."""
+    """Return what makes the coarse levels of a store again, as arguments of ``build_pyramid``; None without any."""
     numbers = [number for number in store.level_numbers() if number > 0]
     if not numbers:
         return None
@@ -50,7 +49,6 @@ def pyramid_of(store: StoreReader) -> dict[str, Any] | None:
         "cross_level_storage": store.root.cross_level_storage,
         "cross_level_depth": store.root.cross_level_depth or 1,
         "share_metavertices": any(level.metadata.shared_fragments for level in levels),
-        "overwrite": True,
     }
 
 
@@ -74,13 +72,9 @@ def _choice(levels: Sequence[LevelReader]) -> dict[str, Any]:
 
 
 def stage_rebuilt(target: Storage, pyramid: Mapping[str, Any]) -> None:
-    """Build coarse levels in a store of level 0 that is being staged, with the arguments of :func:`pyramid_of`."""
+    """Build the coarse levels of a store that is being staged anew, with the recipe that :func:`pyramid_of` gave."""
     store = StoreReader.open(target)
     plans = plan_levels(store.root, pyramid["factors"], pyramid["chunk_scale_factors"])
     names = {field.name for field in fields(PyramidRecipe)}
-    stage_levels(target, store, plans, PyramidRecipe(**{key: value for key, value in pyramid.items() if key in names}))
-
-
-def rebuild_levels(storage: Storage, pyramid: dict[str, Any]) -> None:
-    """Build coarse levels with the arguments that :func:`pyramid_of` gave."""
-    build_pyramid(storage, **pyramid)
+    recipe = PyramidRecipe(**{key: value for key, value in pyramid.items() if key in names})
+    stage_levels(target, store, plans, recipe, replaced=[number for number in store.level_numbers() if number > 0])

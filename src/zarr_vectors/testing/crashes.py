@@ -28,7 +28,7 @@ from zarr_vectors.testing.storage import SimulatedCrashError
 from zarr_vectors.testing.syscalls import file_faults
 from zarr_vectors.validate.running import validate
 
-OLD, NEW, BETWEEN, INCOMPLETE = "old", "new", "between", "incomplete"
+OLD, NEW, INCOMPLETE = "old", "new", "incomplete"
 
 
 class BrokenPromiseError(AssertionError):
@@ -119,8 +119,8 @@ class Trial:
         Objects of the old store.
     source : str
         Folder of a store that changes read from.
-    old, new, between : State
-        What the store holds before and after, and halfway where a change has two parts.
+    old, new : State
+        What the store holds before and after.
     outcomes : Counter of str
         How often each state was found after a crash.
     """
@@ -130,7 +130,6 @@ class Trial:
     source: str
     old: State
     new: State
-    between: State | None = None
     outcomes: Counter[str] = field(default_factory=Counter)
 
     @classmethod
@@ -151,13 +150,7 @@ class Trial:
         scenario.run(place, source)
         new = state_of(place, scenario.kind)
         shutil.rmtree(place)
-        between = None
-        if scenario.between is not None:
-            resolve_storage(place, mode="w").put_many(template.items())
-            scenario.between(place, source)
-            between = state_of(place, scenario.kind)
-            shutil.rmtree(place)
-        return cls(scenario, template, source, old, new, between)
+        return cls(scenario, template, source, old, new)
 
     def fill(self, storage: Storage) -> None:
         """Put the old store into an empty storage."""
@@ -183,7 +176,7 @@ class Trial:
         """
         found = self.find(place, "after the crash")
         self.outcomes[found] += 1
-        if by_repair or found in (NEW, BETWEEN):
+        if by_repair or found == NEW:
             try:
                 repair(place)
             except StoreNotFoundError:
@@ -193,7 +186,7 @@ class Trial:
             if after == INCOMPLETE or (found != INCOMPLETE and after != found):
                 raise BrokenPromiseError(f"{self.scenario.name}: {found} became {after} by repair")
             self._check(place, is_there=after != OLD or self.old != NOTHING)
-        if again and found not in (NEW, BETWEEN):
+        if again and found != NEW:
             self.scenario.run(place, self.source)
             if self.find(place, "after the change was made again") != NEW:
                 raise BrokenPromiseError(f"{self.scenario.name}: made again it gave another result")
@@ -222,8 +215,6 @@ class Trial:
             return NEW
         if state == self.old:
             return OLD
-        if state == self.between:
-            return BETWEEN
         raise BrokenPromiseError(f"{self.scenario.name}, {when}: neither the old nor the new store")
 
     def _check(self, place: Any, *, is_there: bool) -> None:

@@ -57,8 +57,6 @@ class Scenario:
         Writes the store that is there before, whose rows have been acknowledged; None where nothing is there.
     run : function
         Makes the change to the store at a place, given the folder of a store of the same kind to read from.
-    between : function, optional
-        Makes the first part of a change that consists of two, either of which happens or not.
     is_damaged : bool
         Whether the store that is there before cannot be trusted until it is repaired.
     """
@@ -68,7 +66,6 @@ class Scenario:
     revision: str
     prepare: Callable[[Any], None] | None
     run: Run
-    between: Run | None = None
     is_damaged: bool = False
 
 
@@ -325,7 +322,6 @@ def _refreshed(revision: str) -> Scenario:
         revision,
         lambda place: _with_pyramid(place, revision),
         lambda place, _: edit.delete_objects(place, [2], refresh=True),
-        lambda place, _: edit.delete_objects(place, [2]),
     )
 
 
