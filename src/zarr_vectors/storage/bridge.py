@@ -13,6 +13,15 @@ from typing import Any, TypeVar
 
 from zarr.core.sync import sync
 
+from zarr_vectors.storage.port import Blob, Range, check_address
+from zarr_vectors.storage.ranges import Read, check_range, plan_reads, scatter
+
+READ_GAP = 256 * 1024
+"""Ranges of one object that lie closer than this are read in one request."""
+
+REQUESTS_IN_FLIGHT = 48
+"""Largest number of requests that are under way at the same time."""
+
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
 
@@ -59,3 +68,28 @@ def run_each(items: Sequence[_Item], work: Callable[[_Item], Awaitable[_Result]]
         return run(gather())
     except ExceptionGroup as group:
         raise group.exceptions[0] from None
+
+
+def read_ranges(requests: Sequence[Range], read: Callable[[Read], Awaitable[Blob | None]]) -> list[Blob | None]:
+    """Read many ranges, all at the same time, close ranges of one object together.
+
+    Parameters
+    ----------
+    requests : sequence of Range
+        What to read.
+    read : callable
+        Makes the coroutine of one planned read.
+
+    Raises
+    ------
+    ArgumentError
+        An address that would leave the store, or a range without meaning.
+    """
+    for request in requests:
+        check_address(request.address)
+        check_range(request)
+    reads = plan_reads(requests, READ_GAP)
+    results: list[Blob | None] = [None] * len(requests)
+    for planned, blob in zip(reads, run_each(reads, read, REQUESTS_IN_FLIGHT), strict=True):
+        scatter(results, planned, blob)
+    return results

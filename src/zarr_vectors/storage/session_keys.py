@@ -16,7 +16,7 @@ from zarr.abc.store import RangeByteRequest
 from zarr.core.buffer import default_buffer_prototype
 
 from zarr_vectors.exceptions import StoreError
-from zarr_vectors.storage.bridge import run, run_each
+from zarr_vectors.storage.bridge import REQUESTS_IN_FLIGHT, read_ranges, run, run_each
 from zarr_vectors.storage.documents import DOCUMENT_NAME, document_bytes, parse_document
 from zarr_vectors.storage.failures import explain
 from zarr_vectors.storage.port import (
@@ -30,14 +30,8 @@ from zarr_vectors.storage.port import (
     join,
     joined,
 )
-from zarr_vectors.storage.ranges import Read, check_range, plan_reads, scatter
+from zarr_vectors.storage.ranges import Read
 from zarr_vectors.typing import Document
-
-READ_GAP = 256 * 1024
-"""Ranges of one object that lie closer than this are read in one request."""
-
-REQUESTS_IN_FLIGHT = 48
-"""Largest number of requests that are under way at the same time."""
 
 BATCH_BYTES = 64 * 1024 * 1024
 """Amount of data that is taken from a writer before it is stored."""
@@ -122,14 +116,7 @@ class SessionKeys:
 
     def get_many(self, requests: Sequence[Range]) -> list[Blob | None]:
         """Read many ranges, all at the same time, close ranges of one object together."""
-        for request in requests:
-            check_address(request.address)
-            check_range(request)
-        reads = plan_reads(requests, READ_GAP)
-        results: list[Blob | None] = [None] * len(requests)
-        for read, blob in zip(reads, run_each(reads, self._read, REQUESTS_IN_FLIGHT), strict=True):
-            scatter(results, read, blob)
-        return results
+        return read_ranges(requests, self._read)
 
     def read_whole(self, addresses: Sequence[str]) -> list[Blob | None]:
         """Read whole objects in one round."""

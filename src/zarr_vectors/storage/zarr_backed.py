@@ -10,7 +10,7 @@ from zarr.core.buffer import default_buffer_prototype
 
 from zarr_vectors.exceptions import ReadOnlyStoreError, StoreError
 from zarr_vectors.storage.adapter import StorageStore
-from zarr_vectors.storage.bridge import run, run_each
+from zarr_vectors.storage.bridge import REQUESTS_IN_FLIGHT, read_ranges, run, run_each
 from zarr_vectors.storage.failures import explain, without_secrets
 from zarr_vectors.storage.port import (
     Blob,
@@ -22,14 +22,8 @@ from zarr_vectors.storage.port import (
     join,
     joined,
 )
-from zarr_vectors.storage.ranges import Read, check_range, plan_reads, scatter
+from zarr_vectors.storage.ranges import Read
 from zarr_vectors.typing import Bytes
-
-READ_GAP = 256 * 1024
-"""Ranges of one object that lie closer than this are read in one request."""
-
-REQUESTS_IN_FLIGHT = 48
-"""Largest number of requests that are under way at the same time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,14 +72,7 @@ class ZarrStorage:
         StoreError
             The store refuses or fails.
         """
-        for request in requests:
-            check_address(request.address)
-            check_range(request)
-        reads = plan_reads(requests, READ_GAP)
-        results: list[Blob | None] = [None] * len(requests)
-        for read, blob in zip(reads, run_each(reads, self._read, REQUESTS_IN_FLIGHT), strict=True):
-            scatter(results, read, blob)
-        return results
+        return read_ranges(requests, self._read)
 
     async def _read(self, read: Read) -> Blob | None:
         if read.stop is not None and read.start == read.stop:
