@@ -1,13 +1,16 @@
 from __future__ import annotations
 
+import shutil
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
 from tests.servers import S3Server
-from zarr_vectors.exceptions import ArgumentError, StoreLockedError
-from zarr_vectors.storage import Storage, acquire, break_lock, get_one, lock, put_one, resolve_storage
+from zarr_vectors.exceptions import ArgumentError, StoreError, StoreLockedError
+from zarr_vectors.storage import Storage, acquire, break_lock, files, get_one, lock, put_one, resolve_storage
+from zarr_vectors.storage.local import LocalStorage
 from zarr_vectors.storage.lock import LOCK_FOLDER
 
 
@@ -131,3 +134,53 @@ def test_bad_ttl(fast_storage: Storage) -> None:
     for ttl in (0, -1):
         with pytest.raises(ArgumentError, match="positive ttl"):
             acquire(fast_storage, ttl=ttl)
+
+
+@pytest.mark.parametrize("moment", ["before the file", "before its name", "after its name"])
+def test_a_store_exchanged_while_it_is_being_locked_is_locked_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: str
+) -> None:
+    """Another writer may exchange the folder, and delete the old one, between any two calls of the system."""
+    storage = LocalStorage(tmp_path / "s.zv")
+    put_one(storage, "zarr.json", b"old")
+    left = [1 if moment == "before the file" else 3]
+
+    def exchange_once() -> None:
+        if left[0]:
+            left[0] -= 1
+            shutil.rmtree(storage.root)
+            put_one(LocalStorage(storage.root), "zarr.json", b"new")
+
+    create, link_if_absent = LocalStorage._create, files.link_if_absent
+
+    def creating(self: LocalStorage, target: str, parts: list[memoryview]) -> int:
+        if moment == "before the file" and LOCK_FOLDER in target:
+            exchange_once()
+        return create(self, target, parts)
+
+    def linking(temporary: str, path: str) -> bool:
+        if moment == "before its name":
+            exchange_once()
+        won = link_if_absent(temporary, path)
+        if moment == "after its name":
+            exchange_once()
+        return won
+
+    monkeypatch.setattr(LocalStorage, "_create", creating)
+    monkeypatch.setattr(files, "link_if_absent", linking)
+    with lock(storage, owner="ada"):
+        assert left == [0]
+        assert storage.list_all() == [f"{LOCK_FOLDER}/store.json", "zarr.json"]
+        with pytest.raises(StoreLockedError, match="ada"):
+            acquire(LocalStorage(storage.root))
+    assert storage.list_all() == ["zarr.json"]
+
+
+def test_a_folder_that_is_removed_again_and_again_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def never(temporary: str, path: str) -> bool:
+        raise FileNotFoundError(2, "No such file or directory", temporary)
+
+    storage = LocalStorage(tmp_path / "s.zv")
+    monkeypatch.setattr(files, "link_if_absent", never)
+    with pytest.raises(StoreError, match=r"cannot write '\.zv-lock/store\.json' in .+s\.zv"):
+        acquire(storage)

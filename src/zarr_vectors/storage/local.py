@@ -40,6 +40,9 @@ TEMPORARY = ".zv-tmp-"
 _ROOT_IS_OURS = ""
 """Entry among the known folders of a storage whose root was not there before its first write."""
 
+_ATTEMPTS = 100
+"""How often a file is put that others keep from being put by removing its folder or exchanging the root."""
+
 _NUMBERS = itertools.count()
 _LINKS_ARE_SEEN = hasattr(os, "O_NOFOLLOW")
 _REFUSED_LINKS = {errno.ELOOP, errno.EMLINK}
@@ -220,14 +223,7 @@ class LocalStorage:
         """Write a file and whatever folders it needs; give its size in bytes."""
         folder = os.path.dirname(target)
         self._check_folder(folder)
-        if folder not in self._folders:
-            self._make_folder(folder)
-        try:
-            handle = os.open(target, files.WRITE, 0o666)
-        except FileNotFoundError:
-            self._folders.clear()
-            self._make_folder(folder)
-            handle = os.open(target, files.WRITE, 0o666)
+        handle = self._open_new(target, folder)
         try:
             amount = files.write(handle, parts)
             if self.fsync:
@@ -238,6 +234,19 @@ class LocalStorage:
             raise
         os.close(handle)
         return amount
+
+    def _open_new(self, target: str, folder: str) -> int:
+        """Open a file for writing, and make its folder as often as other processes remove it, being empty."""
+        for left in reversed(range(_ATTEMPTS)):
+            try:
+                if folder not in self._folders:
+                    self._make_folder(folder)
+                return os.open(target, files.WRITE, 0o666)
+            except (FileNotFoundError, FileExistsError):
+                self._folders.clear()
+                if not left or (os.path.lexists(folder) and not os.path.isdir(folder)):
+                    raise
+        raise AssertionError("the last attempt returns or raises")
 
     def _make_folder(self, folder: str) -> None:
         if not self._folders and not self.root.exists():
@@ -250,16 +259,25 @@ class LocalStorage:
         """Write one file unless it exists; whoever loses a race is told so."""
         self._check_writable()
         path = self._path(check_address(address))
-        temporary = os.path.join(os.path.dirname(path), _temporary_name())
-        try:
-            self._create(temporary, parts_of(data))
+        for left in reversed(range(_ATTEMPTS)):
             try:
-                return files.link_if_absent(temporary, path)
-            finally:
-                _remove(temporary)
-        except OSError as error:
-            self._prune({os.path.dirname(path)})
-            raise self._explained(error, address, "write") from error
+                return self._put_new(path, parts_of(data))
+            except FileNotFoundError as error:
+                self._folders.clear()  # another process has removed the folder, or exchanged the root, meanwhile
+                if not left:
+                    raise self._explained(error, address, "write") from error
+            except OSError as error:
+                self._prune({os.path.dirname(path)})
+                raise self._explained(error, address, "write") from error
+        raise AssertionError("the last attempt returns or raises")
+
+    def _put_new(self, path: str, parts: list[memoryview]) -> bool:
+        temporary = os.path.join(os.path.dirname(path), _temporary_name())
+        self._create(temporary, parts)
+        try:
+            return files.link_if_absent(temporary, path)
+        finally:
+            _remove(temporary)
 
     def list_folders(self, prefixes: Sequence[str]) -> list[Listing]:
         """List one level below each prefix."""

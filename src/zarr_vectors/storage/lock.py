@@ -35,6 +35,7 @@ DEFAULT_SECONDS = 3600.0
 _STORE = "store"
 _PARTITION = "partition-"
 _CLAIM_SECONDS = 30.0
+_ATTEMPTS = 20
 _LAST_SECOND = 253402300800
 """The year 10000, beyond which no lock is believed to hold."""
 
@@ -156,14 +157,10 @@ def acquire(
     if versions_of(storage) is not None:
         return _NoLock(storage, f"{LOCK_FOLDER}/{name}.json", document, ttl)
     held = Lock(storage, f"{LOCK_FOLDER}/{name}.json", document, ttl)
-    _take(held)
-    try:
-        _refuse_conflicts(held, is_partition=partition is not None)
-        drop_consolidated(storage)  # who takes the lock changes the nodes that the block holds copies of
-    except BaseException:
-        held.release()
-        raise
-    return held
+    for _ in range(_ATTEMPTS):
+        if _take_alone(held, is_partition=partition is not None):
+            return held
+    raise StoreLockedError(f"{storage.url} is being replaced again and again by other writers; try again later")
 
 
 def break_lock(storage: Storage) -> list[Document]:
@@ -191,18 +188,33 @@ def refuse_held(storage: Storage) -> None:
             raise _locked(storage, found)
 
 
+def _take_alone(held: Lock, *, is_partition: bool) -> bool:
+    """Take a lock with which no other conflicts; say whether it is there, and not in a store replaced meanwhile."""
+    _take(held)
+    try:
+        _refuse_conflicts(held, is_partition=is_partition)
+        if not held._is_ours():
+            return False
+        drop_consolidated(held.storage)  # who takes the lock changes the nodes that the block holds copies of
+    except BaseException:
+        held.release()
+        raise
+    return True
+
+
 def _take(held: Lock) -> None:
     """Create the lock, or take over one that is over; only one of those who try at once succeeds."""
     storage, address = held.storage, held.address
-    if storage.put_if_absent(address, _encoded(held.document)):
-        return
-    found = _read(storage, address)
-    if found is None:
+    for _ in range(_ATTEMPTS):
         if storage.put_if_absent(address, _encoded(held.document)):
             return
-        found = _read(storage, address) or {}
-    if not _is_over(found) or not _take_over(held, found):
-        raise _locked(storage, found)
+        found = _read(storage, address)
+        if found is None:
+            continue  # released since
+        if not _is_over(found) or not _take_over(held, found):
+            raise _locked(storage, found)
+        return
+    raise StoreLockedError(f"{storage.url} is being locked again and again by other writers; try again later")
 
 
 def _take_over(held: Lock, expired: Document) -> bool:

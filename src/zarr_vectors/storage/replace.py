@@ -244,7 +244,6 @@ class _Beside:
                 os.rename(final, old)
                 os.rename(new, final)
                 new = old
-            shutil.rmtree(new)
         except StoreError:
             self.abort()
             raise
@@ -252,6 +251,7 @@ class _Beside:
             if final.exists():
                 shutil.rmtree(self.staging.root, ignore_errors=True)
             raise StoreError(f"cannot put the new store in place at {final}: {error.strerror or error}") from error
+        shutil.rmtree(new, ignore_errors=True)  # the change is final; what is left goes with a later writer
 
     def _keep_locks(self) -> None:
         addresses = self.target.list_all(LOCK_FOLDER)
