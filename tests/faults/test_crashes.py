@@ -16,7 +16,14 @@ from zarr_vectors.repair import repair
 from zarr_vectors.storage import replace as replacing
 from zarr_vectors.storage.lock import acquire, break_lock
 from zarr_vectors.storage.resolve import resolve_storage
-from zarr_vectors.testing.crashes import NEW, OLD, Trial, crash_in_folder, crash_in_memory, state_of
+from zarr_vectors.testing.crashes import (
+    Trial,
+    crash_everywhere_in_folder,
+    crash_everywhere_in_memory,
+    crash_in_folder,
+    crash_in_memory,
+    state_of,
+)
 from zarr_vectors.testing.faults import FaultyStorage
 from zarr_vectors.testing.scenarios import Scenario, scenario_named, scenarios, write_some_points
 from zarr_vectors.testing.storage import SimulatedCrashError
@@ -26,6 +33,27 @@ from zarr_vectors.types.points import read_points, write_points
 ALL = list(scenarios())
 STEPS = 2
 GAP = ["overwrite, points, 0.9", "append, points, 0.7", "rechunk, points, 0.9"]
+AT_EVERY_CALL = (
+    "write where nothing is, points, 0.9",
+    "overwrite, points, 0.9",
+    "fill a shell, points, 0.9",
+    "append, points, 0.9",
+    "migrate over a store, points, 0.9",
+    "edit: add attribute, points, 0.7",
+    "edit: remove attribute, points, 0.9",
+    "edit: delete objects, points, 0.9",
+    "edit: vacuum, points, 0.7",
+    "edit: add links, graph, 0.9",
+    "writer: two steps, points, 0.9",
+    "pyramid: remove a level, points, 0.9",
+    "bounds: grow, points, 0.9",
+    "rechunk, points, 0.9",
+    "shard, points, 0.9",
+    "parametric objects, points, 0.9",
+    "repair, points, 0.7",
+    "consolidate, points, 0.9",
+)
+"""One change of every mechanism; the soak test's ``--every`` takes all changes in folders."""
 
 
 def chosen(count: int, seed: str, steps: int = STEPS) -> list[int]:
@@ -34,7 +62,18 @@ def chosen(count: int, seed: str, steps: int = STEPS) -> list[int]:
 
 
 @pytest.mark.parametrize("scenario", ALL, ids=lambda one: one.name)
+def test_every_request(scenario: Scenario, tmp_path: Path) -> None:
+    trial = Trial.of(scenario, tmp_path)
+    for _, place in crash_everywhere_in_memory(trial):
+        trial.judge_opened(place)
+    met = sum(trial.outcomes.values())
+    assert met == crash_in_memory(trial, None)[0] > 2
+    assert len(trial.outcomes) > 1 or scenario.is_damaged or trial.old == trial.new
+
+
+@pytest.mark.parametrize("scenario", ALL, ids=lambda one: one.name)
 def test_object_stores(scenario: Scenario, tmp_path: Path) -> None:
+    """A program that goes on after its storage died, which changes nothing any more, and other ways to go on."""
     trial = Trial.of(scenario, tmp_path)
     count, place = crash_in_memory(trial, None)
     assert state_of(place, scenario.kind) == trial.new
@@ -43,17 +82,16 @@ def test_object_stores(scenario: Scenario, tmp_path: Path) -> None:
         trial.judge(place, by_repair=at % 2 == 1)
 
 
-def test_every_request(tmp_path: Path) -> None:
-    trial = Trial.of(scenario_named("edit: delete objects, points, 0.9"), tmp_path)
-    count, _ = crash_in_memory(trial, None)
-    for at in range(1, count + 1):
-        _, place = crash_in_memory(trial, at)
-        trial.judge(place, by_repair=at % 2 == 1)
-    assert trial.outcomes[OLD] > 5
-    assert trial.outcomes[NEW] > 5
+@pytest.mark.parametrize("name", AT_EVERY_CALL)
+def test_every_call_of_the_file_system(name: str, tmp_path: Path) -> None:
+    trial = Trial.of(scenario_named(name), tmp_path)
+    for _, place in crash_everywhere_in_folder(trial, tmp_path):
+        trial.judge_opened(place)
+    met = sum(trial.outcomes.values())
+    assert met == crash_in_folder(trial, tmp_path, None)[0] > 8
 
 
-@pytest.mark.parametrize("scenario", ALL[:: max(1, len(ALL) // 12)], ids=lambda one: one.name)
+@pytest.mark.parametrize("scenario", ALL, ids=lambda one: one.name)
 def test_folders(scenario: Scenario, tmp_path: Path) -> None:
     trial = Trial.of(scenario, tmp_path)
     count, _ = crash_in_folder(trial, tmp_path, None)

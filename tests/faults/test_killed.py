@@ -14,7 +14,16 @@ from zarr_vectors.testing.scenarios import scenario_named, scenarios
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="processes are forked")
 ALL = list(scenarios())
-SMALL = [scenario_named("edit: set groups, points, 0.9")]
+ON_S3 = [
+    scenario_named(name)
+    for name in (
+        "edit: set groups, points, 0.9",
+        "write where nothing is, points, 0.9",
+        "overwrite, lines, 0.9",
+        "edit: add attribute, points, 0.7",
+        "writer: two steps, points, 0.9",
+    )
+]
 
 
 @pytest.fixture(scope="module")
@@ -25,22 +34,22 @@ def server() -> Iterator[S3Server]:
 
 
 def test_folders() -> None:
-    figures = soaking.soak(52, seed=1, chosen=ALL[::2])
+    figures = soaking.soak(80, seed=1, chosen=ALL[::2])
     assert figures.broken == []
-    assert figures.kills == 52
-    assert sum(figures.outcomes.values()) == 52
+    assert figures.kills == sum(figures.outcomes.values()) == 80
     assert {"old", "new"} <= set(figures.outcomes)
 
 
 def test_s3(server: S3Server) -> None:
-    figures = soaking.soak(4, seed=2, url="s3://bucket/soak", options=server.options, chosen=SMALL)
+    figures = soaking.soak(20, seed=2, url="s3://bucket/soak", options=server.options, chosen=ON_S3)
     assert figures.broken == []
-    assert sum(figures.outcomes.values()) == 4
+    assert figures.kills == sum(figures.outcomes.values()) == 20
+    assert {"old", "new"} <= set(figures.outcomes)
 
 
 def test_the_command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     assert soaking.main(["--kills", "2", "--only", "edit: set groups, points"]) == 0
-    assert "2 kills in 2 scenarios" in capsys.readouterr().out
+    assert "2 kills or crashes in 2 scenarios" in capsys.readouterr().out
 
     def judge(*arguments: object, **options: object) -> str:
         raise BrokenPromiseError("a row is gone")
@@ -48,6 +57,18 @@ def test_the_command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixt
     monkeypatch.setattr(soaking.Trial, "judge", judge)
     assert soaking.main(["--kills", "1", "--only", "edit: set groups, points"]) == 1
     assert "promises broken: 1\n  a row is gone" in capsys.readouterr().out
+
+
+def test_the_command_for_every_request(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    assert soaking.main(["--every", "--only", "edit: vacuum, points, 0.9"]) == 0
+    assert "32 kills or crashes in 1 scenarios" in capsys.readouterr().out
+
+    def judge(*arguments: object) -> str:
+        raise BrokenPromiseError("a row is gone")
+
+    monkeypatch.setattr(soaking.Trial, "judge_opened", judge)
+    assert soaking.main(["--every", "--only", "edit: vacuum, points, 0.9"]) == 1
+    assert "promises broken: 32\n  at 1: a row is gone" in capsys.readouterr().out
 
 
 def test_a_change_that_is_not_killed_counts_as_broken(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,23 +8,26 @@ import os
 import shutil
 import uuid
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from zarr_vectors.core.store import open_store
 from zarr_vectors.exceptions import IncompleteStoreError, StoreNotFoundError
 from zarr_vectors.read.opening import open_reader
+from zarr_vectors.read.store import StoreReader
 from zarr_vectors.repair import repair
 from zarr_vectors.storage.consolidated import CONSOLIDATED
-from zarr_vectors.storage.lock import break_lock
+from zarr_vectors.storage.documents import DOCUMENT_NAME
+from zarr_vectors.storage.lock import LOCK_FOLDER, break_lock
 from zarr_vectors.storage.port import INTERNAL_PREFIX, Storage, get_whole
 from zarr_vectors.storage.resolve import resolve_storage
 from zarr_vectors.testing.faults import FaultyStorage
 from zarr_vectors.testing.scenarios import READERS, WRITERS, Scenario, other_revision
-from zarr_vectors.testing.storage import SimulatedCrashError
+from zarr_vectors.testing.storage import RecordingStorage, SimulatedCrashError
 from zarr_vectors.testing.syscalls import file_faults
 from zarr_vectors.validate.running import validate
 
@@ -54,7 +57,23 @@ class State:
 NOTHING = State()
 
 
-def state_of(place: Any, kind: str) -> State:
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What has been found out about stores, by the digest of all their objects, so that it is not done twice.
+
+    Attributes
+    ----------
+    rows : dict of str to str
+        Digest of what the reader of their kind gives.
+    sound : set of str
+        Which are valid at level 5.
+    """
+
+    rows: dict[str, str] = field(default_factory=dict)
+    sound: set[str] = field(default_factory=set)
+
+
+def state_of(place: Any, kind: str, known: Known | None = None) -> State:
     """Read a store as a user does.
 
     Parameters
@@ -63,6 +82,8 @@ def state_of(place: Any, kind: str) -> State:
         The store.
     kind : str
         Its kind.
+    known : Known, optional
+        Rows of stores with exactly these objects are not read again.
 
     Raises
     ------
@@ -73,19 +94,31 @@ def state_of(place: Any, kind: str) -> State:
         reader = open_reader(place)
     except StoreNotFoundError:
         return NOTHING
-    digest = hashlib.sha256()
-    storage = reader.storage
-    addresses = [one for one in storage.list_all() if not one.startswith(INTERNAL_PREFIX)]
-    for address, blob in zip(addresses, get_whole(storage, addresses), strict=True):
-        data = b"" if blob is None else bytes(blob)
-        if address == "zarr.json":
-            document = {k: v for k, v in json.loads(data).items() if k != CONSOLIDATED}
-            data = json.dumps(document, sort_keys=True).encode()
-        digest.update(f"{address} {len(data)}\n".encode() + data)
+    contents = contents_of(reader.storage)
+    stored, whole, rows = _digest_of(contents, CONSOLIDATED), _digest_of(contents), {} if known is None else known.rows
+    if whole not in rows:
+        rows[whole] = _rows_of(reader, kind)
+    return State(stored, rows[whole])
+
+
+def _rows_of(reader: StoreReader, kind: str) -> str:
     rows = hashlib.sha256()
     if reader.level(0).metadata.vertex_count:
         _digest(READERS[kind](reader), rows)
-    return State(digest.hexdigest(), rows.hexdigest())
+    return rows.hexdigest()
+
+
+def _digest_of(contents: Mapping[str, bytes], without: str = "") -> str:
+    """Give the digest of the objects that readers see, without a key of the root's document."""
+    digest = hashlib.sha256()
+    for address, data in sorted(contents.items()):
+        if address.startswith(INTERNAL_PREFIX):
+            continue
+        if without and address == DOCUMENT_NAME:
+            document = {k: v for k, v in json.loads(data).items() if k != without}
+            data = json.dumps(document, sort_keys=True).encode()
+        digest.update(f"{address} {len(data)}\n".encode() + data)
+    return digest.hexdigest()
 
 
 def _digest(value: Any, into: Any) -> None:
@@ -123,6 +156,8 @@ class Trial:
         What the store holds before and after.
     outcomes : Counter of str
         How often each state was found after a crash.
+    known : Known
+        What was found out about stores on the way.
     """
 
     scenario: Scenario
@@ -131,6 +166,7 @@ class Trial:
     old: State
     new: State
     outcomes: Counter[str] = field(default_factory=Counter)
+    known: Known = field(default_factory=Known, repr=False)
 
     @classmethod
     def of(cls, scenario: Scenario, folder: Path) -> Trial:
@@ -193,6 +229,21 @@ class Trial:
             self._check(place, is_there=True)
         return found
 
+    def judge_opened(self, place: Any) -> str:
+        """Hold a place after a crash to the promise, put right by the next opening for writing; as `judge` otherwise.
+
+        Where there is no store to be opened yet, or one that cannot be trusted, ``repair`` puts it right.
+        """
+        found = self.find(place, "after the crash")
+        if found == INCOMPLETE or (found == OLD and self.old == NOTHING):
+            return self.judge(place, by_repair=True, again=False)
+        self.outcomes[found] += 1
+        open_store(place, mode="r+")
+        if (after := self.find(place, "after it was opened for writing")) != found:
+            raise BrokenPromiseError(f"{self.scenario.name}: {found} became {after} by opening it")
+        self._check(place, is_there=True)
+        return found
+
     def find(self, place: Any, when: str) -> str:
         """Say in which state a store is.
 
@@ -204,7 +255,7 @@ class Trial:
         if self.scenario.is_damaged and when == "after the crash":
             return INCOMPLETE
         try:
-            state = state_of(place, self.scenario.kind)
+            state = state_of(place, self.scenario.kind, self.known)
         except IncompleteStoreError as error:
             if "repair" not in str(error):
                 raise BrokenPromiseError(f"{self.scenario.name}: {error}") from error
@@ -224,10 +275,12 @@ class Trial:
             left += [one.name for one in place.parent.iterdir() if one.name.startswith(f".{place.name}")]
         if left:
             raise BrokenPromiseError(f"{self.scenario.name}: {left[:3]} were left behind")
-        if is_there:
+        contents = _digest_of(contents_of(storage))
+        if is_there and contents not in self.known.sound:
             report = validate(place, level=5)
             if not report.is_valid:
                 raise BrokenPromiseError(f"{self.scenario.name}: {report.errors[0]}")
+            self.known.sound.add(contents)
 
 
 def contents_of(storage: Storage) -> dict[str, bytes]:
@@ -249,6 +302,31 @@ def crash_in_memory(trial: Trial, at: int | None, kinds: Iterable[str] = ("put",
     return storage.requests, inner
 
 
+def crash_everywhere_in_memory(trial: Trial) -> Iterator[tuple[int, Storage]]:
+    """Give what an object store holds after a scenario died at its k-th request, for every k, ascending.
+
+    The requests are made and recorded once. What a death at the k-th leaves is the old store with those before.
+
+    Yields
+    ------
+    int, Storage
+        The request, from 1 on, and the place, which is the same one every time.
+    """
+    steps = RecordingStorage(resolve_storage(f"memory://crash-{uuid.uuid4().hex}/template", mode="w"))
+    trial.fill(steps.inner)
+    trial.scenario.run(FaultyStorage(steps), trial.source)
+    held = dict(trial.template)
+    place = resolve_storage(f"memory://crash-{uuid.uuid4().hex}/template", mode="w")
+    for at, (address, data) in enumerate(steps.log, 1):
+        place.delete_prefix("")
+        place.put_many((one, blob) for one, blob in held.items() if not one.startswith(LOCK_FOLDER))
+        yield at, place
+        if data is None:
+            held.pop(address, None)
+        else:
+            held[address] = data
+
+
 def crash_in_folder(trial: Trial, folder: Path, at: int | None) -> tuple[int, Path]:
     """Run a scenario on a folder whose file system dies at a call; give the calls made and the store's folder."""
     place = folder / uuid.uuid4().hex / "template"
@@ -261,6 +339,45 @@ def crash_in_folder(trial: Trial, folder: Path, at: int | None) -> tuple[int, Pa
             faults.at = None
             _bury(place)
     return faults.calls, place
+
+
+def crash_everywhere_in_folder(trial: Trial, folder: Path) -> Iterator[tuple[int, Path]]:
+    """Give what a folder holds when a scenario dies at its k-th call of the file system, for every k, ascending.
+
+    The change is made once; before each call what is there is noted.
+
+    Yields
+    ------
+    int, Path
+        The call, from 1 on, and the store's folder, which is removed afterwards.
+    """
+    place = folder / uuid.uuid4().hex / "template"
+    place.parent.mkdir()
+    trial.fill(resolve_storage(place, mode="w"))
+    seen: list[dict[Path, bytes | None]] = []
+    with file_faults(folder, before=lambda: seen.append(_tree_of(place.parent))):
+        trial.scenario.run(place, trial.source)
+    for at, tree in enumerate(seen, 1):
+        copy = folder / uuid.uuid4().hex
+        for path, data in tree.items():
+            if data is None:
+                (copy / path).mkdir(parents=True)
+            else:
+                (copy / path).write_bytes(data)
+        _bury(copy / place.name)
+        yield at, copy / place.name
+        shutil.rmtree(copy)
+
+
+def _tree_of(folder: Path) -> dict[Path, bytes | None]:
+    """Give all that is below a folder, and itself: folders (None) before the files in them (their content)."""
+    tree: dict[Path, bytes | None] = {}
+    for parent, _, files in os.walk(folder):
+        here = Path(parent)
+        tree[here.relative_to(folder)] = None
+        for name in files:
+            tree[(here / name).relative_to(folder)] = (here / name).read_bytes()
+    return tree
 
 
 def _bury(place: Path) -> None:

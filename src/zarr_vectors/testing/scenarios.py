@@ -31,11 +31,12 @@ from zarr_vectors.types.meshes import read_mesh, write_mesh
 from zarr_vectors.types.parametric import write_parametric
 from zarr_vectors.types.points import read_points, write_points
 from zarr_vectors.types.polylines import read_polylines, write_polylines
+from zarr_vectors.typing import FloatArray
 
-BOUNDS = ([0.0, 0.0, 0.0], [100.0, 100.0, 100.0])
+BOUNDS = ([0.0, 0.0, 0.0], [100.0, 100.0, 50.0])
 COUNT = 40
-GROWN = ([0.0, 0.0, 0.0], [200.0, 100.0, 100.0])
-SHRUNK = ([0.0, 0.0, 0.0], [50.0, 100.0, 100.0])
+GROWN = ([0.0, 0.0, 0.0], [200.0, 100.0, 50.0])
+SHRUNK = ([0.0, 0.0, 0.0], [50.0, 100.0, 50.0])
 
 Write = Callable[[Any, str, int, str], None]
 Run = Callable[[Any, str], Any]
@@ -73,6 +74,11 @@ def _rng(seed: int) -> np.random.Generator:
     return np.random.default_rng(seed)
 
 
+def _somewhere(rng: np.random.Generator, *counts: int) -> FloatArray:
+    """Return positions within the bounds."""
+    return rng.uniform(*BOUNDS, (*counts, 3)).astype(np.float32)
+
+
 def _options(revision: str, mode: str) -> dict[str, Any]:
     shapes: dict[str, Any] = {} if mode == "a" else {"chunk_shape": 50, "bin_shape": 25, "bounds": BOUNDS}
     return {"format_version": revision, "mode": mode, **shapes}
@@ -85,7 +91,7 @@ def write_some_points(place: Any, revision: str, seed: int = 0, mode: str = "w")
     ids = np.unique(owners)
     write_points(
         place,
-        rng.uniform(0, 100, (COUNT, 3)).astype(np.float32),
+        _somewhere(rng, COUNT),
         attributes={"tag": np.arange(COUNT) + 1000 * seed, "height": rng.normal(size=COUNT)},
         object_ids=owners,
         object_attributes={"weight": ids * 1.5},
@@ -97,14 +103,15 @@ def write_some_points(place: Any, revision: str, seed: int = 0, mode: str = "w")
 def write_some_polylines(place: Any, revision: str, seed: int = 0, mode: str = "w") -> None:
     """Write five paths of eight vertices with an attribute."""
     rng = _rng(seed)
-    paths = [np.clip(np.cumsum(rng.normal(0, 12, (8, 3)), axis=0) + 50, 0, 100).astype(np.float32) for _ in range(5)]
+    steps = np.cumsum(rng.normal(0, 12, (5, 8, 3)), axis=1) + np.array([50, 50, 25])
+    paths = list(np.clip(steps, *BOUNDS).astype(np.float32))
     write_polylines(place, paths, attributes={"tag": np.arange(40) + 1000 * seed}, **_options(revision, mode))
 
 
 def write_some_lines(place: Any, revision: str, seed: int = 0, mode: str = "w") -> None:
     """Write 20 segments."""
     rng = _rng(seed)
-    write_lines(place, rng.uniform(0, 100, (20, 2, 3)).astype(np.float32), **_options(revision, mode))
+    write_lines(place, _somewhere(rng, 20, 2), **_options(revision, mode))
 
 
 def write_some_graph(place: Any, revision: str, seed: int = 0, mode: str = "w") -> None:
@@ -113,7 +120,7 @@ def write_some_graph(place: Any, revision: str, seed: int = 0, mode: str = "w") 
     edges = np.array([rng.choice(COUNT, 2, replace=False) for _ in range(50)])
     write_graph(
         place,
-        rng.uniform(0, 100, (COUNT, 3)).astype(np.float32),
+        _somewhere(rng, COUNT),
         edges,
         attributes={"tag": np.arange(COUNT) + 1000 * seed},
         edge_attributes={"mark": np.arange(50) * 0.5},
@@ -125,7 +132,7 @@ def write_some_mesh(place: Any, revision: str, seed: int = 0, mode: str = "w") -
     """Write a mesh of 40 vertices and 50 triangles."""
     rng = _rng(seed)
     faces = np.array([rng.choice(COUNT, 3, replace=False) for _ in range(50)])
-    vertices = rng.uniform(0, 100, (COUNT, 3)).astype(np.float32)
+    vertices = _somewhere(rng, COUNT)
     write_mesh(place, vertices, faces, attributes={"tag": np.arange(COUNT) + 1000 * seed}, **_options(revision, mode))
 
 
@@ -156,7 +163,7 @@ def _pyramid(place: Any, **options: Any) -> None:
 def _append_vertices(place: Any, revision: str) -> None:
     edit.append_vertices(
         place,
-        [[1.0, 2.0, 3.0], [99.0, 98.0, 97.0]],
+        [[1.0, 2.0, 3.0], [99.0, 98.0, 47.0]],
         object_ids=[90, 91],
         attributes={"tag": [99, 98], "height": [0.5, 0.25]},
         object_attributes={"weight": [5.0, 6.0]},
@@ -175,9 +182,12 @@ def _writer(place: Any, revision: str) -> None:
 
 
 def _littered(place: Any, revision: str) -> None:
+    """Write points and cells that no metadata lists."""
     write_some_points(place, revision)
     storage: Storage = resolve_storage(place, mode="r+")
-    storage.put_many([(f"0/vertex_attributes/tag/left-{i}", b"unused") for i in range(4)])
+    is_grid = storage.exists("0/vertices/c/0/0/0")
+    stray = "0/vertices/c/{0}/{0}/{0}" if is_grid else "0/vertex_attributes/tag/0.0.0/c/{0}"
+    storage.put_many([(stray.format(number), b"stray") for number in range(6, 9)])
 
 
 def _with_bounds(place: Any, bounds: Any, *, force: bool = False) -> None:

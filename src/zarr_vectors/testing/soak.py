@@ -4,6 +4,7 @@
 
     python -m zarr_vectors.testing.soak                       # a thousand kills in a temporary folder
     python -m zarr_vectors.testing.soak --kills 200 --url s3://bucket/soak --option endpoint=http://localhost:9000
+    python -m zarr_vectors.testing.soak --every               # a crash, not a kill, at every request and file call
 
 Every kill is a SIGKILL of a process of its own. After each the store is opened, put right, by ``repair`` or by the
 next writer in turn, validated at level 5 and compared with what was acknowledged, bit for bit.
@@ -12,6 +13,7 @@ next writer in turn, validated at level 5 and compared with what was acknowledge
 from __future__ import annotations
 
 import argparse
+import itertools
 import os
 import random
 import shutil
@@ -26,7 +28,15 @@ from typing import Any
 
 from zarr_vectors.storage.port import Storage
 from zarr_vectors.storage.resolve import resolve_storage
-from zarr_vectors.testing.crashes import BrokenPromiseError, Trial, contents_of, crash_in_folder, crash_in_memory
+from zarr_vectors.testing.crashes import (
+    BrokenPromiseError,
+    Trial,
+    contents_of,
+    crash_everywhere_in_folder,
+    crash_everywhere_in_memory,
+    crash_in_folder,
+    crash_in_memory,
+)
 from zarr_vectors.testing.killing import KILLED, Killer
 from zarr_vectors.testing.scenarios import Scenario, scenarios
 
@@ -59,7 +69,7 @@ class Figures:
         """Return the figures in a few lines."""
         found = ", ".join(f"{name} {count}" for name, count in sorted(self.outcomes.items()))
         lines = [
-            f"{self.kills} kills in {len(self.scenarios)} scenarios, {self.seconds:.0f} s",
+            f"{self.kills} kills or crashes in {len(self.scenarios)} scenarios, {self.seconds:.0f} s",
             f"found after the kill: {found}",
             f"promises broken: {len(self.broken)}",
         ]
@@ -119,6 +129,41 @@ def soak(
     return figures
 
 
+def everywhere(chosen: Sequence[Scenario] | None = None, *, said: Callable[[str], None] | None = None) -> Figures:
+    """Let changes crash once at every request of a storage in memory, and at every call of a file system.
+
+    Parameters
+    ----------
+    chosen : sequence of Scenario, optional
+        What to let crash; everything by default.
+    said : function, optional
+        Called with every promise that does not hold.
+
+    Returns
+    -------
+    Figures
+        Crashes count as kills.
+    """
+    figures, begun = Figures(), time.monotonic()
+    for scenario in chosen or scenarios():
+        with tempfile.TemporaryDirectory(prefix="zarr-vectors-soak-") as name:
+            folder = Path(name).resolve()
+            trial = Trial.of(scenario, folder)
+            for at, place in itertools.chain(
+                crash_everywhere_in_memory(trial), crash_everywhere_in_folder(trial, folder)
+            ):
+                figures.kills += 1
+                figures.scenarios[scenario.name] += 1
+                try:
+                    figures.outcomes[trial.judge_opened(place)] += 1
+                except BrokenPromiseError as error:
+                    figures.broken.append(f"at {at}: {error}")
+                    if said is not None:
+                        said(figures.broken[-1])
+    figures.seconds = time.monotonic() - begun
+    return figures
+
+
 def _counted(scenario: Scenario, folder: Path, url: str | None) -> tuple[Trial, int]:
     """Make the stores of a scenario and count the requests of its change."""
     folder.mkdir()
@@ -164,6 +209,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; return 1 where a promise did not hold."""
     parser = argparse.ArgumentParser(prog="python -m zarr_vectors.testing.soak", description=__doc__)
     parser.add_argument("--kills", type=int, default=1000)
+    parser.add_argument("--every", action="store_true", help="a crash in this process at every request, once")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--url", help="where to put the stores; a temporary folder by default")
     parser.add_argument("--option", action="append", default=[], metavar="NAME=VALUE", help="of the object store")
@@ -171,7 +217,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = parser.parse_args(arguments)
     cases = [one for one in scenarios() if given.only in one.name]
     options = dict(one.split("=", 1) for one in given.option)
-    figures = soak(given.kills, seed=given.seed, url=given.url, options=options, chosen=cases, said=print)
+    if given.every:
+        figures = everywhere(cases, said=print)
+    else:
+        figures = soak(given.kills, seed=given.seed, url=given.url, options=options, chosen=cases, said=print)
     print(figures.summary())
     return 1 if figures.broken else 0
 

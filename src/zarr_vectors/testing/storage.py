@@ -132,6 +132,73 @@ class CountingStorage(Layer):
         return StorageStore(self)
 
 
+@dataclass(slots=True)
+class RecordingStorage(Layer):
+    """A storage that notes every change of a single object of another one, with its bytes.
+
+    Attributes
+    ----------
+    inner : Storage
+        Does the work.
+    log : list of (str, bytes or None)
+        Address and new content of every change, in order; None for a deletion.
+    """
+
+    inner: Storage
+    log: list[tuple[str, bytes | None]] = field(default_factory=list)
+
+    def get_many(self, requests: Sequence[Range]) -> list[Blob | None]:
+        """Read."""
+        return self.inner.get_many(requests)
+
+    def list_folders(self, prefixes: Sequence[str]) -> list[Listing]:
+        """List."""
+        return self.inner.list_folders(prefixes)
+
+    def list_all(self, prefix: str = "") -> list[str]:
+        """List."""
+        return self.inner.list_all(prefix)
+
+    def exists(self, address: str) -> bool:
+        """Look."""
+        return self.inner.exists(address)
+
+    def put_many(self, items: Iterable[tuple[str, BlobParts]]) -> None:
+        """Write and note it."""
+        for address, data in items:
+            self.inner.put_many([(address, data)])
+            self.log.append((address, b"".join(parts_of(data))))
+
+    def put_if_absent(self, address: str, data: Bytes) -> bool:
+        """Write and note it, where it is done."""
+        done = self.inner.put_if_absent(address, data)
+        if done:
+            self.log.append((address, bytes(data)))
+        return done
+
+    def delete_many(self, addresses: Sequence[str]) -> None:
+        """Delete and note it."""
+        for address in addresses:
+            self.inner.delete_many([address])
+            self.log.append((address, None))
+
+    def delete_prefix(self, prefix: str = "") -> None:
+        """Delete and note it, object by object."""
+        self.delete_many(self.inner.list_all(prefix))
+
+    def move_many(self, pairs: Sequence[tuple[str, str]]) -> None:
+        """Move and note it as a copy and a deletion."""
+        for source, target in pairs:
+            blob = self.inner.get_many([Range(source)])[0]
+            if blob is not None:
+                self.put_many([(target, blob)])
+                self.delete_many([source])
+
+    def zarr_store(self) -> ZarrStore:
+        """Give a zarr-python store whose changes are noted here."""
+        return StorageStore(self)
+
+
 class SimulatedCrashError(Exception):
     """What a `FailingStorage` raises; nothing in the package catches it on purpose."""
 

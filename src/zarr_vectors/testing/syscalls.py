@@ -10,7 +10,7 @@ import errno
 import os
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -46,6 +46,8 @@ class FileFaults:
         How many have been counted.
     log : list of str
         What they were.
+    before : function, optional
+        Called before every call that counts is made; what it does with files must not change any.
     """
 
     folder: str
@@ -55,6 +57,7 @@ class FileFaults:
     only_writes: bool = False
     calls: int = 0
     log: list[str] = field(default_factory=list)
+    before: Callable[[], None] | None = None
     _guard: threading.RLock = field(default_factory=threading.RLock, repr=False)
 
     def see(self, event: str, arguments: tuple[Any, ...]) -> None:
@@ -65,6 +68,8 @@ class FileFaults:
         with self._guard:
             self.calls += 1
             self.log.append(what)
+            if self.before is not None:
+                self.before()
             if self.at is None or self.calls < self.at:
                 return
             if self.action == "kill":
@@ -109,6 +114,7 @@ def file_faults(
     action: Action = "fail",
     number: int | None = None,
     only_writes: bool = False,
+    before: Callable[[], None] | None = None,
 ) -> Iterator[FileFaults]:
     """Let something happen at the k-th call that changes files below a folder, during a block.
 
@@ -124,6 +130,8 @@ def file_faults(
         Raise an :class:`OSError` of this number, such as ``errno.ENOSPC``, instead of a crash.
     only_writes : bool
         Count only what takes space on the disk.
+    before : function, optional
+        Called before every call that counts.
 
     Yields
     ------
@@ -135,7 +143,7 @@ def file_faults(
     if not _INSTALLED:
         sys.addaudithook(_hook)
         _INSTALLED.append(True)
-    faults = FileFaults(str(Path(folder).resolve()), at, action, number, only_writes)
+    faults = FileFaults(str(Path(folder).resolve()), at, action, number, only_writes, before=before)
     _ACTIVE.append(faults)
     try:
         yield faults
