@@ -145,6 +145,23 @@ def frame_cell(payload: Bytes) -> bytes:
     return b"".join((b"\1\0\0\0", view.nbytes.to_bytes(4, "little"), view))
 
 
+def cell_headers(sizes: IntArray) -> ByteArray:
+    """Give what stands before payloads of some sizes in cells of a grid array.
+
+    Parameters
+    ----------
+    sizes : (n,) int64
+        Bytes of each payload, below 2**32.
+
+    Returns
+    -------
+    (n, 8) uint8
+    """
+    headers = np.ones((len(sizes), 2), _COUNT)
+    headers[:, 1] = sizes
+    return headers.view(np.uint8)
+
+
 def unframe_cell(data: Bytes) -> memoryview:
     """Give the payload of one cell of a grid array, without a copy.
 

@@ -18,6 +18,28 @@ from zarr_vectors.typing import AnyArray, ByteArray, Bytes, Document, IntArray
 Blobs: TypeAlias = Sequence[Bytes | None]
 
 
+@dataclass(frozen=True, slots=True)
+class PlainCells:
+    """Where the uncompressed cells of some chunks are.
+
+    Parameters
+    ----------
+    addresses : list of str
+        What holds each cell.
+    starts : (n,) int64
+        First byte of each cell's header.
+    sizes : (n,) int64
+        Bytes of the payload behind the header.
+    headers : (n, H) uint8
+        What the headers must be.
+    """
+
+    addresses: list[str]
+    starts: IntArray
+    sizes: IntArray
+    headers: ByteArray
+
+
 class CellArray(Protocol):
     """An array with one payload per chunk."""
 
@@ -55,6 +77,9 @@ class CellArray(Protocol):
 
     def cell_requests(self, chunks: IntArray) -> list[Range | None]:
         """Return the ranges of the cells of some chunks, chunk after chunk; None for cells that are empty."""
+
+    def plain_cells(self, chunks: IntArray) -> PlainCells | None:
+        """Return where the cells of some chunks are; None unless all are there, uncompressed, and in shards."""
 
     def payload_size(self, blobs: Blobs) -> int | None:
         """Return the size in bytes of a cell's payload without decoding it, where its framing says so."""

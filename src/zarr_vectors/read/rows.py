@@ -16,12 +16,13 @@ from zarr_vectors.model.cells import Fragments, Manifests
 from zarr_vectors.ordering import expand_ranges
 from zarr_vectors.read.ahead import read_ahead
 from zarr_vectors.read.chunk_values import chunk_values
-from zarr_vectors.read.fetch import FetchedCells, decode_fragments, decode_rows, fetch_many
+from zarr_vectors.read.fetch import FetchedCells, decode_fragments, decode_rows, fetch_indexes, fetch_many
 from zarr_vectors.read.filters import matching_rows, meets
 from zarr_vectors.read.level import LevelReader
 from zarr_vectors.read.objects import fragment_owners, has_identity, object_rows, read_manifests, read_object_ids
 from zarr_vectors.read.partial import read_bins
 from zarr_vectors.read.query import Query
+from zarr_vectors.read.straight import read_straight
 from zarr_vectors.read.vertices import decode_vertices
 from zarr_vectors.spatial.boxes import bin_ranges, chunks_met, has_bin_fragments, rows_inside
 from zarr_vectors.typing import AnyArray, BoolArray, FloatArray, IntArray
@@ -317,15 +318,21 @@ def load_chunks(
     fragment_array = level.arrays.vertex_fragments if fragments or has_objects else None
     arrays: list[CellArray] = [level.arrays.vertices, *columns.values()]
     extra = [array for array in (fragment_array, owner_array) if array is not None]
-    everything = fetch_many(level.storage, [*((array, chunks) for array in (*arrays, *extra)), *more])
+    fetch_indexes(level.storage, [*((array, chunks) for array in (*arrays, *extra)), *more])
+    at_hand = read_straight(level.storage, arrays, chunks)
+    wanted = [(array, chunks[: 0 if at_hand else None]) for array in arrays]
+    everything = fetch_many(level.storage, [*wanted, *((array, chunks) for array in extra), *more])
     fetched, others = everything[: len(arrays) + len(extra)], everything[len(arrays) + len(extra) :]
-    positions, row_offsets, faces = decode_vertices(fetched[0])
+    if at_hand:
+        values, row_offsets, faces = at_hand.values, at_hand.row_offsets, None
+    else:
+        positions, row_offsets, faces = decode_vertices(fetched[0])
+        counts = np.diff(row_offsets)
+        values = [positions, *(decode_rows(cells, counts)[0] for cells in fetched[1 : len(arrays)])]
     counts = np.diff(row_offsets)
     _check_presence(level.arrays.vertices, chunks, counts)
-    attributes = {
-        name: Column(decode_rows(cells, counts)[0], array.spec)
-        for (name, array), cells in zip(columns.items(), fetched[1 : len(arrays)], strict=True)
-    }
+    named = zip(columns.items(), values[1:], strict=True)
+    attributes = {name: Column(column, array.spec) for (name, array), column in named}
     if level.keyed_attribute is not None:
         attributes[level.keyed_attribute] = chunk_values(level, np.repeat(chunk_rows, counts))
     tables = _whole_chunks(counts)
@@ -333,7 +340,7 @@ def load_chunks(
         tables = decode_fragments(fetched[len(arrays)])
         _check_fragments(level, chunks, tables, counts)
     owners = _owners(level, tables, chunk_rows, fetched[-1] if owner_array is not None else None)
-    return Loaded(positions, row_offsets, tables, attributes, chunk_rows, owners, faces), others
+    return Loaded(values[0], row_offsets, tables, attributes, chunk_rows, owners, faces), others
 
 
 def _check_presence(vertices: CellArray, chunks: IntArray, counts: IntArray) -> None:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import errno
 import os
 import stat
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
-from zarr_vectors.storage.port import Blob
+from zarr_vectors.storage.port import Blob, Range
 
 _PLAIN = getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NOFOLLOW", 0)
 READ = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | _PLAIN
@@ -57,6 +58,58 @@ def _fill(handle: int, target: memoryview, start: int) -> int:
             break
         done += count
     return done
+
+
+def fill(wanted: Sequence[tuple[int, Sequence[Range], Sequence[int]]], targets: Sequence[memoryview]) -> bool:
+    """Read ranges of open files into buffers, on two threads; say whether all of every range was there.
+
+    Parameters
+    ----------
+    wanted : sequence of (int, sequence of Range, sequence of int)
+        Files, and which of the ranges are to be read from each.
+    targets : sequence of memoryview
+        A flat writable buffer for each range, of its length.
+    """
+    if not hasattr(os, "preadv"):
+        return False
+    pieces = [(handle, *piece) for handle, ranges, places in wanted for piece in _pieces(ranges, places)]
+
+    def read_piece(piece: tuple[int, int, list[int]]) -> bool:
+        handle, start, places = piece
+        return _fill_several(handle, [targets[place] for place in places], start)
+
+    with ThreadPoolExecutor(2) as pool:
+        return all(list(pool.map(read_piece, pieces)))
+
+
+def _pieces(ranges: Sequence[Range], places: Sequence[int]) -> Iterator[tuple[int, list[int]]]:
+    """Cut ranges of one file into runs without gaps, of few buffers and bytes: the start and the places of each."""
+    start, end, run = 0, -1, list[int]()
+    for place in sorted(places, key=lambda place: ranges[place].start or 0):
+        _, first, last = ranges[place]
+        if first != end or len(run) == _BUFFERS_A_CALL or end - start > _SLICE:
+            if run:
+                yield start, run
+            start, run = first or 0, []
+        run.append(place)
+        end = last or 0
+    if run:
+        yield start, run
+
+
+def _fill_several(handle: int, buffers: list[memoryview], start: int) -> bool:
+    """Read what follows a place in a file into buffers, one after another."""
+    wanted = sum(map(len, buffers))
+    done = os.preadv(handle, buffers, start)
+    if done == wanted or done == 0:
+        return done == wanted
+    for buffer in buffers:
+        skipped = min(done, len(buffer))
+        done -= skipped
+        if skipped < len(buffer) and _fill(handle, buffer[skipped:], start + skipped) < len(buffer) - skipped:
+            return False
+        start += len(buffer)
+    return True
 
 
 def _rest(handle: int, start: int | None, count: int) -> bytes:

@@ -143,6 +143,33 @@ class LocalStorage:
             os.close(handle)
         return amount
 
+    def fill_many(self, requests: Sequence[Range], targets: Sequence[memoryview]) -> bool:
+        """Read ranges with a start and a stop into buffers; those that follow each other in a file are read together.
+
+        Returns
+        -------
+        bool
+            Whether all ranges were there. Where not, the buffers hold nothing in particular.
+
+        Raises
+        ------
+        ArgumentError, StoreError
+            As :meth:`get_many`.
+        """
+        grouped = by_address(requests)
+        handles: dict[str, int] = {}
+        try:
+            for address in grouped:
+                handles[address] = self._open(check_address(address))
+            return files.fill([(handles[a], requests, places) for a, places in grouped.items()], targets)
+        except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+            return False
+        except OSError as error:
+            raise self._explained(error, next(iter(grouped)), "read") from error
+        finally:
+            for handle in handles.values():
+                os.close(handle)
+
     def _open(self, address: str) -> int:
         """Open a file for reading, through a link only where that leads to a file inside the folder."""
         path = self._path(address)

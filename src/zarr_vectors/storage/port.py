@@ -142,6 +142,14 @@ class Storage(Protocol):
         """Give the same place as a zarr-python store."""
 
 
+@runtime_checkable
+class FillsBuffers(Protocol):
+    """A storage that can read straight into memory that its caller has."""
+
+    def fill_many(self, requests: Sequence[Range], targets: Sequence[memoryview]) -> bool:
+        """Read many bounded ranges, each into a flat writable buffer of its length; say whether all were there."""
+
+
 def get_one(storage: Storage, address: str, start: int | None = None, stop: int | None = None) -> Blob | None:
     """Read one range of one address.
 

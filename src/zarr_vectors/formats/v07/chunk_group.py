@@ -8,7 +8,7 @@ import numpy as np
 
 from zarr_vectors.exceptions import ArrayError
 from zarr_vectors.formats.chunk_keys import format_keys, is_key, parse_keys
-from zarr_vectors.formats.layout import Blobs
+from zarr_vectors.formats.layout import Blobs, PlainCells
 from zarr_vectors.formats.v07.tiny_array import REQUESTS, decode_tiny, stated_size, tiny_requests
 from zarr_vectors.model.attributes import AttributeSpec
 from zarr_vectors.storage.port import Range
@@ -67,6 +67,10 @@ class ChunkGroup:
         for key in format_keys(chunks):
             requests.extend(tiny_requests(f"{self.path}/{key}"))
         return requests
+
+    def plain_cells(self, chunks: IntArray) -> PlainCells | None:
+        """Return None: the size of a tiny array stands in its own metadata."""
+        return None
 
     def payload_size(self, blobs: Blobs) -> int | None:
         """Return the payload's size as the tiny array's metadata states it."""

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 
 from zarr_vectors.encoding.compression import Pipeline
-from zarr_vectors.encoding.ragged import unframe_cell
+from zarr_vectors.encoding.ragged import cell_headers, unframe_cell
 from zarr_vectors.encoding.shard import decode_shard_index, shard_index_length
 from zarr_vectors.exceptions import ArrayError, MetadataError, UnsupportedFeatureError, ZarrVectorsError
 from zarr_vectors.formats.chunk_keys import parse_keys
-from zarr_vectors.formats.layout import Blobs
+from zarr_vectors.formats.layout import Blobs, PlainCells
 from zarr_vectors.model.attributes import AttributeSpec
 from zarr_vectors.model.grid import MAX_GRID_CELLS
 from zarr_vectors.ordering import lexicographic_order
@@ -237,6 +237,16 @@ class GridArray:
                 )
         first, last = base + starts + CELL_HEADER, base + stops + CELL_HEADER
         return [Range(a, b, e) for a, b, e in zip(addresses, first.tolist(), last.tolist(), strict=True)]
+
+    def plain_cells(self, chunks: IntArray) -> PlainCells | None:
+        """Return where the cells of some chunks are by the shard indexes taken in; None where they are compressed."""
+        cells = chunks - self.origin
+        if self.compressed or self.shard_shape is None or ((cells < 0) | (cells >= np.array(self.shape))).any():
+            return None
+        starts, stops, addresses = self._located(chunks)
+        first = np.array(starts, np.int64)
+        sizes = np.array(stops, np.int64) - first - CELL_HEADER
+        return PlainCells(addresses, first, sizes, cell_headers(sizes)) if (sizes > 0).all() else None
 
     def payload_size(self, blobs: Blobs) -> int | None:
         """Return the payload's size from the framing of the compressed cell."""

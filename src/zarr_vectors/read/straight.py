@@ -1,0 +1,106 @@
+"""Reading rows of uncompressed cells straight into the arrays that are returned, without a copy in between."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from zarr_vectors.formats.layout import CellArray, PlainCells
+from zarr_vectors.ordering import offsets_of
+from zarr_vectors.read.vertices import RAW
+from zarr_vectors.storage.port import FillsBuffers, Range, Storage
+from zarr_vectors.typing import AnyArray, ByteArray, IntArray
+
+WORTHWHILE = 4 * 2**20
+"""Bytes from which a copy costs more than it takes to plan without one."""
+
+
+@dataclass(frozen=True, slots=True)
+class StraightRows:
+    """Rows of some chunks.
+
+    Parameters
+    ----------
+    values : list of (N,) or (N, C) array
+        One an array, in the order asked.
+    row_offsets : (n + 1,) int64
+        Where each chunk's rows start.
+    """
+
+    values: list[AnyArray]
+    row_offsets: IntArray
+
+
+def read_straight(storage: Storage, arrays: Sequence[CellArray], chunks: IntArray) -> StraightRows | None:
+    """Read raw rows of some chunks of arrays that have a row for every vertex, where that can be done without a copy.
+
+    Shard indexes must have been taken in.
+
+    Parameters
+    ----------
+    storage : Storage
+        Where the store is.
+    arrays : sequence of CellArray
+        The vertices and attributes of a level.
+    chunks : (n, S) int64
+        Chunks to read.
+
+    Returns
+    -------
+    StraightRows or None
+        None where there is little to read, the storage cannot do it, cells are compressed, or anything is not as it
+        must be: what reads cells one by one says what is wrong.
+    """
+    if not isinstance(storage, FillsBuffers) or len(chunks) == 0:
+        return None
+    if any(array.spec.encoding not in (None, RAW) for array in arrays):
+        return None
+    plans = [plan for array in arrays if (plan := array.plain_cells(chunks)) is not None]
+    if len(plans) < len(arrays) or sum(int(plan.sizes.sum()) for plan in plans) < WORTHWHILE:
+        return None
+    counts = plans[0].sizes // arrays[0].spec.row_stride
+    if any((plan.sizes != counts * array.spec.row_stride).any() for plan, array in zip(plans, arrays, strict=True)):
+        return None
+    buffers = [np.empty(int(plan.sizes.sum()), np.uint8) for plan in plans]
+    headers = [np.empty_like(plan.headers) for plan in plans]
+    requests: list[Range] = []
+    targets: list[memoryview] = []
+    for plan, header, buffer in zip(plans, headers, buffers, strict=True):
+        requests += _ranges(plan)
+        targets += _targets(plan, header, buffer)
+    if not storage.fill_many(requests, targets):
+        return None
+    if not all(np.array_equal(header, plan.headers) for plan, header in zip(plans, headers, strict=True)):
+        return None
+    values = [_rows(array, buffer) for array, buffer in zip(arrays, buffers, strict=True)]
+    return StraightRows(values, offsets_of(counts))
+
+
+def _ranges(plan: PlainCells) -> list[Range]:
+    """Return the ranges of the headers and payloads of cells, in turn."""
+    first = plan.starts + plan.headers.shape[1]
+    bounds = np.stack([plan.starts, first, first, first + plan.sizes], axis=1).tolist()
+    return [
+        request
+        for address, (a, b, c, d) in zip(plan.addresses, bounds, strict=True)
+        for request in (Range(address, a, b), Range(address, c, d))
+    ]
+
+
+def _targets(plan: PlainCells, header: ByteArray, buffer: ByteArray) -> list[memoryview]:
+    """Return where the headers and payloads of cells go, in turn."""
+    heads, body = memoryview(header.reshape(-1)), memoryview(buffer)
+    width, ends = header.shape[1], np.cumsum(plan.sizes).tolist()
+    starts = [0, *ends[:-1]]
+    return [
+        target
+        for row, (start, end) in enumerate(zip(starts, ends, strict=True))
+        for target in (heads[row * width : (row + 1) * width], body[start:end])
+    ]
+
+
+def _rows(array: CellArray, buffer: ByteArray) -> AnyArray:
+    values: AnyArray = buffer.view(array.spec.numpy_dtype)
+    return values if array.spec.channels is None else values.reshape(-1, array.spec.channels)
