@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import uuid
 from collections.abc import Callable
 from typing import Any
@@ -96,40 +97,62 @@ def stored(request: pytest.FixtureRequest) -> tuple[str, str]:
     return kind, place
 
 
-def opened(place: str, **options: Any) -> tuple[DelayedStorage, Any]:
-    storage = DelayedStorage(resolve_storage(place, mode="r", **options), delay=0.005)
+def opened(place: str, delay: float = 0.005, **options: Any) -> tuple[DelayedStorage, Any]:
+    storage = DelayedStorage(resolve_storage(place, mode="r", **options), delay=delay)
     root = zv.open_store(storage)
     return storage, root
 
 
+def within(limits: list[int], measure: Callable[[float], list[int]]) -> None:
+    """Count rounds, on a slower storage each time, until none is above its limit.
+
+    A busy machine may start the second of two requests when the first has been answered, which makes two rounds of
+    one. It cannot make one of two: a request that needs an answer waits for it, however slow the storage is.
+    """
+    for delay in (0.005, 0.02, 0.1, 0.4):
+        found = measure(delay)
+        if all(rounds <= limit for rounds, limit in zip(found, limits, strict=True)):
+            return
+    raise AssertionError(f"took {found} rounds, where {limits} are allowed")
+
+
 def test_opening_takes_one_round_and_its_level_another(stored: tuple[str, str]) -> None:
-    storage, root = opened(stored[1])
-    assert storage.rounds == 1
-    level = root.reader.level(0)
-    assert len(level.chunks) > 9000
-    assert storage.rounds == 2
+    def measure(delay: float) -> list[int]:
+        storage, root = opened(stored[1], delay)
+        counts = [storage.rounds]
+        level = root.reader.level(0)
+        assert len(level.chunks) > 9000
+        return [*counts, storage.rounds]
+
+    within([1, 2], measure)
 
 
 def test_queries_of_an_open_store(stored: tuple[str, str]) -> None:
     """Those of a level that has been opened; what a level keeps makes the second query cheaper, never dearer."""
     kind, place = stored
     _, read, limits = CASES[kind]
-    for name, limit in limits.items():
-        storage, root = opened(place)
+
+    def measure(delay: float, name: str) -> list[int]:
+        storage, root = opened(place, delay)
         root.reader.level(0)
-        storage.reset()
-        found = read(root, QUERIES[name])
-        assert len(found) > 0
-        assert storage.rounds <= limit, (name, storage.rounds)
-        first = storage.rounds
-        storage.reset()
-        read(root, QUERIES[name])
-        assert storage.rounds <= first
+        counts = []
+        for _ in range(2):
+            storage.reset()
+            assert len(read(root, QUERIES[name])) > 0
+            counts.append(storage.rounds)
+        return [*counts, counts[1] - counts[0]]
+
+    for name, limit in limits.items():
+        within([limit, limit, 0], functools.partial(measure, name=name))
 
 
 def test_opening_through_s3(s3: S3Server) -> None:
     place = f"s3://bucket/{uuid.uuid4().hex}"
     write_points(place, lattice((4, 4, 4)), chunk_shape=1, attributes={"row": np.arange(64)}, **s3.options)
-    storage, root = opened(place, **s3.options)
-    assert len(read_points(root, attributes=["row"]).positions) == 64
-    assert storage.rounds <= 4
+
+    def measure(delay: float) -> list[int]:
+        storage, root = opened(place, delay, **s3.options)
+        assert len(read_points(root, attributes=["row"]).positions) == 64
+        return [storage.rounds]
+
+    within([4], measure)
