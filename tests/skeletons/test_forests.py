@@ -9,7 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.graphs.networks import make_forest
-from zarr_vectors.spatial.branches import branch_order
+from zarr_vectors.model.cells import Fragments
+from zarr_vectors.ordering import offsets_of
+from zarr_vectors.spatial.branches import branch_order, implied_links, links_by_child, parents_of_rows
 from zarr_vectors.spatial.forests import Chains, cycle_through, rank_lists, root_forest, roots_of, span
 
 forests = st.builds(
@@ -119,3 +121,47 @@ def test_one_edge_more_closes_a_cycle(forest: Any, seed: int) -> None:
     assert len(set(cycle)) == len(cycle)
     known = {tuple(sorted(pair)) for pair in more.tolist()}
     assert {tuple(sorted((a, b))) for a, b in zip(cycle, cycle[1:] + cycle[:1], strict=True)} <= known
+
+
+@st.composite
+def chunks_of_fragments(draw: st.DrawFn) -> tuple[Fragments, Any]:
+    """Draw range fragments that tile the rows of some chunks, and where the rows of each chunk start."""
+    chunks = draw(st.lists(st.lists(st.integers(0, 6), max_size=4), min_size=1, max_size=4))
+    counts = np.array([count for chunk in chunks for count in chunk], np.int64)
+    starts = [start for chunk in chunks for start in (np.cumsum(chunk) - chunk if chunk else [])]
+    offsets = offsets_of(np.array([len(chunk) for chunk in chunks]))
+    row_offsets = offsets_of(np.array([sum(chunk) for chunk in chunks]))
+    return Fragments(offsets, np.array(starts, np.int64), counts), row_offsets
+
+
+@given(chunks_of_fragments(), st.data())
+def test_parents_of_rows_are_those_of_implied_and_stored_links(table: Any, data: st.DataObject) -> None:
+    fragments, row_offsets = table
+    count = int(row_offsets[-1])
+    children = data.draw(st.lists(st.integers(0, count - 1), unique=True, max_size=8) if count else st.just([]))
+    stored = np.array([(child, data.draw(st.integers(0, count - 1))) for child in children], np.int64).reshape(-1, 2)
+    has_own = np.zeros(count, bool)
+    has_own[stored[:, 0]] = True
+    implied = implied_links(fragments, row_offsets, has_own)
+    wanted = sorted(map(tuple, np.concatenate([implied, stored]).tolist()))
+    leading_out = np.array([[-1, 0]], np.int64)[: min(count, 1)]
+    parents = parents_of_rows(fragments, row_offsets, np.concatenate([stored, leading_out]))
+    assert parents is not None
+    assert list(map(tuple, links_by_child(parents).tolist())) == wanted
+
+
+def test_links_are_made_some_rows_at_a_time() -> None:
+    parents = np.arange(-1, 150_000)
+    parents[::1000] = -1
+    links = links_by_child(parents)
+    assert np.array_equal(links[:, 0], np.flatnonzero(parents >= 0))
+    assert np.array_equal(links[:, 1], links[:, 0] - 1)
+
+
+def test_rows_with_several_parents_are_left_alone() -> None:
+    table, row_offsets = Fragments(np.array([0, 1]), np.array([0]), np.array([3])), np.array([0, 3])
+    assert parents_of_rows(table, row_offsets, np.array([[1, 0], [1, 2]])) is None
+    overlapping = Fragments(np.array([0, 2]), np.array([0, 1]), np.array([2, 2]))
+    assert parents_of_rows(overlapping, row_offsets, np.zeros((0, 2), np.int64)) is None
+    listed = Fragments(np.array([0, 1]), np.array([0]), np.array([3]), np.array([True]), np.array([2, 1, 0]))
+    assert parents_of_rows(listed, row_offsets, np.zeros((0, 2), np.int64)) is None

@@ -10,6 +10,7 @@ import numpy as np
 from zarr_vectors.model.attributes import Column
 from zarr_vectors.model.elements import Groups
 from zarr_vectors.model.links import FiledLinks, LinkTable
+from zarr_vectors.ordering import offsets_of
 from zarr_vectors.typing import AnyArray, ByteArray, FloatArray, IntArray
 
 
@@ -45,6 +46,14 @@ class Fragments:
     def chunk_of(self) -> IntArray:
         """For every fragment the row of its chunk, ``(F,)``."""
         return np.repeat(np.arange(len(self.offsets) - 1), np.diff(self.offsets))
+
+    def tile(self, row_offsets: IntArray) -> bool:
+        """Whether these are ranges that cover the rows of chunks that start at ``row_offsets`` once, in order."""
+        if self.explicit is not None:
+            return False
+        ends = offsets_of(self.counts)
+        starts = self.starts + np.repeat(row_offsets[:-1], np.diff(self.offsets))
+        return np.array_equal(ends[self.offsets], row_offsets) and np.array_equal(starts, ends[:-1])
 
 
 @dataclass(frozen=True, slots=True)

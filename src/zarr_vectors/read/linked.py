@@ -35,7 +35,7 @@ from zarr_vectors.read.rows import (
 )
 from zarr_vectors.read.vertices import with_blob_faces
 from zarr_vectors.spatial.boxes import Box
-from zarr_vectors.spatial.branches import implied_links
+from zarr_vectors.spatial.branches import implied_links, links_by_child, parents_of_rows
 from zarr_vectors.typing import AnyArray, BoolArray, FloatArray, IntArray
 
 _NOT_LOADED = -(1 << 62)
@@ -239,6 +239,10 @@ def _with_implied(found: _Found) -> _Found:
     """Add the links that the order of rows implies; by first endpoint, which has at most one of them."""
     loaded = found.loaded
     assert loaded.fragments is not None
+    if found.chunks is None and not found.attributes:
+        parents = parents_of_rows(loaded.fragments, loaded.row_offsets, found.endpoints)
+        if parents is not None:
+            return replace(found, endpoints=links_by_child(parents))
     stored = found.endpoints[:, 0]
     has_own = np.zeros(loaded.count, bool)
     has_own[stored[stored >= 0]] = True

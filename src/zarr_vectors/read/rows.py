@@ -458,6 +458,8 @@ def ids_of_rows(loaded: Loaded) -> IntArray:
     fragments, owners = loaded.fragments, loaded.owners
     assert fragments is not None
     assert owners is not None
+    if fragments.tile(loaded.row_offsets):
+        return np.repeat(owners, fragments.counts)
     base = np.repeat(loaded.row_offsets[:-1], np.diff(fragments.offsets))
     rows = fragment_row_lists(fragments, np.arange(fragments.count), base, loaded.count)
     ids = np.full(loaded.count, -1, np.int64)

@@ -16,6 +16,9 @@ from zarr_vectors.ordering import offsets_of, stable_order
 from zarr_vectors.spatial.forests import Chains
 from zarr_vectors.typing import AnyArray, BoolArray, IntArray
 
+_ROWS_AT_ONCE = 1 << 16
+"""Rows whose links are made at once: so few that what is made on the way stays in the processor's cache."""
+
 
 def implied_links(fragments: Fragments, row_offsets: IntArray, has_own: BoolArray) -> IntArray:
     """Return the (child, parent) rows ``(m, 2)`` that the order of rows inside fragments implies.
@@ -42,6 +45,52 @@ def implied_links(fragments: Fragments, row_offsets: IntArray, has_own: BoolArra
     later = np.flatnonzero(follows)
     later = later[~has_own[rows[later]]]
     return np.stack([rows[later], rows[later - 1]], axis=1)
+
+
+def parents_of_rows(fragments: Fragments, row_offsets: IntArray, stored: IntArray) -> IntArray | None:
+    """Return the parent of every row, implied or stored, -1 where there is none.
+
+    Parameters
+    ----------
+    fragments : Fragments
+        Fragments of some chunks.
+    row_offsets : (C + 1,) int64
+        Where the rows of each chunk start.
+    stored : (m, 2) int64
+        Stored (child, parent) rows; those with a negative row lead out of these chunks.
+
+    Returns
+    -------
+    (N,) int64 or None
+        None where a row may have several parents: where fragments do not cover the rows once, in order, or two stored
+        links have the same child.
+    """
+    if not fragments.tile(row_offsets):
+        return None
+    count = int(row_offsets[-1])
+    children, parents = stored[stored[:, 0] >= 0].T
+    has_own = np.zeros(count, bool)
+    has_own[children] = True
+    if np.count_nonzero(has_own) != len(children):
+        return None
+    found = np.arange(-1, count - 1)
+    found[offsets_of(fragments.counts)[:-1][fragments.counts > 0]] = -1
+    found[children] = parents
+    return found
+
+
+def links_by_child(parents: IntArray) -> IntArray:
+    """Return (child, parent) rows ``(m, 2)`` by child, for the parent of every row, negative where there is none."""
+    firsts = range(0, len(parents), _ROWS_AT_ONCE)
+    counts = [np.count_nonzero(parents[first : first + _ROWS_AT_ONCE] >= 0) for first in firsts]
+    filled = offsets_of(np.array(counts, np.int64)).tolist()
+    links = np.empty((filled[-1], 2), np.int64)
+    for first, start, stop in zip(firsts, filled[:-1], filled[1:], strict=True):
+        part = parents[first : first + _ROWS_AT_ONCE]
+        children = np.flatnonzero(part >= 0)
+        np.add(children, first, out=links[start:stop, 0])
+        links[start:stop, 1] = part[children]
+    return links
 
 
 def branch_order(parents: IntArray, chains: Chains, owners: AnyArray) -> IntArray:
