@@ -6,16 +6,21 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Self
 
+import numpy as np
+
 from zarr_vectors.encoding.codecs import (
     BLOSC_SHUFFLES,
     DECODED_LIMIT,
+    LARGEST_RATIO,
     ChecksumCodec,
     Codec,
+    ZstdCodec,
     codec_from_document,
 )
 from zarr_vectors.encoding.flat import byte_view
+from zarr_vectors.encoding.zstd_frames import decode_together, stated_sizes
 from zarr_vectors.exceptions import ArgumentError, ArrayError, UnsupportedFeatureError
-from zarr_vectors.typing import Bytes, Document
+from zarr_vectors.typing import Bytes, Document, IntArray
 
 ACCEPTED_NAMES: Final = ("auto", "none", "zstd", "blosc", "lz4", "gzip")
 """Names that ``compressor`` takes; all but the first two may carry a level, as in ``"zstd:3"``."""
@@ -235,6 +240,22 @@ class Pipeline:
             raise ArrayError(f"a cell decodes to {view.nbytes} bytes where {expected} are expected")
         return decoded if isinstance(decoded, bytes) else view
 
+    def decode_many(self, cells: Sequence[Bytes]) -> Sequence[Bytes]:
+        """Undo :meth:`encode` for many cells; small ones take less time together than one by one.
+
+        Raises
+        ------
+        ArrayError
+            The bytes of a cell are damaged.
+        """
+        if not self.codecs:
+            return cells
+        if len(self.codecs) == 1 and isinstance(self.codecs[0], ZstdCodec):
+            together = decode_together(cells, LARGEST_RATIO)
+            if together is not None:
+                return together
+        return [self.decode(cell) for cell in cells]
+
     def decoded_size(self, data: Bytes) -> int | None:
         """Tell how many bytes a cell decodes to, by its header alone.
 
@@ -256,3 +277,18 @@ class Pipeline:
             else:
                 return codec.decoded_size(view) if index == 0 else None
         return view.nbytes
+
+    def decoded_sizes(self, cells: Sequence[Bytes]) -> IntArray | None:
+        """Tell how many bytes each of many cells decodes to, by their headers alone; None where one does not say.
+
+        Raises
+        ------
+        ArrayError
+            A cell is shorter than the checksum it must end with, or states more than it can hold.
+        """
+        if len(self.codecs) == 1 and isinstance(self.codecs[0], ZstdCodec):
+            stated = stated_sizes(cells, LARGEST_RATIO)
+            if stated is not None:
+                return stated
+        sizes = [self.decoded_size(cell) for cell in cells]
+        return None if None in sizes else np.array(sizes, np.int64)

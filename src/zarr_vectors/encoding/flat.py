@@ -19,7 +19,7 @@ def byte_view(data: Bytes) -> memoryview:
     data : bytes-like
         Contiguous bytes.
     """
-    view = memoryview(cast(Any, data))
+    view = data if type(data) is memoryview else memoryview(cast(Any, data))
     if view.format == "B" and view.ndim == 1:
         return view
     return view.cast("B") if view.nbytes else memoryview(b"")

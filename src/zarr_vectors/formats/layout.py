@@ -81,11 +81,14 @@ class CellArray(Protocol):
     def plain_cells(self, chunks: IntArray) -> PlainCells | None:
         """Return where the cells of some chunks are; None unless all are there, uncompressed, and in shards."""
 
-    def payload_size(self, blobs: Blobs) -> int | None:
-        """Return the size in bytes of a cell's payload without decoding it, where its framing says so."""
+    def payload_sizes(self, blobs: Blobs) -> IntArray | None:
+        """Return the sizes in bytes of the payloads of cells without decoding them; None where some do not say."""
 
     def payload(self, blobs: Blobs, chunk: IntArray) -> Bytes:
         """Decode one cell from the blobs of its requests; an empty cell is ``b""``."""
+
+    def payloads(self, blobs: Blobs, chunks: IntArray) -> list[Bytes]:
+        """Decode many cells from the blobs of their requests, cell after cell."""
 
     def row_requests(self, chunks: IntArray, starts: IntArray, stops: IntArray) -> list[Range] | None:
         """Return ranges for payload bytes ``[start, stop)`` of chunks, or None where cells are compressed."""

@@ -26,6 +26,9 @@ _THREADED_CELL = 512
 _CELL_COST = 2048
 """What a cell costs apart from its stored bytes, as so many bytes more."""
 
+_DECODED_AT_ONCE = 1 << 18
+"""Bytes of payloads that are held at once by each thread that copies them."""
+
 
 @dataclass(frozen=True, slots=True)
 class FetchedCells:
@@ -53,6 +56,11 @@ class FetchedCells:
     def payload(self, row: int) -> Bytes:
         """Decode the payload of one chunk."""
         return self.array.payload(self.cell(row), self.chunks[row])
+
+    def payloads(self, rows: slice) -> list[Bytes]:
+        """Decode the payloads of consecutive chunks."""
+        width = self.array.requests_per_cell
+        return self.array.payloads(self.blobs[rows.start * width : rows.stop * width], self.chunks[rows])
 
 
 def fetch_cells(storage: Storage, arrays: Sequence[CellArray], chunks: IntArray) -> list[FetchedCells]:
@@ -118,10 +126,15 @@ def get_some(storage: Storage, requests: Sequence[Range | None]) -> list[Bytes |
 
 def decode_payloads(parts: Sequence[FetchedCells]) -> list[Bytes]:
     """Decode the payloads of cells of one array or several, one after another; many of them on threads."""
-    places = [(cells, row) for cells in parts for row in range(len(cells.chunks))]
+    starts = offsets_of(np.array([len(cells.chunks) for cells in parts], np.int64)).tolist()
 
     def decode(part: slice) -> list[Bytes]:
-        return [cells.payload(row) for cells, row in places[part]]
+        payloads: list[Bytes] = []
+        for cells, first, last in zip(parts, starts[:-1], starts[1:], strict=True):
+            rows = slice(max(part.start - first, 0), min(part.stop, last) - first)
+            if rows.start < rows.stop:
+                payloads += cells.payloads(rows)
+        return payloads
 
     return [payload for some in thread_map(decode, _split(parts)) for payload in some]
 
@@ -217,20 +230,29 @@ def decode_rows(cells: FetchedCells, row_counts: IntArray | None = None) -> tupl
     _check_sizes(cells, sizes, stride, expected)
     offsets = offsets_of(sizes)
     buffer = np.empty(int(offsets[-1]), np.uint8)
-    starts = offsets.tolist()
+    target, starts = memoryview(buffer), offsets.tolist()
 
     def copy(rows: slice) -> None:
-        for row in range(rows.start, rows.stop):
-            payload = np.frombuffer(payloads[row] if payloads else cells.payload(row), np.uint8)
-            if len(payload) != starts[row + 1] - starts[row]:
-                raise _wrong_size(cells, row, len(payload), starts[row + 1] - starts[row])
-            buffer[starts[row] : starts[row + 1]] = payload
+        for part in _few_bytes(rows, offsets):
+            found = payloads[part] if payloads else cells.payloads(part)
+            for row, payload in enumerate(found, part.start):
+                size = memoryview(payload).nbytes
+                if size != starts[row + 1] - starts[row]:
+                    raise _wrong_size(cells, row, size, starts[row + 1] - starts[row])
+                target[starts[row] : starts[row + 1]] = payload
 
     thread_map(copy, _split([cells]))
     values: AnyArray = buffer.view(dtype)
     if spec.channels is not None:
         values = values.reshape(-1, spec.channels)
     return values, offsets // stride
+
+
+def _few_bytes(rows: slice, offsets: IntArray) -> list[slice]:
+    """Cut rows into parts of few payload bytes, at least one row each, so that little is decoded at once."""
+    numbers = (offsets[rows] - offsets[rows.start]) // _DECODED_AT_ONCE
+    cuts = (np.flatnonzero(np.diff(numbers)) + rows.start + 1).tolist()
+    return [slice(a, b) for a, b in pairwise([rows.start, *cuts, rows.stop])]
 
 
 def stated_row_offsets(cells: FetchedCells) -> IntArray | None:
@@ -241,10 +263,9 @@ def stated_row_offsets(cells: FetchedCells) -> IntArray | None:
     cells : FetchedCells
         Cells of raw rows.
     """
-    stated = [cells.array.payload_size(cells.cell(row)) for row in range(len(cells.chunks))]
-    if any(size is None for size in stated):
+    sizes = cells.array.payload_sizes(cells.blobs)
+    if sizes is None:
         return None
-    sizes = np.array(stated, np.int64)
     _check_sizes(cells, sizes, cells.array.spec.row_stride, None)
     return offsets_of(sizes // cells.array.spec.row_stride)
 
@@ -292,10 +313,10 @@ def take_rows(cells: FetchedCells, row_offsets: IntArray, rows: IntArray) -> Any
 
 def _sizes(cells: FetchedCells) -> tuple[IntArray, list[Bytes]]:
     """Return the payload sizes, and the payloads where only decoding tells their sizes."""
-    stated = [cells.array.payload_size(cells.cell(row)) for row in range(len(cells.chunks))]
-    if all(size is not None for size in stated):
-        return np.array(stated, np.int64), []
-    payloads = [cells.payload(row) for row in range(len(cells.chunks))]
+    stated = cells.array.payload_sizes(cells.blobs)
+    if stated is not None:
+        return stated, []
+    payloads = decode_payloads([cells])
     return np.array([memoryview(p).nbytes for p in payloads], np.int64), payloads
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from zarr_vectors.ordering import offsets_of
 from zarr_vectors.read.fetch import fetch_cells
 from zarr_vectors.read.level import LevelReader
@@ -26,7 +24,7 @@ def read_row_offsets(level: LevelReader) -> IntArray:
     """
     vertices = level.arrays.vertices
     cells = fetch_cells(level.storage, [vertices], level.chunks)[0]
-    sizes = [vertices.payload_size(cells.cell(row)) for row in range(len(level.chunks))]
-    if any(size is None for size in sizes) or holds_faces(level):
+    sizes = vertices.payload_sizes(cells.blobs)
+    if sizes is None or holds_faces(level):
         return decode_vertices(cells)[1]
-    return offsets_of(np.array(sizes, np.int64) // vertices.spec.row_stride)
+    return offsets_of(sizes // vertices.spec.row_stride)

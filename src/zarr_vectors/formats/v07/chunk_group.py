@@ -72,9 +72,10 @@ class ChunkGroup:
         """Return None: the size of a tiny array stands in its own metadata."""
         return None
 
-    def payload_size(self, blobs: Blobs) -> int | None:
-        """Return the payload's size as the tiny array's metadata states it."""
-        return stated_size(self.path, blobs[0], blobs[1])
+    def payload_sizes(self, blobs: Blobs) -> IntArray | None:
+        """Return the sizes that the metadata of the tiny arrays states."""
+        stated = [stated_size(self.path, *blobs[row : row + REQUESTS]) for row in range(0, len(blobs), REQUESTS)]
+        return None if None in stated else np.array(stated, np.int64)
 
     def payload(self, blobs: Blobs, chunk: IntArray) -> Bytes:
         """Decode one cell; an absent array is an empty cell."""
@@ -85,6 +86,10 @@ class ChunkGroup:
             return decode_tiny(f"{self.path}/{key}", blobs[0], blobs[1])
         except ArrayError as error:
             raise ArrayError(f"{self.path}: chunk {key}: {error}") from error
+
+    def payloads(self, blobs: Blobs, chunks: IntArray) -> list[Bytes]:
+        """Decode many cells one by one: each has codecs of its own."""
+        return [self.payload(blobs[REQUESTS * row : REQUESTS * (row + 1)], chunk) for row, chunk in enumerate(chunks)]
 
     def row_requests(self, chunks: IntArray, starts: IntArray, stops: IntArray) -> list[Range] | None:
         """Return None: whether a tiny array is compressed stands in its own metadata."""

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from zarr_vectors.encoding.compression import Pipeline
-from zarr_vectors.encoding.ragged import cell_headers, unframe_cell
+from zarr_vectors.encoding.ragged import cell_headers, unframe_cell, unframe_cells
 from zarr_vectors.encoding.shard import decode_shard_index, shard_index_length
 from zarr_vectors.exceptions import ArrayError, MetadataError, UnsupportedFeatureError, ZarrVectorsError
 from zarr_vectors.formats.chunk_keys import parse_keys
@@ -248,15 +248,18 @@ class GridArray:
         sizes = np.array(stops, np.int64) - first - CELL_HEADER
         return PlainCells(addresses, first, sizes, cell_headers(sizes)) if (sizes > 0).all() else None
 
-    def payload_size(self, blobs: Blobs) -> int | None:
-        """Return the payload's size from the framing of the compressed cell."""
-        if blobs[0] is None:
-            return 0
+    def payload_sizes(self, blobs: Blobs) -> IntArray | None:
+        """Return the payloads' sizes from the framing of the compressed cells; an empty cell has none."""
+        filled = np.array([blob is not None for blob in blobs], bool)
         try:
-            size = self.pipeline.decoded_size(blobs[0])
+            stated = self.pipeline.decoded_sizes([blob for blob in blobs if blob is not None])
         except ArrayError:
             return None  # decoding says what is wrong, and where
-        return None if size is None else size - CELL_HEADER
+        if stated is None:
+            return None
+        sizes = np.zeros(len(blobs), np.int64)
+        sizes[filled] = stated - CELL_HEADER
+        return sizes
 
     def payload(self, blobs: Blobs, chunk: IntArray) -> Bytes:
         """Decode one cell."""
@@ -266,6 +269,18 @@ class GridArray:
             return unframe_cell(self.pipeline.decode(blobs[0]))
         except ArrayError as error:
             raise ArrayError(f"{self.path}: chunk {'.'.join(map(str, chunk.tolist()))}: {error}") from error
+
+    def payloads(self, blobs: Blobs, chunks: IntArray) -> list[Bytes]:
+        """Decode many cells at once; of damaged ones the first is named."""
+        filled = [blob for blob in blobs if blob is not None]
+        try:
+            found = unframe_cells(self.pipeline.decode_many(filled))
+        except ArrayError:
+            return [self.payload([blob], chunk) for blob, chunk in zip(blobs, chunks, strict=True)]
+        if len(filled) == len(blobs):
+            return list(found)
+        supply = iter(found)
+        return [b"" if blob is None else next(supply) for blob in blobs]
 
     def _cell_addresses(self, cells: IntArray) -> list[str]:
         separator, skip = self._join
