@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from zarr_vectors.constants import CROSS_CHUNK_LINK_ATTRIBUTES, CROSS_CHUNK_LINKS, LINK_ATTRIBUTES, LINKS
 from zarr_vectors.exceptions import StoreError, StoreExistsError
 from zarr_vectors.formats.detection import revision_named
 from zarr_vectors.formats.revision import Revision
@@ -15,16 +16,23 @@ from zarr_vectors.model.attributes import Column
 from zarr_vectors.model.cells import Cells
 from zarr_vectors.model.links import LinkTable
 from zarr_vectors.read.cells import read_cells
+from zarr_vectors.read.level import LevelReader
 from zarr_vectors.read.opening import open_reader
 from zarr_vectors.read.store import StoreReader
 from zarr_vectors.storage.port import Storage
 from zarr_vectors.storage.replace import begin_replacement
 from zarr_vectors.storage.resolve import resolve_storage
-from zarr_vectors.typing import AnyArray
+from zarr_vectors.typing import AnyArray, Document
 from zarr_vectors.write.changing import hold_place
 from zarr_vectors.write.level import write_level
 from zarr_vectors.write.options import Progress, WriteOptions
 from zarr_vectors.write.store import copy_other_groups, write_root
+
+_CROSSINGS = {CROSS_CHUNK_LINKS: LINKS, CROSS_CHUNK_LINK_ATTRIBUTES: LINK_ATTRIBUTES}
+"""Families of revision 0.7 whose contents revision 0.9 has in others."""
+
+_DEPTHS = {LINKS: 1, LINK_ATTRIBUTES: 2}
+"""How many levels of folders below them revision 0.7 has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +126,16 @@ def _rewrite(
         for done, (number, cells) in enumerate(_levels(store, numbers), start=1):
             metadata = store.level(number).metadata
             attributes = store.level(number).attributes
-            write_level(replacement.staging, revision, root, metadata, cells, options.layout, previous=dict(attributes))
+            write_level(
+                replacement.staging,
+                revision,
+                root,
+                metadata,
+                cells,
+                options.layout,
+                previous=dict(attributes),
+                kept=_unknown(store.level(number), revision),
+            )
             vertices += cells.count
             if progress is not None:
                 progress(done, total)
@@ -127,6 +144,24 @@ def _rewrite(
         if verify:
             _verify(store, StoreReader.open(replacement.staging), numbers, progress, total)
     return MigrationSummary(store.revision.name, revision.name, tuple(numbers), vertices, verify)
+
+
+def _unknown(level: LevelReader, revision: Revision) -> dict[str, Document]:
+    """Return what nodes hold under unknown keys, by the nodes of a revision.
+
+    What stands at an array of links that the other revision does not have goes to their family.
+    """
+    found: dict[str, Document] = {}
+    for node, kept in level.unknown.items():
+        family, *rest = node.split("/")
+        family = _CROSSINGS.get(family, family)
+        across = [name for name, inside in _CROSSINGS.items() if inside == family]
+        if across and revision.keyed_by_chunk:
+            rest = rest[: _DEPTHS[family]]
+        for name in (family, *(across if revision.keyed_by_chunk else ())):
+            target = "/".join([name, *rest])
+            found[target] = {**found.get(target, {}), **kept}
+    return found
 
 
 def _levels(store: StoreReader, numbers: list[int]) -> Iterator[tuple[int, Cells]]:

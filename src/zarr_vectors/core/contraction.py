@@ -108,10 +108,11 @@ class Contraction:
         documents, _ = find_nodes(store.storage, store.revision, str(number))
         vertices = level.arrays.vertices
         layout = stored_layout(documents.get(vertices.path), vertices.spec.numpy_dtype.itemsize)
+        kept = level.unknown
         for family in sorted(ARRAY_FAMILIES):
             target.delete_prefix(f"{number}/{family}")
         metadata = replace(level.metadata, stale=level.metadata.stale or self._outdates(number, level))
-        write_level(target, store.revision, self.root, metadata, left, layout, previous=level.attributes)
+        write_level(target, store.revision, self.root, metadata, left, layout, previous=level.attributes, kept=kept)
 
     def _left(self, number: int, level: LevelReader, cells: Cells) -> Cells:
         """Return the cells of a level without what lies outside."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from zarr_vectors.edit.change import Change, changing
 from zarr_vectors.edit.tables import bare_cells, known_object_ids, object_ids_of
 from zarr_vectors.model.elements import Groups
 from zarr_vectors.ordering import offsets_of
+from zarr_vectors.read.level import LevelReader
 from zarr_vectors.typing import IntArray
 from zarr_vectors.write.tables import Attributes, make_groups
 
@@ -59,7 +61,7 @@ def set_groups(
 def put_groups(change: Change, groups: Mapping[Any, Sequence[int]] | None, attributes: Attributes = None) -> int:
     """Stage what :func:`set_groups` does."""
     ids = object_ids_of(change.level(0))
-    table = make_groups(groups, attributes, ids)
+    table = _with_unknown(make_groups(groups, attributes, ids), change.level(0))
     require_same_bins(change.level(0), table)
     before = list(change.level(0).arrays.group_attributes)
     for number in change.store.level_numbers():
@@ -74,6 +76,17 @@ def put_groups(change: Change, groups: Mapping[Any, Sequence[int]] | None, attri
         change.put_level(number)
     change.describe("group", {} if table is None else table.attributes, before)
     return 0 if table is None else table.count
+
+
+def _with_unknown(groups: Groups | None, level: LevelReader) -> Groups | None:
+    """Return groups whose attributes keep what those of the level have under keys that the format does not know."""
+    if groups is None:
+        return None
+    columns = dict(groups.attributes)
+    for name in columns.keys() & level.arrays.group_attributes.keys():
+        kept = level.arrays.group_attributes[name].spec.extra
+        columns[name] = replace(columns[name], spec=replace(columns[name].spec, extra=dict(kept)))
+    return replace(groups, attributes=columns)
 
 
 def _among(groups: Groups | None, ids: IntArray) -> Groups | None:

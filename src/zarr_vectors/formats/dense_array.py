@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ from zarr_vectors.exceptions import MetadataError
 from zarr_vectors.formats.documents import attribute_document, parse_attribute, unnamed_channels
 from zarr_vectors.formats.layout import Blobs, LevelOptions
 from zarr_vectors.formats.objects import DENSE_ROWS_PER_CHUNK, absent_value
-from zarr_vectors.model.attributes import AttributeSpec, Column
+from zarr_vectors.model.attributes import Column
 from zarr_vectors.storage.dense import decode_dense, dense_requests, encode_dense
 from zarr_vectors.storage.port import Range
 from zarr_vectors.typing import AnyArray, Document, IntArray
@@ -52,17 +53,7 @@ class ZarrDense:
             names = None
         elif names is None or len(names) != self.shape[1]:
             names = unnamed_channels(self.shape[1], path)
-        self.spec = AttributeSpec(
-            dtype=parsed.dtype,
-            unit=parsed.unit,
-            description=parsed.description,
-            channel_names=names,
-            encoding=parsed.encoding,
-            categories=parsed.categories,
-            ordered=parsed.ordered,
-            fill=parsed.fill,
-            time_unit=parsed.time_unit,
-        )
+        self.spec = replace(parsed, channel_names=names)
 
     @property
     def count(self) -> int:

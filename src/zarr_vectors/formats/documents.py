@@ -9,6 +9,7 @@ import numpy as np
 
 from zarr_vectors.constants import CROSS_CHUNK_LINKED, DEFAULT_REDUCTION_FACTOR, OBJECTS_STANDARD
 from zarr_vectors.exceptions import MetadataError, ZarrVectorsError
+from zarr_vectors.formats.unknown_keys import keep_keys, keep_members, unknown_keys
 from zarr_vectors.model.attributes import AttributeSpec
 from zarr_vectors.model.axes import NgffAxis, default_axes
 from zarr_vectors.model.metadata import LevelEntry, LevelMetadata, RootMetadata
@@ -62,7 +63,8 @@ _LEVEL_KEYS = frozenset(
 _ENTRY_KEYS = frozenset(
     ["path", "level", "bin_ratio", "bin_shape", "object_sparsity", "chunk_scale", "coordinateTransformations"]
 )
-
+_AXIS_KEYS = frozenset(["name", "type", "unit"])
+_SPEC_KEYS = frozenset(["dtype", "unit", "description"])
 
 MAX_UNNAMED_CHANNELS = 2**16
 """Channels that an attribute may have which does not name them: a number in a document costs nothing to write."""
@@ -179,6 +181,38 @@ def multiscales_block(root: RootMetadata) -> list[Document]:
             "metadata": {"format": "zarr_vectors"},
         }
     ]
+
+
+def keep_root_keys(before: Document, blocks: Document) -> Document:
+    """Return the blocks of the root's attributes with the unknown keys that those before held inside of them.
+
+    Parameters
+    ----------
+    before : dict
+        The attributes of the root as they were.
+    blocks : dict
+        :func:`root_block` and :func:`multiscales_block` under their keys.
+    """
+    root: Document = dict(blocks[ROOT_KEY])
+    held = before.get(ROOT_KEY)
+    specs = held.get("attribute_specs") if isinstance(held, dict) else None
+    if "attribute_specs" in root and isinstance(specs, dict):
+        root["attribute_specs"] = {
+            scope: {name: keep_keys(_item(_item(specs, scope), name), one, _SPEC_KEYS) for name, one in entries.items()}
+            for scope, entries in root["attribute_specs"].items()
+        }
+    scales = before.get(MULTISCALES_KEY)
+    if not isinstance(scales, list) or not scales or not isinstance(scales[0], dict):
+        return {**blocks, ROOT_KEY: root}
+    multiscale: Document = keep_keys(scales[0], blocks[MULTISCALES_KEY][0])
+    multiscale["axes"] = keep_members(scales[0].get("axes"), multiscale["axes"], _AXIS_KEYS)
+    multiscale["datasets"] = keep_members(scales[0].get("datasets"), multiscale["datasets"], _ENTRY_KEYS, by="path")
+    multiscale["metadata"] = keep_keys(scales[0].get("metadata"), multiscale["metadata"])
+    return {ROOT_KEY: root, MULTISCALES_KEY: [multiscale, *scales[1:]]}
+
+
+def _item(mapping: Any, key: str) -> Any:
+    return mapping.get(key) if isinstance(mapping, Mapping) else None
 
 
 def _parse_entry(entry: Document, base_bin: tuple[float, ...]) -> LevelEntry:
@@ -367,6 +401,7 @@ def _parse_spec(document: Mapping[str, Any], dtype: str, where: str) -> Attribut
         ordered=bool(document.get("ordered", False)),
         fill=document.get("_FillValue"),
         time_unit=document.get("unit") if timed else None,
+        extra=unknown_keys(document),
     )
 
 

@@ -39,6 +39,14 @@ RECHUNKED = "rechunked"
 CHUNKED_BY = "chunked_by"
 """Key of our own in level metadata: what the leading component of chunk keys goes by, and what its bins are."""
 
+AGGREGATION = "aggregation"
+"""Key of our own in level metadata: how the attributes of a coarse level were made."""
+
+SPARSITY = "sparsity"
+"""Key of our own in level metadata: how the objects of a coarse level were chosen."""
+
+_OWN_LEVEL_KEYS = frozenset([RECHUNKED, CHUNKED_BY, AGGREGATION, SPARSITY])
+
 
 @dataclass(frozen=True, slots=True)
 class LevelEntry:
@@ -330,6 +338,11 @@ class LevelMetadata:
         if isinstance(described, dict) and described.get("scope") != "vertex":
             return None
         return self.chunk_attribute_name
+
+    @property
+    def unknown(self) -> Document:
+        """What is said under keys that are neither the format's nor our own: it stays when the level is made anew."""
+        return {key: value for key, value in self.extra.items() if key not in _OWN_LEVEL_KEYS}
 
     @property
     def rechunked(self) -> bool:

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from zarr_vectors.model.metadata import RootMetadata
+from zarr_vectors.model.metadata import AGGREGATION, SPARSITY, RootMetadata
 from zarr_vectors.multiresolution.plan import plan_levels
-from zarr_vectors.multiresolution.staging import SPARSITY_KEY, PyramidRecipe, stage_levels
+from zarr_vectors.multiresolution.staging import PyramidRecipe, stage_levels
 from zarr_vectors.read.elements import link_specs
 from zarr_vectors.read.level import LevelReader
 from zarr_vectors.read.store import StoreReader
@@ -36,7 +36,7 @@ def pyramid_of(store: StoreReader) -> dict[str, Any] | None:
         entry = store.root.entry(level.metadata.level)
         ratio = level.metadata.bin_ratio or (entry.bin_ratio if entry else (1.0,) * store.root.ndim)
         factors.append((ratio, 1 / level.metadata.object_sparsity))
-        recorded = level.metadata.extra.get("aggregation")
+        recorded = level.metadata.extra.get(AGGREGATION)
         recorded = recorded if isinstance(recorded, dict) else {}
         modes |= {name: mode for name, mode in recorded.items() if name in present or mode == COUNT}
     return {
@@ -48,6 +48,7 @@ def pyramid_of(store: StoreReader) -> dict[str, Any] | None:
         **_choice(levels),
         "cross_level_storage": store.root.cross_level_storage,
         "cross_level_depth": store.root.cross_level_depth or 1,
+        "previous": dict(zip(numbers, levels, strict=True)),
         "share_metavertices": any(level.metadata.shared_fragments for level in levels),
     }
 
@@ -62,7 +63,7 @@ def _scale(level: LevelReader, root: RootMetadata, ratio: Sequence[float]) -> tu
 
 def _choice(levels: Sequence[LevelReader]) -> dict[str, Any]:
     """Return how objects were chosen, as the levels record it; where they do not, by chance and always the same."""
-    recorded = [level.metadata.extra.get(SPARSITY_KEY) for level in levels]
+    recorded = [level.metadata.extra.get(SPARSITY) for level in levels]
     chosen = next((found for found in recorded if isinstance(found, dict)), {})
     seed = chosen.get("seed", 0)
     return {
@@ -77,4 +78,5 @@ def stage_rebuilt(target: Storage, pyramid: Mapping[str, Any]) -> None:
     plans = plan_levels(store.root, pyramid["factors"], pyramid["chunk_scale_factors"])
     names = {field.name for field in fields(PyramidRecipe)}
     recipe = PyramidRecipe(**{key: value for key, value in pyramid.items() if key in names})
-    stage_levels(target, store, plans, recipe, replaced=[number for number in store.level_numbers() if number > 0])
+    replaced = [number for number in store.level_numbers() if number > 0]
+    stage_levels(target, store, plans, recipe, replaced=replaced, previous=pyramid["previous"])

@@ -20,7 +20,7 @@ from zarr_vectors.exceptions import ArgumentError
 from zarr_vectors.formats.documents import merge_capabilities
 from zarr_vectors.formats.layout import LevelOptions
 from zarr_vectors.model.cells import Cells
-from zarr_vectors.model.metadata import CHUNKED_BY, LevelEntry, LevelMetadata, RootMetadata
+from zarr_vectors.model.metadata import AGGREGATION, CHUNKED_BY, SPARSITY, LevelEntry, LevelMetadata, RootMetadata
 from zarr_vectors.multiresolution.aggregation import chosen_mode
 from zarr_vectors.multiresolution.building import Built, build_levels
 from zarr_vectors.multiresolution.plan import CrossLevel, LevelPlan, parse_aggregation, parse_cross_level
@@ -33,7 +33,6 @@ from zarr_vectors.write.level import write_level, write_links
 from zarr_vectors.write.options import Progress
 from zarr_vectors.write.store import write_root
 
-SPARSITY_KEY = "sparsity"
 """Level metadata of this package: how the objects that stay were chosen, ``{"strategy": …, "seed": …}``."""
 
 
@@ -128,6 +127,7 @@ def stage_levels(
     replaced: Sequence[int] = (),
     beside: Sequence[LevelReader] = (),
     parent: int | None = None,
+    previous: Mapping[int, LevelReader] | None = None,
 ) -> PyramidSummary:
     """Make coarse levels and write them where a change is prepared.
 
@@ -147,6 +147,8 @@ def stage_levels(
         Coarse levels that stay.
     parent : int, optional
         Level that those made name as their parent; the finer neighbour by default.
+    previous : mapping of int to LevelReader, optional
+        Levels of the same numbers as they were, whose unknown keys stay; those replaced by default.
 
     Raises
     ------
@@ -165,10 +167,12 @@ def stage_levels(
     built = build_levels(
         store, plans, modes, link_modes, counted, cross, recipe.sparsity_strategy, seed, beside, shared=shared
     )
+    if previous is None:
+        previous = {number: store.level(number) for number in replaced}
     staying = remove_levels(target, store, replaced)
-    root = _with_levels(store, replaced, staying, plans, cross, built)
+    root = _with_levels(store, replaced, staying, plans, cross, built, previous)
     choice = {"strategy": recipe.sparsity_strategy, "seed": seed}
-    _write_levels(target, store, root, staying, plans, built, recipe, choice, parent)
+    _write_levels(target, store, root, staying, plans, built, recipe, choice, parent, previous)
     return PyramidSummary(tuple(_summary(plan, cells) for plan, cells in zip(plans, built.cells, strict=True)))
 
 
@@ -217,6 +221,7 @@ def _with_levels(
     plans: Sequence[LevelPlan],
     cross: CrossLevel,
     built: Built,
+    previous: Mapping[int, LevelReader],
 ) -> RootMetadata:
     """Return the root metadata without the entries of levels that were removed, and with those of new ones."""
     root = store.root
@@ -234,7 +239,9 @@ def _with_levels(
         grown = plan.chunk_scale if any(s != 1 for s in plan.chunk_scale) else None
         ratio = tuple(float(f) for f in plan.fold)
         bins = plan.grid.bin_shape or plan.grid.chunk_shape
-        root = root.with_level(LevelEntry(plan.level, ratio, bins, 1 / plan.object_fold, grown))
+        held = previous[plan.level].root.entry(plan.level) if plan.level in previous else None
+        extra = {} if held is None else held.extra
+        root = root.with_level(LevelEntry(plan.level, ratio, bins, 1 / plan.object_fold, grown, extra))
     stated = (root.cross_level_storage, root.cross_level_depth)
     if cross.reach or not across:
         depth = cross.depth if cross.reach else 0
@@ -257,6 +264,7 @@ def _write_levels(
     recipe: PyramidRecipe,
     choice: Mapping[str, Any],
     parent: int | None,
+    previous: Mapping[int, LevelReader],
 ) -> None:
     layout, progress = recipe.layout, recipe.progress
     total = len(plans) + 1
@@ -265,8 +273,20 @@ def _write_levels(
         metadata = level_metadata(plan, cells, built, plan.level - 1 if parent is None else parent)
         metadata = _chunked_alike(metadata, store.level(0).metadata)
         if plan.object_fold != 1:
-            metadata = replace(metadata, extra={**metadata.extra, SPARSITY_KEY: dict(choice)})
-        write_level(storage, store.revision, root, metadata, replace(cells, links=cells.links + links), layout)
+            metadata = replace(metadata, extra={**metadata.extra, SPARSITY: dict(choice)})
+        old = previous.get(plan.level)
+        if old is not None:
+            metadata = replace(metadata, extra={**old.metadata.unknown, **metadata.extra})
+        write_level(
+            storage,
+            store.revision,
+            root,
+            metadata,
+            replace(cells, links=cells.links + links),
+            layout,
+            previous=None if old is None else old.attributes,
+            kept=None if old is None else old.unknown,
+        )
         if progress is not None:
             progress(done, total)
     for number in sorted({level for level, _ in built.links} - {plan.level for plan in plans}):
@@ -303,7 +323,7 @@ def level_metadata(plan: LevelPlan, cells: Cells, built: Built, parent: int) -> 
         inherited_num_objects=None if objects is None else len(objects.ids),
         shared_fragments=shares_fragments(cells),
         fragments_tile=cells.fragments.explicit is None,
-        extra={"aggregation": dict(built.aggregation)},
+        extra={AGGREGATION: dict(built.aggregation)},
     )
 
 

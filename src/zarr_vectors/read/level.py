@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -11,6 +11,7 @@ from zarr_vectors.exceptions import ArgumentError, MetadataError, StoreError, Un
 from zarr_vectors.formats.documents import parse_level
 from zarr_vectors.formats.layout import CellArray, LevelArrays
 from zarr_vectors.formats.revision import Revision
+from zarr_vectors.formats.unknown_keys import unknown_keys
 from zarr_vectors.model.grid import Grid
 from zarr_vectors.model.links import LinkCellList
 from zarr_vectors.model.metadata import LevelMetadata, RootMetadata
@@ -50,6 +51,8 @@ class LevelReader:
         Object ids by manifest row, once they have been read.
     link_cells : dict of int to LinkCellList
         By level difference the cells of the level's links, once they have been listed.
+    documents : mapping of str to dict
+        The ``zarr.json`` of every node by path below the root.
     """
 
     storage: Storage
@@ -61,6 +64,7 @@ class LevelReader:
     lookup: ChunkLookup = field(repr=False)
     object_ids: IntArray | None = field(default=None, repr=False)
     link_cells: dict[int, LinkCellList] = field(default_factory=dict, repr=False)
+    documents: Mapping[str, Document] = field(default_factory=dict, repr=False)
 
     @property
     def grid(self) -> Grid:
@@ -82,6 +86,13 @@ class LevelReader:
     def leads(self) -> bool:
         """Whether chunk keys start with a component before the spatial ones."""
         return self.metadata.leads(self.root.ndim)
+
+    @property
+    def unknown(self) -> dict[str, Document]:
+        """What the nodes hold under keys that the format does not know, by path below the level."""
+        start = len(str(self.metadata.level)) + 1
+        found = {p[start:]: unknown_keys(d.get("attributes")) for p, d in self.documents.items() if len(p) > start}
+        return {node: kept for node, kept in found.items() if kept}
 
     @property
     def keyed_attribute(self) -> str | None:
@@ -167,7 +178,8 @@ def open_level_reader(
     chunks = arrays.vertices.chunks
     if chunks is None:
         chunks = _derive_chunks(storage, arrays.vertices)
-    return LevelReader(storage, root, metadata, attributes, arrays, chunks, ChunkLookup.of(chunks))
+    lookup = ChunkLookup.of(chunks)
+    return LevelReader(storage, root, metadata, attributes, arrays, chunks, lookup, documents=documents)
 
 
 def _check_grid(metadata: LevelMetadata, root: RootMetadata, where: str) -> None:

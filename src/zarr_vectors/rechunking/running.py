@@ -193,7 +193,16 @@ def run(
             layout = _layout(store, number)
             previous = dict(level.attributes)
             cells = mover.cells(number)
-            write_level(replacement.staging, store.revision, root, metadata, cells, layout, previous=previous)
+            write_level(
+                replacement.staging,
+                store.revision,
+                root,
+                metadata,
+                cells,
+                layout,
+                previous=previous,
+                kept=level.unknown,
+            )
             job.said(done, total)
         copy_other_groups(store, replacement.staging)
         write_root(replacement.staging, store.revision, root, store.attributes)

@@ -345,6 +345,10 @@ def new_root(
         else {}
     )
     ones = tuple(1.0 for _ in space.axes)
+    held = None if shell is None else shell.entry(0)
+    entry = LevelEntry(
+        0, ones, space.grid.bin_shape or space.grid.chunk_shape, extra={} if held is None else held.extra
+    )
     return RootMetadata(
         zv_version="",
         axes=space.axes,
@@ -359,7 +363,7 @@ def new_root(
         format_capabilities=tuple(capabilities),
         attribute_specs=described_specs(cells),
         name=name,
-        levels=(LevelEntry(0, ones, space.grid.bin_shape or space.grid.chunk_shape),),
+        levels=(entry,),
         **base,  # type: ignore[arg-type]
     )
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from zarr_vectors.model.grid import Grid
+from zarr_vectors.model.metadata import AGGREGATION
 from zarr_vectors.ordering import lexicographic_order
 from zarr_vectors.typing import AnyArray, BoolArray, FloatArray, IntArray
 from zarr_vectors.validate.consistency import has_objects
@@ -17,9 +18,6 @@ from zarr_vectors.validate.conventions import POINTS
 from zarr_vectors.validate.metavertices import Merged, merge, owner_of_rows
 from zarr_vectors.validate.pyramid import PyramidSubject
 from zarr_vectors.validate.rules import Problem, error
-
-AGGREGATION_KEY = "aggregation"
-"""Level metadata of this package: how each attribute was aggregated, ``{attribute: mode}``."""
 
 _ULPS = 8
 
@@ -82,7 +80,7 @@ class CoherenceSubject:
     @property
     def modes(self) -> dict[str, str]:
         """How attributes were aggregated, as the level records it."""
-        found = self.pyramid.level.reader.metadata.extra.get(AGGREGATION_KEY)
+        found = self.pyramid.level.reader.metadata.extra.get(AGGREGATION)
         if not isinstance(found, dict):
             return {}
         arrays = self.pyramid.level.reader.arrays.vertex_attributes

@@ -15,6 +15,7 @@ from zarr_vectors.constants import XLEVEL_NONE
 from zarr_vectors.model.attributes import Column
 from zarr_vectors.model.cells import Cells
 from zarr_vectors.model.links import LinkTable
+from zarr_vectors.model.metadata import AGGREGATION
 from zarr_vectors.multiresolution.aggregation import chosen_mode
 from zarr_vectors.multiresolution.building import build_levels
 from zarr_vectors.multiresolution.plan import CrossLevel, LevelPlan
@@ -23,7 +24,7 @@ from zarr_vectors.read.cells import read_cells
 from zarr_vectors.read.elements import link_specs
 from zarr_vectors.read.ordered_objects import ordered_object_ids
 from zarr_vectors.typing import AnyArray, IntArray
-from zarr_vectors.validate.coherence import AGGREGATION_KEY, CoherenceSubject, obstacle
+from zarr_vectors.validate.coherence import CoherenceSubject, obstacle
 from zarr_vectors.validate.rules import Problem, error, note
 
 LARGEST = 10_000_000
@@ -39,7 +40,7 @@ def hindrance(subject: CoherenceSubject) -> str:
     if finest is None or pyramid.bin_ratio is None:
         return "full resolution or the bin shape is not known"
     metadata = level.reader.metadata
-    if not level.is_ours or metadata.coarsening_method != _METHOD or AGGREGATION_KEY not in metadata.extra:
+    if not level.is_ours or metadata.coarsening_method != _METHOD or AGGREGATION not in metadata.extra:
         return "it was made by rules of another writer"
     if metadata.stale:
         return "it is stale"

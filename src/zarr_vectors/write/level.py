@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from zarr_vectors.constants import CROSS_CHUNK_LINKS, LINKS
 from zarr_vectors.formats.documents import group_document
 from zarr_vectors.formats.layout import LevelOptions
 from zarr_vectors.formats.revision import Revision
+from zarr_vectors.formats.unknown_keys import with_unknown
 from zarr_vectors.model.cells import Cells
 from zarr_vectors.model.links import LinkTable
 from zarr_vectors.model.metadata import LevelMetadata, RootMetadata
 from zarr_vectors.read.level import LevelReader
-from zarr_vectors.storage.port import BlobParts, Storage
+from zarr_vectors.storage.port import BlobParts, Storage, joined
 from zarr_vectors.typing import Document
 from zarr_vectors.write.options import Progress
 
@@ -31,6 +32,7 @@ def write_level(
     *,
     progress: Progress | None = None,
     previous: Document | None = None,
+    kept: Mapping[str, Document] | None = None,
 ) -> LevelMetadata:
     """Write the arrays of a level and, when they are complete, its metadata.
 
@@ -52,6 +54,8 @@ def write_level(
         Called with ``(done, total)`` arrays.
     previous : dict, optional
         Attributes of the level that are to be kept.
+    kept : mapping of str to dict, optional
+        Attributes that nodes get beside the format's own, by path below the level (``LevelReader.unknown``).
 
     Returns
     -------
@@ -62,7 +66,7 @@ def write_level(
     nodes: list[str] = []
     total = 4 + len(cells.attributes) + len(cells.fragment_attributes)
     for done, batch in enumerate(revision.encode_level(level, cells, root, metadata, options), start=1):
-        storage.put_many(_noting_nodes(batch, level, revision, nodes))
+        storage.put_many(_noting_nodes(batch, level, revision, nodes, kept or {}))
         if progress is not None:
             progress(min(done, total - 1), total)
     written = replace(
@@ -79,13 +83,19 @@ def write_level(
 
 
 def _noting_nodes(
-    batch: Iterator[tuple[str, BlobParts]], level: str, revision: Revision, nodes: list[str]
+    batch: Iterator[tuple[str, BlobParts]],
+    level: str,
+    revision: Revision,
+    nodes: list[str],
+    kept: Mapping[str, Document],
 ) -> Iterator[tuple[str, BlobParts]]:
     for address, data in batch:
         if address.endswith(_METADATA):
             node = address[len(level) + 1 : -len(_METADATA)]
             if not revision.is_chunk_node(node):
                 nodes.append(node)
+            if node in kept:
+                data = json.dumps(with_unknown(json.loads(bytes(joined(data))), kept[node])).encode()
         yield address, data
 
 
@@ -117,7 +127,7 @@ def write_links(
     name = str(level.metadata.level)
     nodes: list[str] = []
     for batch in revision.encode_links(name, tables, level.arrays, root, options):
-        storage.put_many(_noting_nodes(batch, name, revision, nodes))
+        storage.put_many(_noting_nodes(batch, name, revision, nodes, level.unknown))
     gone = {f"{family}/{t.delta:+d}" for t in tables for family in (LINKS, CROSS_CHUNK_LINKS)}
     kept = [node for node in level.metadata.nodes if not any(node == g or node.startswith(f"{g}/") for g in gone)]
     written = replace(

@@ -79,15 +79,30 @@ def write_store(
     attributes : dict, optional
         Further attributes of the root.
     beside : StoreReader, optional
-        A store whose groups that are no levels (parametric objects) are taken over.
+        A store whose groups that are no levels (parametric objects) are taken over, and of whose levels what is kept
+        under unknown keys.
     finish : function, optional
         Called with the new store before it takes its place, to add coarse levels.
     """
     root = replace(root, zv_version=revision.stamp)
     with begin_replacement(storage) as replacement:
         staging = replacement.staging
+        held = [] if beside is None else beside.level_numbers()
         for metadata, cells in levels:
-            write_level(staging, revision, root, metadata, cells, options.layout, progress=options.progress)
+            old = beside.level(metadata.level) if beside is not None and metadata.level in held else None
+            if old is not None:
+                metadata = replace(metadata, extra={**old.metadata.unknown, **metadata.extra})
+            write_level(
+                staging,
+                revision,
+                root,
+                metadata,
+                cells,
+                options.layout,
+                progress=options.progress,
+                previous=None if old is None else old.attributes,
+                kept=None if old is None else old.unknown,
+            )
         if beside is not None:
             copy_other_groups(beside, staging)
         write_root(staging, revision, root, attributes)

@@ -16,6 +16,7 @@ from zarr_vectors.exceptions import ArrayError, MetadataError
 from zarr_vectors.formats.documents import parse_attribute
 from zarr_vectors.formats.layout import Blobs, DenseArray, LinkArray, LinkFamily
 from zarr_vectors.formats.link_names import parse_delta
+from zarr_vectors.formats.unknown_keys import link_attribute_keys
 from zarr_vectors.formats.v07.chunk_group import ChunkGroup
 from zarr_vectors.formats.v07.tables import BlobColumn
 from zarr_vectors.formats.v07.tiny_array import decode_tiny, tiny_requests
@@ -110,8 +111,8 @@ def _open_family(
         width = _width(document, path)
         named = _named(level, LINK_ATTRIBUTES, inside, documents)
         attributes = {
-            name: ChunkGroup(node, _attributes(documents, node), spec, ndim, None)
-            for name, (node, spec) in named.items()
+            name: ChunkGroup(node, described, parse_attribute(described, node), ndim, None)
+            for name, (node, described) in named.items()
         }
         zero = tuple((0,) * ndim for _ in range(width - 1))
         cells = ChunkGroup(path, document, _ROWS, ndim, None)
@@ -120,7 +121,7 @@ def _open_family(
     if across is not None:
         path = f"{level}/{CROSS_CHUNK_LINKS}/{across}"
         named = _named(level, CROSS_CHUNK_LINK_ATTRIBUTES, across, documents)
-        columns = {name: BlobColumn(node, _attributes(documents, node)) for name, (node, _) in named.items()}
+        columns = {name: BlobColumn(node, described) for name, (node, described) in named.items()}
         blob = CrossChunkLinks(path, _attributes(documents, path), columns, ndim)
         document = document or _attributes(documents, path)
     directed = bool(document.get("directed", delta != 0))
@@ -138,10 +139,15 @@ def _width(document: Document, path: str) -> int:
     return width
 
 
-def _named(level: str, family: str, delta: str, documents: Documents) -> dict[str, tuple[str, AttributeSpec]]:
+def _named(level: str, family: str, delta: str, documents: Documents) -> dict[str, tuple[str, Document]]:
+    """Return the path and the metadata of the attributes of links by name."""
     prefix, suffix = f"{level}/{family}/", f"/{delta}"
-    return {
-        path[len(prefix) : -len(suffix)]: (path, parse_attribute(_attributes(documents, path), path))
+    kept = link_attribute_keys(level, documents)
+    paths = {
+        path[len(prefix) : -len(suffix)]: path
         for path in documents
         if path.startswith(prefix) and path.endswith(suffix) and path.count("/") == prefix.count("/") + 1
+    }
+    return {
+        name: (path, {**kept.get((name, delta), {}), **_attributes(documents, path)}) for name, path in paths.items()
     }

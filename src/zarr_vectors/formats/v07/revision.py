@@ -21,6 +21,7 @@ from zarr_vectors.formats.documents import (
     LEVEL_KEY,
     MULTISCALES_KEY,
     ROOT_KEY,
+    keep_root_keys,
     level_block,
     multiscales_block,
     root_block,
@@ -75,7 +76,8 @@ class Revision07:
 
     def root_attributes(self, root: RootMetadata, previous: Document | None) -> Document:
         """Return the attributes of the root."""
-        return (previous or {}) | {ROOT_KEY: root_block(root), MULTISCALES_KEY: multiscales_block(root)}
+        blocks = {ROOT_KEY: root_block(root), MULTISCALES_KEY: multiscales_block(root)}
+        return (previous or {}) | keep_root_keys(previous or {}, blocks)
 
     def level_attributes(self, level: LevelMetadata, previous: Document | None) -> Document:
         """Return the attributes of a level."""

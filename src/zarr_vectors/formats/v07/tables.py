@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 
@@ -11,7 +12,6 @@ from zarr_vectors.formats.documents import parse_attribute, unnamed_channels
 from zarr_vectors.formats.layout import Blobs
 from zarr_vectors.formats.objects import absent_value
 from zarr_vectors.formats.v07.tiny_array import decode_tiny, tiny_requests
-from zarr_vectors.model.attributes import AttributeSpec
 from zarr_vectors.ordering import expand_ranges, offsets_of
 from zarr_vectors.storage.port import Range
 from zarr_vectors.typing import AnyArray, ByteArray, Document, IntArray
@@ -39,17 +39,7 @@ class BlobColumn:
         names = spec.channel_names
         if len(shape) == 2 and (names is None or len(names) != shape[1]):
             names = unnamed_channels(shape[1], path)
-        self.spec = AttributeSpec(
-            dtype=spec.dtype,
-            unit=spec.unit,
-            description=spec.description,
-            channel_names=names if len(shape) == 2 else None,
-            encoding=spec.encoding,
-            categories=spec.categories,
-            ordered=spec.ordered,
-            fill=spec.fill,
-            time_unit=spec.time_unit,
-        )
+        self.spec = replace(spec, channel_names=names if len(shape) == 2 else None)
 
     @property
     def count(self) -> int:

@@ -57,7 +57,7 @@ def encode_filed(
             yield data
     documents.append(_group(level, family, _family_document(table, physical)))
     for name, column in table.attributes.items():
-        attributes: Document = {} if physical else _described(name, column)
+        attributes: Document = dict(column.spec.extra) if physical else _described(name, column)
         attributes |= {"zv_array": "link_attribute_family", "name": name, "num_links": table.count}
         documents += [
             _group(level, LINK_ATTRIBUTES, {}),

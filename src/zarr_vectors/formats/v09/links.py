@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from zarr_vectors.constants import LINK_ATTRIBUTES, LINKS
 from zarr_vectors.exceptions import MetadataError
 from zarr_vectors.formats.documents import parse_attribute
 from zarr_vectors.formats.layout import LinkArray, LinkFamily
 from zarr_vectors.formats.link_names import parse_delta
+from zarr_vectors.formats.unknown_keys import link_attribute_keys
 from zarr_vectors.formats.v09.grid_array import GridArray
 from zarr_vectors.model.attributes import AttributeSpec
 from zarr_vectors.typing import Document
@@ -22,15 +24,18 @@ def open_links(level: str, documents: Documents) -> dict[int, LinkFamily]:
     """Open every link family of a level."""
     prefix = f"{level}/{LINKS}/"
     families = {}
+    kept = link_attribute_keys(level, documents)
     for path, document in documents.items():
         name = path.removeprefix(prefix)
         delta = parse_delta(name) if path.startswith(prefix) else None
         if delta is not None and document.get("node_type") == "group":
-            families[delta] = _open_family(level, name, delta, documents)
+            families[delta] = _open_family(level, name, delta, documents, kept)
     return families
 
 
-def _open_family(level: str, name: str, delta: int, documents: Documents) -> LinkFamily:
+def _open_family(
+    level: str, name: str, delta: int, documents: Documents, kept: Mapping[tuple[str, str], Document]
+) -> LinkFamily:
     path = f"{level}/{LINKS}/{name}"
     attributes = documents[path].get("attributes") or {}
     segments = sorted(
@@ -38,7 +43,7 @@ def _open_family(level: str, name: str, delta: int, documents: Documents) -> Lin
         for node, document in documents.items()
         if node.startswith(f"{path}/") and document.get("node_type") == "array"
     )
-    arrays = tuple(_open_array(level, name, segment, delta, documents) for segment in segments)
+    arrays = tuple(_open_array(level, name, segment, delta, documents, kept) for segment in segments)
     width = attributes.get("link_width") or (1 + len(arrays[0].offsets) if arrays else 2)
     directed = bool(attributes.get("directed", delta != 0))
     store = str(attributes.get("store", "canonical"))
@@ -57,7 +62,14 @@ def _attributes_without_rows(level: str, delta: str, documents: Documents) -> di
     return {name: parse_attribute(document, node) for name, (document, node) in groups.items() if "dtype" in document}
 
 
-def _open_array(level: str, name: str, segment: str, delta: int, documents: Documents) -> LinkArray:
+def _open_array(
+    level: str,
+    name: str,
+    segment: str,
+    delta: int,
+    documents: Documents,
+    kept: Mapping[tuple[str, str], Document],
+) -> LinkArray:
     path = f"{level}/{LINKS}/{name}/{segment}"
     cells = GridArray(path, documents[path], _ROWS)
     offsets = parse_offsets(segment, len(cells.shape), path)
@@ -65,8 +77,10 @@ def _open_array(level: str, name: str, segment: str, delta: int, documents: Docu
     prefix, suffix = f"{level}/{LINK_ATTRIBUTES}/", f"/{name}/{segment}"
     for node, document in documents.items():
         if node.startswith(prefix) and node.endswith(suffix) and document.get("node_type") == "array":
+            attribute = node[len(prefix) : -len(suffix)]
             spec = parse_attribute(document.get("attributes") or {}, node)
-            attributes[node[len(prefix) : -len(suffix)]] = GridArray(node, document, spec)
+            spec = replace(spec, extra=kept.get((attribute, name), {}))
+            attributes[attribute] = GridArray(node, document, spec)
     crossing = any(any(offset) for offset in offsets)
     has_perm = bool(cells.document.get("has_perm", False))
     return LinkArray(cells, offsets, has_perm, crossing or delta != 0, True, attributes)

@@ -22,11 +22,13 @@ from zarr_vectors.formats.documents import (
     LEVEL_KEY,
     MULTISCALES_KEY,
     ROOT_KEY,
+    keep_root_keys,
     level_block,
     multiscales_block,
     root_block,
 )
 from zarr_vectors.formats.layout import CellPayloads, LevelArrays, LevelOptions
+from zarr_vectors.formats.unknown_keys import keep_keys
 from zarr_vectors.formats.v09.filing import file_links
 from zarr_vectors.formats.v09.grid_array import GridArray
 from zarr_vectors.formats.v09.grid_encoding import GridExtent, encode_grid
@@ -77,11 +79,10 @@ class Revision09:
 
     def root_attributes(self, root: RootMetadata, previous: Document | None) -> Document:
         """Return the attributes of the root, with the ``ome`` block that 0.9.2 expects."""
-        return (previous or {}) | {
-            ROOT_KEY: root_block(root),
-            MULTISCALES_KEY: multiscales_block(root),
-            "ome": _ome_block(root),
-        }
+        held = previous or {}
+        ome = keep_keys(held.get("ome"), _ome_block(root))
+        blocks = {ROOT_KEY: root_block(root), MULTISCALES_KEY: multiscales_block(root)}
+        return held | keep_root_keys(held, blocks) | {"ome": ome}
 
     def level_attributes(self, level: LevelMetadata, previous: Document | None) -> Document:
         """Return the attributes of a level."""
