@@ -234,8 +234,41 @@ def _chunks_of(level: LevelReader, new: Elements) -> int:
     return len(np.unique(chunks, axis=0))
 
 
+@dataclass(frozen=True, slots=True)
+class LocalAddition:
+    """Points that are added to the chunks that they are in.
+
+    Parameters
+    ----------
+    new : Elements
+        The points.
+    made : Cells
+        The points by chunk.
+    old : Cells
+        What those of the chunks hold that hold something.
+    merged : Cells
+        The chunks as they are to be.
+    """
+
+    new: Elements
+    made: Cells
+    old: Cells
+    merged: Cells
+
+
 def _put_locally(change: Change, new: Elements, given: Additions, root: RootMetadata) -> int | None:
     """Add points to the chunks that they are in; None where more than those chunks must change."""
+    level = change.level(0)
+    addition = add_locally(change, new) if len(level.chunks) else None
+    if addition is None:
+        return None
+    put_chunks(change, level, addition.merged)
+    put_added(change, addition, given.object_attributes, root)
+    return len(addition.made.chunks)
+
+
+def add_locally(change: Change, new: Elements) -> LocalAddition | None:
+    """Join points with the chunks that they are in; None where more than those chunks must change."""
     level = change.level(0)
     specs = {name: array.spec for name, array in level.arrays.vertex_attributes.items()}
     widened = any(
@@ -244,7 +277,7 @@ def _put_locally(change: Change, new: Elements, given: Additions, root: RootMeta
         if n in specs
     )
     others = set(level.arrays.fragment_attributes) - {OBJECT_ID_ATTRIBUTE}
-    if widened or others or level.arrays.vertex_fragments is None or 0 in level.arrays.links or not len(level.chunks):
+    if widened or others or level.arrays.vertex_fragments is None or 0 in level.arrays.links:
         return None
     columns = dict(new.attributes)
     codes = columns.pop(LEADING, None)
@@ -259,20 +292,36 @@ def _put_locally(change: Change, new: Elements, given: Additions, root: RootMeta
     if old.fragments.explicit is not None:
         return None
     merged = _by_bins(level, old, new, leading) if new.objects is None else merge_fragments(old, made)
-    put_chunks(change, level, merged)
+    return LocalAddition(new, made, old, merged)
+
+
+def put_added(change: Change, addition: LocalAddition, object_attributes: Attributes, root: RootMetadata) -> None:
+    """Write what is there once for a level or store: objects, counts, and that coarse levels are older now.
+
+    Parameters
+    ----------
+    change : Change
+        The store, whose chunks have the points already.
+    addition : LocalAddition
+        The points.
+    object_attributes : mapping of str to array, optional
+        One row per new object in ascending id order.
+    root : RootMetadata
+        Metadata that the store is to have.
+    """
+    level, made = change.level(0), addition.made
     if made.objects is not None:
-        _put_objects(change, level, old, made, given)
+        _put_objects(change, level, addition.old, made, object_attributes)
     described = described_chunks(level, made)
     change.put_level(
         0,
-        vertex_count=level.metadata.vertex_count + new.count,
+        vertex_count=level.metadata.vertex_count + addition.new.count,
         chunk_attribute_name=described.chunk_attribute_name,
         chunk_attribute_values=described.chunk_attribute_values,
         extra=described.extra,
     )
     drop_cross_levels(change, root)
     change.mark_stale()
-    return len(made.chunks)
 
 
 def _by_bins(level: LevelReader, old: Cells, new: Elements, leading: Leading | None) -> Cells:
@@ -284,7 +333,7 @@ def _by_bins(level: LevelReader, old: Cells, new: Elements, leading: Leading | N
     return partition(together, level.grid, FragmentRule.BINS, leading=leading)
 
 
-def _put_objects(change: Change, level: LevelReader, old: Cells, made: Cells, given: Additions) -> None:
+def _put_objects(change: Change, level: LevelReader, old: Cells, made: Cells, object_attributes: Attributes) -> None:
     """Add objects to the index of a level, their fragments behind those that the chunks had."""
     assert made.objects is not None
     assert made.objects.manifests is not None
@@ -295,7 +344,7 @@ def _put_objects(change: Change, level: LevelReader, old: Cells, made: Cells, gi
     held = np.append(np.diff(old.fragments.offsets), 0)
     fragments = after.fragments + held[rows]
     columns = read_columns(level, dict(level.arrays.object_attributes), None)
-    table = join_objects(Objects(ids, np.zeros(0, np.int64), columns), made.objects.ids, given.object_attributes)
+    table = join_objects(Objects(ids, np.zeros(0, np.int64), columns), made.objects.ids, object_attributes)
     order = np.argsort(np.concatenate([ids, made.objects.ids]), kind="stable")
     counts = np.concatenate([np.diff(before.offsets), np.diff(after.offsets)])
     starts = offsets_of(counts)[:-1]

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
 import numpy as np
 
 from zarr_vectors.edit.change import Change
 from zarr_vectors.encoding.compression import resolve_compressor
 from zarr_vectors.formats.cell_access import is_grid, open_cell_array, update_cells
-from zarr_vectors.formats.layout import CellPayloads
+from zarr_vectors.formats.layout import CellArray, CellPayloads
 from zarr_vectors.formats.payloads import cell_payloads
 from zarr_vectors.model.attributes import Column
 from zarr_vectors.model.cells import Cells, Fragments
@@ -15,7 +18,7 @@ from zarr_vectors.ordering import lexicographic_order, stable_order
 from zarr_vectors.read.level import LevelReader
 from zarr_vectors.spatial.lookup import ChunkLookup
 from zarr_vectors.storage.documents import document_bytes
-from zarr_vectors.typing import Document, IntArray
+from zarr_vectors.typing import BoolArray, Document, IntArray
 
 
 def fits_grid(document: Document, chunks: IntArray) -> bool:
@@ -26,6 +29,25 @@ def fits_grid(document: Document, chunks: IntArray) -> bool:
     origin = (document.get("attributes") or {}).get("chunk_grid_origin") or np.zeros(len(shape), np.int64)
     places = chunks - np.array(origin, np.int64)
     return bool(((places >= 0) & (places < shape)).all())
+
+
+@dataclass(frozen=True, slots=True)
+class PutCells:
+    """Which cells of an array of a level were written.
+
+    Parameters
+    ----------
+    path : str
+        Path of the array below the level.
+    chunks : (C, S) int64
+        Their chunks.
+    filled : (C,) bool
+        Which of them hold something.
+    """
+
+    path: str
+    chunks: IntArray
+    filled: BoolArray
 
 
 def put_chunks(change: Change, level: LevelReader, cells: Cells) -> None:
@@ -40,14 +62,16 @@ def put_chunks(change: Change, level: LevelReader, cells: Cells) -> None:
     cells : Cells
         The chunks as they are to be.
     """
+    list_cells(change, level, put_cells(change, level, cells))
+
+
+def put_cells(change: Change, level: LevelReader, cells: Cells) -> list[PutCells]:
+    """Write some chunks as :func:`put_chunks` does, but for what the metadata of arrays say of their chunks."""
     documents = change.documents(level.metadata.level)
     layout = change.layout(level)
+    put = []
     for payloads in cell_payloads(cells):
-        path = f"{level.metadata.level}/{payloads.path}"
-        document = documents[path]
-        array = open_cell_array(path, document, level.chunks.shape[1])
-        if array.chunks is None:
-            array.list_chunks(change.staged.list_all(path))
+        array, document = _opened(change, level, documents, payloads.path)
         codecs = resolve_compressor(layout.compressor, itemsize=payloads.itemsize)
         update = update_cells(array, document, payloads.chunks, _parts(payloads), codecs)
         requests = update.requests()
@@ -55,8 +79,31 @@ def put_chunks(change: Change, level: LevelReader, cells: Cells) -> None:
         change.staged.put_many(objects)
         if emptied:
             change.staged.delete_many(emptied)
-        if (noted := update.metadata()) != document:
+        put.append(PutCells(payloads.path, payloads.chunks, np.diff(payloads.offsets) > 0))
+    return put
+
+
+def list_cells(change: Change, level: LevelReader, put: Sequence[PutCells]) -> None:
+    """Write the metadata of the arrays of a level, some of whose chunks are others now."""
+    documents = change.documents(level.metadata.level)
+    for cells in put:
+        array, document = _opened(change, level, documents, cells.path)
+        held = [b"held" if filled else b"" for filled in cells.filled.tolist()]
+        noted = update_cells(array, document, cells.chunks, held, ()).metadata()
+        if noted != document:
+            path = f"{level.metadata.level}/{cells.path}"
             change.staged.put_many([(f"{path}/zarr.json", document_bytes(noted))])
+
+
+def _opened(
+    change: Change, level: LevelReader, documents: Mapping[str, Document], path: str
+) -> tuple[CellArray, Document]:
+    """Return an array of a level, and its document, which lists its chunks or not."""
+    path = f"{level.metadata.level}/{path}"
+    array = open_cell_array(path, documents.get(path), level.chunks.shape[1])
+    if array.chunks is None and is_grid(documents[path]):
+        array.list_chunks(change.staged.list_all(path))
+    return array, documents[path]
 
 
 def _parts(payloads: CellPayloads) -> list[memoryview]:

@@ -62,7 +62,11 @@ def _twice(function: Callable[..., Any], path: Any, args: Any, kwargs: Any) -> A
 
 
 def generation(folder: Path) -> tuple[Any, ...]:
-    """Return what tells one state of the folder of a store from another: it changes with every change of the store."""
+    """Return what tells one state of the folder of a store from another: it changes with every change of the store.
+
+    The folder of the journals counts by itself: while one writer of a partition keeps it there, the journals of others
+    come and go in it.
+    """
     try:
         found = os.stat(folder)
         journals = _journals(folder / JOURNAL_FOLDER)
@@ -72,8 +76,13 @@ def generation(folder: Path) -> tuple[Any, ...]:
 
 
 def _journals(folder: Path) -> tuple[tuple[str, int], ...]:
-    try:
-        with os.scandir(folder) as entries:
-            return tuple(sorted((entry.name, entry.stat().st_mtime_ns) for entry in entries))
-    except FileNotFoundError:
-        return ()
+    while True:
+        try:
+            changed = os.stat(folder).st_mtime_ns
+            with os.scandir(folder) as entries:
+                held = sorted((entry.name, entry.stat().st_mtime_ns) for entry in entries)
+        except FileNotFoundError:
+            if folder.exists():
+                continue  # one of the journals went at this moment
+            return ()
+        return (("", changed), *held)

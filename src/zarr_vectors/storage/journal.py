@@ -51,6 +51,11 @@ MARKER_NAME = "commit.json"
 _DATA = "data"
 
 
+def new_identifier() -> str:
+    """Return the beginning of an identifier of a journal; those of later ones sort after it."""
+    return f"{time.time_ns():020d}"
+
+
 @dataclass(slots=True)
 class Transaction:
     """A storage whose writes and deletions are staged until `commit`, and seen by its own reads at once.
@@ -70,7 +75,7 @@ class Transaction:
 
     storage: Storage
     replaces: bool = False
-    identifier: str = field(default_factory=lambda: f"{time.time_ns():020d}-{uuid.uuid4().hex[:8]}")
+    identifier: str = field(default_factory=lambda: f"{new_identifier()}-{uuid.uuid4().hex[:8]}")
     _view: OverlayStorage = field(init=False, repr=False)
     _fork: Storage | None = field(default=None, init=False, repr=False)
     _is_open: bool = field(default=True, init=False, repr=False)

@@ -3,6 +3,10 @@
 A lock is an object below ``.zv-lock/`` that is created only if it is absent, and that names who holds it and
 until when; one whose holder was a process of this computer that runs no more is over at once. Readers, and writers
 of other programs, ignore it.
+
+Who holds the store holds it alone. Partitions are held at the same time, by different writers; what concerns the
+store as a whole these change one after another, under a lock for a short turn
+(:mod:`~zarr_vectors.storage.turns`).
 """
 
 from __future__ import annotations
@@ -32,7 +36,11 @@ LOCK_FOLDER = f"{INTERNAL_PREFIX}lock"
 DEFAULT_SECONDS = 3600.0
 """For how long a lock is held unless it is renewed."""
 
+TURN_SECONDS = 600.0
+"""For how long a turn is held at most."""
+
 _STORE = "store"
+_TURN = "turn"
 _PARTITION = "partition-"
 _CLAIM_SECONDS = 30.0
 _ATTEMPTS = 20
@@ -70,17 +78,33 @@ class Lock:
             It had expired and somebody else took it over, or it was broken.
         """
         if not self._is_ours():
-            raise StoreLockedError(f"the lock {self.address!r} of {self.storage.url} was lost; stop writing")
+            raise self._loss()
         self.document = {**self.document, "expires": time.time() + self.ttl}
         put_one(self.storage, self.address, _encoded(self.document))
+
+    def confirm(self) -> None:
+        """Renew the lock of a partition, and make sure that nobody holds the store.
+
+        Raises
+        ------
+        StoreLockedError
+            The lock was lost, or the store was taken after it had expired.
+        """
+        self.renew()
+        _refuse_conflicts(self, is_partition=True)
+        if not self._is_ours():
+            raise self._loss()
 
     def release(self) -> None:
         """Give the lock up, unless somebody else has taken it over."""
         if self._is_ours():
             self.storage.delete_many([self.address])
 
+    def _loss(self) -> StoreLockedError:
+        return StoreLockedError(f"the lock {self.address!r} of {self.storage.url} was lost; stop writing")
+
     def _is_ours(self) -> bool:
-        found = _read(self.storage, self.address)
+        found = read_lock(self.storage, self.address)
         return found is not None and found.get("token") == self.document["token"]
 
 
@@ -147,20 +171,48 @@ def acquire(
     """Take a lock without a block; parameters and errors as :func:`lock`."""
     if ttl <= 0:
         raise ArgumentError(f"a lock of {ttl} seconds would have expired already: give a positive ttl")
+    held = _new_lock(storage, lock_address(partition), owner, ttl)
+    if isinstance(held, _NoLock):
+        return held
+    for _ in range(_ATTEMPTS):
+        if _take_alone(held, is_partition=partition is not None):
+            return held
+    raise StoreLockedError(f"{storage.url} is being replaced again and again by other writers; try again later")
+
+
+def acquire_turn(storage: Storage, owner: str | None = None) -> Lock:
+    """Take the lock of a turn, which who holds a partition needs to change what concerns the store as a whole.
+
+    Raises
+    ------
+    StoreLockedError
+        Somebody else holds it.
+    """
+    held = _new_lock(storage, f"{LOCK_FOLDER}/{_TURN}.json", owner, TURN_SECONDS)
+    _take(held)
+    try:
+        drop_consolidated(storage)
+    except BaseException:
+        held.release()
+        raise
+    return held
+
+
+def lock_address(partition: str | None = None) -> str:
+    """Return the address of the lock of a partition, or of the store."""
     name = _STORE if partition is None else _PARTITION + quote(partition, safe="")
+    return f"{LOCK_FOLDER}/{name}.json"
+
+
+def _new_lock(storage: Storage, address: str, owner: str | None, ttl: float) -> Lock:
     document = {
         "owner": owner or _user(),
         **describe_process(),
         "token": uuid.uuid4().hex,
         "expires": time.time() + ttl,
     }
-    if versions_of(storage) is not None:
-        return _NoLock(storage, f"{LOCK_FOLDER}/{name}.json", document, ttl)
-    held = Lock(storage, f"{LOCK_FOLDER}/{name}.json", document, ttl)
-    for _ in range(_ATTEMPTS):
-        if _take_alone(held, is_partition=partition is not None):
-            return held
-    raise StoreLockedError(f"{storage.url} is being replaced again and again by other writers; try again later")
+    kind = Lock if versions_of(storage) is None else _NoLock
+    return kind(storage, address, document, ttl)
 
 
 def break_lock(storage: Storage) -> list[Document]:
@@ -183,7 +235,7 @@ def refuse_held(storage: Storage) -> None:
         Naming the holder.
     """
     for address in storage.list_all(LOCK_FOLDER):
-        found = _read(storage, address) if address.endswith(".json") else None
+        found = read_lock(storage, address) if address.endswith(".json") else None
         if found is not None and not _is_over(found):
             raise _locked(storage, found)
 
@@ -195,7 +247,8 @@ def _take_alone(held: Lock, *, is_partition: bool) -> bool:
         _refuse_conflicts(held, is_partition=is_partition)
         if not held._is_ours():
             return False
-        drop_consolidated(held.storage)  # who takes the lock changes the nodes that the block holds copies of
+        if not is_partition:
+            drop_consolidated(held.storage)  # who takes the lock changes the nodes that the block holds copies of
     except BaseException:
         held.release()
         raise
@@ -208,7 +261,7 @@ def _take(held: Lock) -> None:
     for _ in range(_ATTEMPTS):
         if storage.put_if_absent(address, _encoded(held.document)):
             return
-        found = _read(storage, address)
+        found = read_lock(storage, address)
         if found is None:
             continue  # released since
         if not _is_over(found) or not _take_over(held, found):
@@ -222,12 +275,12 @@ def _take_over(held: Lock, expired: Document) -> bool:
     storage = held.storage
     claim = f"{held.address}.{expired.get('token', 'unknown')}.claim"
     if not storage.put_if_absent(claim, _encoded({**held.document, "expires": time.time() + _CLAIM_SECONDS})):
-        if not _is_over(_read(storage, claim) or {"expires": 0}):
+        if not _is_over(read_lock(storage, claim) or {"expires": 0}):
             return False
         storage.delete_many([claim])
         return False
     try:
-        now = _read(storage, held.address) or {}
+        now = read_lock(storage, held.address) or {}
         if now.get("token") != expired.get("token"):
             return False
         put_one(storage, held.address, _encoded(held.document))
@@ -237,17 +290,24 @@ def _take_over(held: Lock, expired: Document) -> bool:
 
 
 def _refuse_conflicts(held: Lock, *, is_partition: bool) -> None:
-    """Refuse a partition of a store that is held, and a store of which a partition is held."""
+    """Refuse a partition of a store that is held, and a store of which a partition is held.
+
+    Who has the store removes what the dead left. One that is taken over at this moment is given up again: who takes
+    a partition looks for the lock of the store afterwards.
+    """
     storage = held.storage
-    if is_partition:
-        others = [f"{LOCK_FOLDER}/{_STORE}.json"]
-    else:
-        others = [one for one in storage.list_all(LOCK_FOLDER) if one.startswith(f"{LOCK_FOLDER}/{_PARTITION}")]
-        others = [one for one in others if one.endswith(".json")]
+    others = [lock_address()] if is_partition else storage.list_all(LOCK_FOLDER)
+    over = []
     for address, blob in zip(others, get_whole(storage, others) if others else [], strict=True):
         found = _parsed(blob, address)
-        if found is not None and not _is_over(found):
+        if found is None or address == held.address:
+            continue
+        if _is_over(found):
+            over.append(address)
+        elif address.endswith(".json"):
             raise _locked(storage, found)
+    if over and not is_partition:
+        storage.delete_many(over)
 
 
 def _locked(storage: Storage, found: Document) -> StoreLockedError:
@@ -268,7 +328,8 @@ def _encoded(document: Document) -> bytes:
     return json.dumps(document).encode()
 
 
-def _read(storage: Storage, address: str) -> Document | None:
+def read_lock(storage: Storage, address: str) -> Document | None:
+    """Return what a lock says, None where there is none; one that cannot be read is over."""
     return _parsed(get_one(storage, address), address)
 
 

@@ -14,6 +14,7 @@ from zarr_vectors.core.consolidation import consolidate_metadata
 from zarr_vectors.core.levels import remove_resolution_level
 from zarr_vectors.core.sharding import shard_store, unshard_store
 from zarr_vectors.core.store import create_store, open_store
+from zarr_vectors.distributed import append_partition, partitions
 from zarr_vectors.exceptions import UnknownNameError
 from zarr_vectors.formats.detection import DEFAULT_REVISION, REVISIONS
 from zarr_vectors.lazy import open_zv
@@ -170,6 +171,19 @@ def _append_vertices(place: Any, revision: str) -> None:
     )
 
 
+def _append_partition(place: Any, revision: str) -> None:
+    positions = [[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]]
+    every = partitions(place)
+    append_partition(
+        place,
+        every[int(every.of(positions)[0])],
+        positions,
+        object_ids=[90, 91],
+        attributes={"tag": [99, 98], "height": [0.5, 0.25]},
+        object_attributes={"weight": [5.0, 6.0]},
+    )
+
+
 def _writer(place: Any, revision: str) -> None:
     with open_zv(place, mode="r+") as dataset, dataset[0].writer() as writer:
         writer.add_attribute_sync("score", np.arange(float(COUNT)))
@@ -219,6 +233,8 @@ POINT_CHANGES: dict[str, tuple[Callable[[Any, str], None] | None, Run]] = {
     "append, with coarse levels": (_with_pyramid, lambda place, r: write_some_points(place, r, 1, "a")),
     "edit: append": (write_some_points, _append_vertices),
     "edit: append, with coarse levels": (_with_pyramid, _append_vertices),
+    "append to a partition": (write_some_points, _append_partition),
+    "append to a partition, with coarse levels": (_with_pyramid, _append_partition),
     "edit: add attribute": (write_some_points, lambda p, r: edit.add_attribute(p, "score", np.arange(float(COUNT)))),
     "edit: set object attribute": (
         write_some_points,
@@ -277,6 +293,7 @@ def scenarios() -> Iterator[Scenario]:
         for (kind, name), run in KIND_CHANGES.items():
             yield _scenario(name, kind, revision, _preparing(WRITERS[kind]), run)
     yield _scenario("shard", "points", DEFAULT_REVISION, _unsharded, lambda place, _: shard_store(place, 2))
+    yield _scenario("append to a partition of shards", "points", DEFAULT_REVISION, _sharded, _append_partition)
     yield _scenario("unshard", "points", DEFAULT_REVISION, _sharded, lambda place, _: unshard_store(place))
 
 

@@ -1,0 +1,90 @@
+"""Turns: what writers of partitions do one after another, while each holds its partition.
+
+A partition is held for as long as it is being prepared; under a turn its holder makes the change final, together with
+what concerns the store as a whole. A journal carries the name of the partition and the holder's token, so that what a
+dead holder had staged can be told from what others are staging at the moment.
+"""
+
+from __future__ import annotations
+
+import random
+import re
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final
+
+from zarr_vectors.exceptions import StoreLockedError
+from zarr_vectors.storage.journal import JOURNAL_FOLDER, new_identifier
+from zarr_vectors.storage.lock import LOCK_FOLDER, Lock, acquire_turn, read_lock
+from zarr_vectors.storage.port import Storage, list_folder
+from zarr_vectors.storage.processes import is_dead
+from zarr_vectors.storage.replace import recover
+
+_FIRST_PAUSE: Final = 0.004
+_LONGEST_PAUSE: Final = 0.25
+_TOKEN: Final = 32
+_HELD: Final = re.compile(rf"-([0-9a-f]{{{_TOKEN}}})-(.+)$")
+
+
+@contextmanager
+def turn(storage: Storage, wait: float) -> Iterator[Lock]:
+    """Hold the turn during a block; what was final when another holder died is completed before.
+
+    Parameters
+    ----------
+    storage : Storage
+        The store, of which the caller holds a partition.
+    wait : float
+        Seconds for which others are waited for.
+
+    Yields
+    ------
+    Lock
+        Released at the end of the block.
+
+    Raises
+    ------
+    StoreLockedError
+        Somebody else had the turn all the time.
+    """
+    held = _wait_for_turn(storage, wait)
+    try:
+        recover(storage, discard_unmarked=False)
+        discard_abandoned(storage)
+        yield held
+    finally:
+        held.release()
+
+
+def _wait_for_turn(storage: Storage, wait: float) -> Lock:
+    deadline, pause = time.monotonic() + wait, _FIRST_PAUSE
+    while True:
+        try:
+            return acquire_turn(storage)
+        except StoreLockedError:
+            if time.monotonic() >= deadline:
+                raise
+        time.sleep(random.uniform(0, pause))
+        pause = min(2 * pause, _LONGEST_PAUSE)
+
+
+def journal_of(held: Lock) -> str:
+    """Return an identifier for a journal of who holds a partition."""
+    name = held.address.removeprefix(f"{LOCK_FOLDER}/").removesuffix(".json")
+    return f"{new_identifier()}-{held.document['token']}-{name}"
+
+
+def discard_abandoned(storage: Storage) -> None:
+    """Remove what former holders of partitions had staged; the caller has the turn.
+
+    A holder is a former one when its lock is gone, is somebody else's, or names a process that is dead. Nothing is
+    concluded from listings: a lock is read where the journal says that it is.
+    """
+    for identifier in list_folder(storage, JOURNAL_FOLDER).folders:
+        named = _HELD.search(identifier)
+        if named is None:
+            continue
+        found = read_lock(storage, f"{LOCK_FOLDER}/{named[2]}.json")
+        if found is None or found.get("token") != named[1] or is_dead(found):
+            storage.delete_prefix(f"{JOURNAL_FOLDER}/{identifier}")
