@@ -46,6 +46,7 @@ AT_EVERY_CALL = (
     "edit: add links, graph, 0.9",
     "writer: two steps, points, 0.9",
     "pyramid: remove a level, points, 0.9",
+    "append to a partition, points, 0.9",
     "bounds: grow, points, 0.9",
     "rechunk, points, 0.9",
     "shard, points, 0.9",
