@@ -9,6 +9,7 @@ that the link touches, the smallest endpoint there moved to the front.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 
@@ -38,6 +39,7 @@ def file_links(table: LinkTable, scale_here: IntArray, scale_there: IntArray) ->
     segments, segment_of = np.unique(vectors, axis=0, return_inverse=True)
     # One sort by segment and source cuts the links into cells; the order of the input stays within each.
     segment = segment_of.reshape(-1).astype(np.uint32)[combination]
+    del combination
     source = chunks[:, 0].astype(np.uint32)
     sort = stable_order([segment, source])
     if bool((sort[1:] < sort[:-1]).any()):
@@ -53,7 +55,7 @@ def file_links(table: LinkTable, scale_here: IntArray, scale_there: IntArray) ->
 
 def _arranged(table: LinkTable) -> tuple[AnyArray, AnyArray, AnyArray | None, IntArray]:
     """Return endpoints in stored order, source first, with the order taken and the link of each record."""
-    records = np.arange(table.count, dtype=np.int64)
+    records: IntArray = np.arange(table.count, dtype=_number_type(table.count))
     if table.width == 1 or table.delta != 0 or (table.directed and table.store == "canonical"):
         return table.chunks, table.rows, None, records
     if table.width == 2 and table.store == "canonical":
@@ -138,7 +140,7 @@ def _combinations(chunks: AnyArray, there: int) -> tuple[IntArray, IntArray]:
 def _distinct(key: IntArray, limit: int) -> tuple[IntArray, IntArray]:
     """Return the distinct numbers below a limit, ascending, and for every number its place among them."""
     if limit <= max(_MAX_TABLE, _TABLE_SHARE * len(key)):
-        place = np.zeros(limit, np.int64)
+        place: IntArray = np.zeros(limit, _number_type(limit))
         place[key] = 1
         values = np.flatnonzero(place)
         place[values] = np.arange(len(values))
@@ -146,6 +148,11 @@ def _distinct(key: IntArray, limit: int) -> tuple[IntArray, IntArray]:
     starts = np.flatnonzero(np.append(True, key[1:] != key[:-1])) if len(key) else np.zeros(0, np.int64)
     values, inverse = np.unique(key[starts], return_inverse=True)
     return values, np.repeat(inverse.reshape(-1), np.diff(np.append(starts, len(key))))
+
+
+def _number_type(limit: int) -> type[np.signedinteger[Any]]:
+    """Return the smaller integer type that holds numbers below a limit, of which there may be one for every link."""
+    return np.int32 if limit <= np.iinfo(np.int32).max else np.int64
 
 
 def _offset_vectors(distinct: IntArray, table: LinkTable, scale_here: IntArray, scale_there: IntArray) -> IntArray:
