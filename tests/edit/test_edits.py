@@ -33,6 +33,7 @@ from zarr_vectors.read.cells import read_chunks
 from zarr_vectors.read.objects import read_column, read_object_ids
 from zarr_vectors.read.opening import open_reader
 from zarr_vectors.spatial.pruning import keep_rows
+from zarr_vectors.storage.latest import LATEST_ADDRESS
 from zarr_vectors.storage.port import Range, Storage
 from zarr_vectors.storage.resolve import resolve_storage
 from zarr_vectors.testing.storage import CountingStorage
@@ -51,7 +52,7 @@ def place() -> str:
 
 
 def contents(storage: Storage) -> dict[str, bytes]:
-    addresses = storage.list_all()
+    addresses = [address for address in storage.list_all() if address != LATEST_ADDRESS]
     blobs = storage.get_many([Range(address) for address in addresses])
     return {address: bytes(blob or b"") for address, blob in zip(addresses, blobs, strict=True)}
 

@@ -240,7 +240,7 @@ def test_a_final_change_is_looked_through_and_completed() -> None:
     data = get_one(storage, "zarr.json")
     assert data is not None
     changed = bytes(data).replace(b"point_cloud", b"line")
-    transaction = Transaction(FailingStorage(storage, 3, half_moves=False))  # staging, marker, move
+    transaction = Transaction(FailingStorage(storage, 4, half_moves=False))  # staging, record, marker, move
     transaction.put_many([("zarr.json", changed)])
     with pytest.raises(SimulatedCrashError):
         transaction.commit()

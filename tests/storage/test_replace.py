@@ -27,6 +27,7 @@ from zarr_vectors.storage import (
 )
 from zarr_vectors.storage import replace as replace_module
 from zarr_vectors.storage.exchange import exchange
+from zarr_vectors.storage.latest import LATEST_ADDRESS
 from zarr_vectors.testing.storage import FailingStorage, SimulatedCrashError
 
 OLD = {"zarr.json": b"old", "0/a/c/0": b"old", "0/b": b"only old"}
@@ -34,7 +35,7 @@ NEW = {"zarr.json": b"new", "0/a/c/0": b"new", "0/c": b"only new"}
 
 
 def contents(storage: Storage) -> dict[str, bytes]:
-    addresses = storage.list_all()
+    addresses = [address for address in storage.list_all() if address != LATEST_ADDRESS]
     blobs = storage.get_many([Range(address) for address in addresses])
     return {address: bytes(blob or b"") for address, blob in zip(addresses, blobs, strict=True)}
 

@@ -11,9 +11,9 @@ from zarr_vectors.read.opening import open_storage
 from zarr_vectors.read.store import StoreReader
 from zarr_vectors.storage.changes import note_change
 from zarr_vectors.storage.consolidated import drop_consolidated
-from zarr_vectors.storage.journal import JOURNAL_FOLDER, Transaction
+from zarr_vectors.storage.journal import Transaction, has_journals
 from zarr_vectors.storage.lock import lock
-from zarr_vectors.storage.port import Storage, list_folder
+from zarr_vectors.storage.port import Storage
 from zarr_vectors.storage.replace import recover
 
 if TYPE_CHECKING:
@@ -158,8 +158,7 @@ def put_right(storage: Storage) -> None:
     storage : Storage
         The store, open for writing.
     """
-    journals = list_folder(storage, JOURNAL_FOLDER).folders if storage.can_list else []
-    if not journals:
+    if not has_journals(storage):
         recover(storage, discard_unmarked=False)
         return
     try:

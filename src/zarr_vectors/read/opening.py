@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from zarr_vectors.exceptions import StoreNotFoundError, ZarrVectorsError
-from zarr_vectors.read.store import StoreReader
+from zarr_vectors.read.openings import Opening, note
+from zarr_vectors.read.store import FIRST_ADDRESSES, StoreReader
 from zarr_vectors.storage.concurrency import together
-from zarr_vectors.storage.journal import overlay
-from zarr_vectors.storage.port import Storage
+from zarr_vectors.storage.journal import list_journals, look_through, overlay, with_latest
+from zarr_vectors.storage.latest import LATEST_ADDRESS, keeps_latest, parse_latest
+from zarr_vectors.storage.port import Storage, get_whole
 from zarr_vectors.storage.replace import set_aside
 from zarr_vectors.storage.resolve import resolve_storage
 
@@ -37,8 +39,11 @@ def open_reader(path: Any, backend: str | None = None, **backend_kwargs: Any) ->
 def open_storage(storage: Storage) -> StoreReader:
     """Open the store in a storage, looking through a change that is final but not yet in place.
 
-    Whether there is such a change is asked in the same round as the root.
+    Whether there is such a change is asked in the same round as the root. Where changes are recorded, what was found
+    is noted for who wants to know whether the store was changed since (:func:`~zarr_vectors.read.openings.noted`).
     """
+    if keeps_latest(storage):
+        return _open_recorded(storage)
     if not storage.can_list:
         return StoreReader.open(storage)
     opened, view = together(lambda: _opened(storage), lambda: overlay(storage))
@@ -49,6 +54,21 @@ def open_storage(storage: Storage) -> StoreReader:
     if isinstance(opened, StoreNotFoundError) and (kept := set_aside(storage)) is not None:
         return StoreReader.open(kept)
     raise opened
+
+
+def _open_recorded(storage: Storage) -> StoreReader:
+    """Open a store whose changes are recorded."""
+    addresses = [*FIRST_ADDRESSES, LATEST_ADDRESS]
+    if storage.can_list:
+        blobs, listed = together(lambda: get_whole(storage, addresses), lambda: list_journals(storage))
+    else:
+        blobs, listed = get_whole(storage, addresses), []
+    first = dict(zip(addresses, blobs, strict=True))
+    latest = parse_latest(first.pop(LATEST_ADDRESS))
+    view, final = look_through(storage, with_latest(listed, latest))
+    store = StoreReader.open(storage, first) if view is None else StoreReader.open(view)
+    note(Opening.of(storage, first, latest, final))
+    return store
 
 
 def _opened(storage: Storage) -> StoreReader | ZarrVectorsError:

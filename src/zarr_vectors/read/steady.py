@@ -10,24 +10,28 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
-from zarr_vectors.exceptions import ArrayError, MetadataError, StoreChangedError, ZarrVectorsError
+from zarr_vectors.exceptions import ArrayError, MetadataError, StoreChangedError, StoreError, ZarrVectorsError
+from zarr_vectors.read.openings import noted
+from zarr_vectors.storage.failures import without_secrets
 from zarr_vectors.storage.journal import JOURNAL_FOLDER
 from zarr_vectors.storage.resolve import local_folder
 
 Reader = TypeVar("Reader", bound=Callable[..., Any])
 
 PATIENCE = 10.0
-"""Seconds for which a folder that keeps changing is read anew."""
+"""Seconds for which a store that keeps changing is read anew."""
 
 _PAUSE = 0.002
+_PAUSE_AWAY = 0.05
 
 
 def steady(function: Reader) -> Reader:
     """Let a function that opens a store by its path read it anew when it was changed meanwhile.
 
     A folder is looked at before and after: every change of a store gives the folder another identity (a swap), or
-    another time of modification, or leaves something in its journal. Elsewhere, where that would cost requests, a
-    reading that fails is tried once more. Stores that are open already stay as they are.
+    another time of modification, or leaves something in its journal. Elsewhere the record of the last change is read
+    when the store is opened and again at the end, which costs one round of requests. Stores that are open already stay
+    as they are.
     """
 
     @functools.wraps(function)
@@ -36,29 +40,52 @@ def steady(function: Reader) -> Reader:
             return function(path, *args, **kwargs)
         folder = local_folder(path)
         if folder is None:
-            return _twice(function, path, args, kwargs)
-        deadline = time.monotonic() + PATIENCE
-        while time.monotonic() < deadline:
-            before = generation(folder)
-            try:
-                result = function(path, *args, **kwargs)
-            except ZarrVectorsError:
-                if generation(folder) == before:
-                    raise
-            else:
-                if generation(folder) == before:
-                    return result
-            time.sleep(random.uniform(0, _PAUSE))
-        raise StoreChangedError(f"{path}: the store was changed whenever it was read, for {PATIENCE:g} seconds")
+            return _of_record(function, path, args, kwargs)
+        return _of_folder(folder, function, path, args, kwargs)
 
     return cast("Reader", read)
 
 
-def _twice(function: Callable[..., Any], path: Any, args: Any, kwargs: Any) -> Any:
-    try:
-        return function(path, *args, **kwargs)
-    except (ArrayError, MetadataError):
-        return function(path, *args, **kwargs)
+def _of_folder(folder: Path, function: Callable[..., Any], path: Any, args: Any, kwargs: Any) -> Any:
+    deadline = time.monotonic() + PATIENCE
+    while time.monotonic() < deadline:
+        before = generation(folder)
+        try:
+            result = function(path, *args, **kwargs)
+        except ZarrVectorsError:
+            if generation(folder) == before:
+                raise
+        else:
+            if generation(folder) == before:
+                return result
+        time.sleep(random.uniform(0, _PAUSE))
+    raise _never_rests(path)
+
+
+def _of_record(function: Callable[..., Any], path: Any, args: Any, kwargs: Any) -> Any:
+    """Read a store that is known by its URL; what fails before it is open is tried once more."""
+    deadline, failures = time.monotonic() + PATIENCE, 0
+    while time.monotonic() < deadline:
+        with noted() as openings:
+            try:
+                result = function(path, *args, **kwargs)
+            except ZarrVectorsError as error:
+                if not openings:
+                    failures += 1
+                    if failures > 1 or not isinstance(error, (ArrayError, MetadataError)):
+                        raise
+                elif type(error) is StoreError or all(opening.holds() for opening in openings):
+                    raise
+                continue
+        if all(opening.holds() for opening in openings):
+            return result
+        time.sleep(random.uniform(0, _PAUSE_AWAY))
+    raise _never_rests(path)
+
+
+def _never_rests(path: Any) -> StoreChangedError:
+    shown = without_secrets(os.fspath(path))
+    return StoreChangedError(f"{shown}: the store was changed whenever it was read, for {PATIENCE:g} seconds")
 
 
 def generation(folder: Path) -> tuple[Any, ...]:

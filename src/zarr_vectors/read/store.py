@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 from zarr_vectors.constants import VERTICES
@@ -22,13 +23,14 @@ from zarr_vectors.model.metadata import RootMetadata
 from zarr_vectors.read.level import LevelReader, open_level_reader
 from zarr_vectors.read.nodes import LevelNodes, known_nodes
 from zarr_vectors.storage.consolidated import CONSOLIDATED, consolidated_nodes
-from zarr_vectors.storage.lock import LOCK_FOLDER
-from zarr_vectors.storage.port import Blob, Range, Storage
+from zarr_vectors.storage.port import INTERNAL_PREFIX, Blob, Storage, get_whole
 from zarr_vectors.storage.replace import UNFINISHED_NOTE
 from zarr_vectors.typing import Document
 
 ROOT_ADDRESS = "zarr.json"
 PROBE_LEVEL = "0"
+FIRST_ADDRESSES = [ROOT_ADDRESS, *(f"{path}/zarr.json" for path in known_nodes(PROBE_LEVEL))]
+"""What opening a store reads in its first round."""
 
 
 class StoreReader:
@@ -57,8 +59,15 @@ class StoreReader:
         self._nodes = LevelNodes(storage, revision, {}, {})
 
     @classmethod
-    def open(cls, storage: Storage) -> StoreReader:
+    def open(cls, storage: Storage, first: Mapping[str, Blob | None] | None = None) -> StoreReader:
         """Open a store in one round of requests, which reads ahead what opening level 0 begins with.
+
+        Parameters
+        ----------
+        storage : Storage
+            Where the store is.
+        first : mapping, optional
+            What is at `FIRST_ADDRESSES`, where that has been read already.
 
         Raises
         ------
@@ -69,8 +78,9 @@ class StoreReader:
         MetadataError, UnsupportedFeatureError
             When the root metadata cannot be read.
         """
-        first = known_nodes(PROBE_LEVEL)
-        root_blob, *blobs = storage.get_many([Range(ROOT_ADDRESS), *(Range(f"{path}/zarr.json") for path in first)])
+        if first is None:
+            first = dict(zip(FIRST_ADDRESSES, get_whole(storage, FIRST_ADDRESSES), strict=True))
+        root_blob = first[ROOT_ADDRESS]
         if root_blob is None:
             raise _not_a_store(storage)
         document = parse_document(root_blob, f"{storage.url}/zarr.json")
@@ -81,7 +91,7 @@ class StoreReader:
                 f"(its attributes have no {ROOT_KEY!r} block)"
             )
         root = parse_root(attributes, storage.url)
-        seen = dict(zip(first, blobs, strict=True))
+        seen = {path: first[f"{path}/zarr.json"] for path in known_nodes(PROBE_LEVEL)}
         probe = seen[f"{PROBE_LEVEL}/{VERTICES}"]
         vertices = None if probe is None else parse_document(probe, vertices_node(PROBE_LEVEL))
         store = cls(storage, attributes, root, detect_revision(root.zv_version, vertices, storage.url))
@@ -129,7 +139,7 @@ def _not_a_store(storage: Storage) -> StoreError:
             f"{storage.url}: the beginning of a store is there, whose writer is at work or was interrupted before it "
             "was complete; nothing was there before. Write it again, or remove it by zarr_vectors.repair.repair"
         )
-    if listing is not None and set(listing.folders) <= {LOCK_FOLDER} and not listing.files:
+    if listing is not None and not listing.files and all(name.startswith(INTERNAL_PREFIX) for name in listing.folders):
         return StoreNotFoundError(f"{storage.url}: no store is there")
     if listing is not None and (listing.folders or listing.files):
         found = ", ".join(sorted([*listing.folders, *listing.files])[:5])

@@ -22,7 +22,9 @@ import zarr.abc.store
 
 from zarr_vectors.exceptions import MetadataError, ReadOnlyStoreError, StoreError
 from zarr_vectors.storage.adapter import StorageStore
+from zarr_vectors.storage.concurrency import together
 from zarr_vectors.storage.documents import DOCUMENT_NAME, parse_document
+from zarr_vectors.storage.latest import Latest, keeps_latest, read_latest, write_latest
 from zarr_vectors.storage.overlay import OverlayStorage
 from zarr_vectors.storage.port import (
     INTERNAL_PREFIX,
@@ -199,6 +201,7 @@ class Transaction:
             deleted.update(kept)
         marker = {"version": 1, "moves": sorted(view.staged), "deletions": sorted(deleted - view.staged)}
         if view.staged or marker["deletions"]:
+            write_latest(self.storage, self.identifier, is_in_place=False)
             self._put_marker(marker)
             self._is_open = False
             try:
@@ -266,8 +269,9 @@ def recover(storage: Storage, *, discard_unmarked: bool = True) -> list[str]:
         Identifiers of the journals that were completed, in order.
     """
     completed = []
-    for identifier, marker in _journals(storage):
+    for identifier, marker in _marked(storage, _identifiers(storage)):
         if marker is not None:
+            write_latest(storage, identifier, is_in_place=False)
             _apply(storage, identifier, marker)
             completed.append(identifier)
         elif discard_unmarked:
@@ -286,33 +290,80 @@ def overlay(storage: Storage) -> Storage | None:
     Returns
     -------
     Storage or None
-        A view for reading; ``None`` when there is nothing to look through. Costs one listing; plain HTTP
-        servers, which cannot list, are read as they are.
+        A view for reading; ``None`` when there is nothing to look through. Costs one round of requests.
+    """
+    return look_through(storage, _identifiers(storage))[0]
+
+
+def look_through(storage: Storage, identifiers: Iterable[str]) -> tuple[Storage | None, frozenset[str]]:
+    """Look through those of some journals that are final.
+
+    Parameters
+    ----------
+    storage : Storage
+        The store.
+    identifiers : iterable of str
+        Names of the journals.
+
+    Returns
+    -------
+    view : Storage or None
+        For reading; None where none of them is final.
+    final : frozenset of str
+        Which are.
     """
     view: Storage | None = None
-    for identifier, marker in _journals(storage):
+    final = []
+    for identifier, marker in _marked(storage, identifiers):
         if marker is not None:
             folder = f"{JOURNAL_FOLDER}/{identifier}/{_DATA}"
             view = OverlayStorage(view or storage, folder, set(marker["moves"]), set(marker["deletions"]))
-    return view
+            final.append(identifier)
+    return view, frozenset(final)
+
+
+def is_final(storage: Storage, identifier: str) -> bool:
+    """Say whether a change is final and not in place yet."""
+    return storage.exists(_marker_address(identifier))
+
+
+def has_journals(storage: Storage) -> bool:
+    """Say whether changes of a store are under way, or were interrupted."""
+    return versions_of(storage) is None and bool(_identifiers(storage))
+
+
+def list_journals(storage: Storage) -> list[str]:
+    """List the journals of a store, as far as listings know; none where there is no listing."""
+    return list_folder(storage, JOURNAL_FOLDER).folders if storage.can_list else []
 
 
 def _marker_address(identifier: str) -> str:
     return f"{JOURNAL_FOLDER}/{identifier}/{MARKER_NAME}"
 
 
-def _journals(storage: Storage) -> list[tuple[str, Document | None]]:
-    """Give the journals of a store, earliest first, each with its marker if it has one."""
-    if versions_of(storage) is not None or not storage.can_list:
+def _identifiers(storage: Storage) -> list[str]:
+    """Name the journals of a store: those listed, and the one of the last change if that is not in place."""
+    if versions_of(storage) is not None:
         return []
-    identifiers = list_folder(storage, JOURNAL_FOLDER).folders
-    if not identifiers:
-        return []
-    addresses = [_marker_address(identifier) for identifier in identifiers]
-    blobs = get_whole(storage, addresses)
+    if not keeps_latest(storage):
+        return list_journals(storage)
+    listed, latest = together(lambda: list_journals(storage), lambda: read_latest(storage))
+    return with_latest(listed, latest)
+
+
+def with_latest(listed: Iterable[str], latest: Latest | None) -> list[str]:
+    """Add the journal of the last change to those that listings know, unless it is in place."""
+    return sorted({*listed, *([] if latest is None or latest.is_in_place else [latest.identifier])})
+
+
+def _marked(storage: Storage, identifiers: Iterable[str]) -> list[tuple[str, Document | None]]:
+    """Give some journals, earliest first, each with its marker if it has one."""
+    names = sorted(identifiers)
+    addresses = [_marker_address(identifier) for identifier in names]
+    blobs = get_whole(storage, addresses) if names else []
     return [
         (identifier, None if blob is None else parse_marker(blob, f"{storage.url}/{address}"))
-        for identifier, address, blob in zip(identifiers, addresses, blobs, strict=True)
+        for identifier, address, blob in zip(names, addresses, blobs, strict=True)
     ]
 
 
@@ -357,6 +408,7 @@ def _apply(storage: Storage, identifier: str, marker: Document) -> None:
         storage.move_many(stages[depth])
     if marker["deletions"]:
         storage.delete_many(marker["deletions"])
+    write_latest(storage, identifier, is_in_place=True)
     storage.delete_many([_marker_address(identifier)])
 
 

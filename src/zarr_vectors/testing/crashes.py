@@ -22,6 +22,7 @@ from zarr_vectors.read.store import StoreReader
 from zarr_vectors.repair import repair
 from zarr_vectors.storage.consolidated import CONSOLIDATED
 from zarr_vectors.storage.documents import DOCUMENT_NAME
+from zarr_vectors.storage.latest import LATEST_ADDRESS
 from zarr_vectors.storage.lock import LOCK_FOLDER, break_lock
 from zarr_vectors.storage.port import INTERNAL_PREFIX, Storage, get_whole
 from zarr_vectors.storage.resolve import resolve_storage
@@ -270,7 +271,7 @@ class Trial:
 
     def _check(self, place: Any, *, is_there: bool) -> None:
         storage: Storage = resolve_storage(place, mode="r+")
-        left = [one for one in storage.list_all() if one.startswith(INTERNAL_PREFIX)]
+        left = [one for one in storage.list_all() if one.startswith(INTERNAL_PREFIX) and one != LATEST_ADDRESS]
         if isinstance(place, Path):
             left += [one.name for one in place.parent.iterdir() if one.name.startswith(f".{place.name}")]
         if left:
