@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import importlib
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 
 from zarr_vectors.convert.las import export_las, ingest_las, read_las
+from zarr_vectors.convert.las.file import LasFile
 from zarr_vectors.convert.las.reference import read_reference
 from zarr_vectors.convert.las.wkt import parse_wkt
 from zarr_vectors.exceptions import (
@@ -144,6 +146,73 @@ def test_las_1_4_with_extra_dimensions_survives(tmp_path: Path, format_version: 
         assert np.array_equal(np.asarray(again[name]), np.asarray(original[name])), name
     assert bytes(again.evlrs[0].record_data_bytes()) == b"\x00\xffabc"
     assert again.header.global_encoding.wkt
+
+
+@pytest.mark.parametrize("format_version", ["0.9", "0.7"])
+@pytest.mark.parametrize("chunk_by", [None, "classification"])
+def test_a_file_beyond_the_budget_makes_the_same_store(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, format_version: str, chunk_by: str | None
+) -> None:
+    held: list[int] = []
+    made = LasFile.batches
+
+    def noted(self: LasFile, rows: int, *arguments: Any) -> Any:
+        held.append(rows)
+        return made(self, rows, *arguments)
+
+    monkeypatch.setattr(LasFile, "batches", noted)
+    options: dict[str, Any] = {"chunk_by_attribute": chunk_by, "format_version": format_version, "keep_order": True}
+    for folder, budget in (("whole", 1 << 30), ("parts", 1 << 20)):
+        ingest_las(AUTZEN, tmp_path / folder / "cloud", memory_budget=budget, **options)
+    assert held[0] == 1_000_000
+    assert held[1] < 110_000 / 30  # the points are many times the budget
+    whole, parts = (
+        {
+            file.relative_to(tmp_path / name): file.read_bytes()
+            for file in (tmp_path / name).rglob("*")
+            if file.is_file()
+        }
+        for name in ("whole", "parts")
+    )
+    assert whole == parts
+
+
+def test_memory_of_ingesting_stays_within_the_budget(tmp_path: Path) -> None:
+    source, budget, count = tmp_path / "in.las", 2 << 20, 400_000
+    header = laspy.LasHeader(point_format=1, version="1.2")
+    header.scales = np.full(3, 0.01)
+    points = laspy.LasData(header)
+    rng = np.random.default_rng(0)
+    points.x, points.y, points.z = rng.uniform(0, 1000, (3, count))
+    points.write(source)
+    del points
+    tracemalloc.start()
+    try:
+        summary = ingest_las(
+            source,
+            tmp_path / "store",
+            memory_budget=budget,
+            chunk_shape=200,
+            shard_shape=None,
+            temporary_folder=tmp_path,
+        )
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert summary.vertex_count == count
+    assert peak < 4 * budget < 24 * count
+    assert sorted(one.name for one in tmp_path.iterdir()) == ["in.las", "store"]
+
+
+def test_a_file_that_breaks_off_leaves_nothing(tmp_path: Path) -> None:
+    whole = AUTZEN.read_bytes()
+    (tmp_path / "cut.laz").write_bytes(whole[: len(whole) // 2])
+    for budget in (1 << 30, 1 << 20):
+        with pytest.raises(ArrayError, match=r"cut\.laz"):
+            ingest_las(tmp_path / "cut.laz", tmp_path / "store", memory_budget=budget, temporary_folder=tmp_path)
+    with pytest.raises(ArgumentError, match="memory_budget"):
+        ingest_las(AUTZEN, tmp_path / "store", memory_budget=0)
+    assert [one.name for one in tmp_path.iterdir()] == ["cut.laz"]
 
 
 def test_empty_file_makes_an_empty_store(tmp_path: Path) -> None:

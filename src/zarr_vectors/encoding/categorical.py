@@ -109,7 +109,7 @@ def _missing(values: Any, array: AnyArray) -> BoolArray:
 def _from_text(present: AnyArray, missing: BoolArray) -> Categories:
     """Code text; `present` holds the values where `missing` is not set."""
     distinct = np.unique(present)
-    codes = np.full(missing.shape, MISSING_CODE, _code_type(len(distinct)))
+    codes = np.full(missing.shape, MISSING_CODE, code_type(len(distinct)))
     codes[~missing] = np.searchsorted(distinct, present).ravel()
     if distinct.dtype.kind == "S":
         try:
@@ -128,11 +128,12 @@ def _from_categorical(categorical: Any) -> Categories:
     listed = categories.tolist()
     if any(not isinstance(category, str | int | float) for category in listed):
         raise ArgumentError(f"categories must be strings, numbers or booleans to be stored, not {listed[:5]}…")
-    codes = np.asarray(categorical.codes).astype(_code_type(len(listed)))
+    codes = np.asarray(categorical.codes).astype(code_type(len(listed)))
     return Categories(codes, listed, bool(categorical.ordered))
 
 
-def _code_type(count: int) -> type[np.signedinteger[Any]]:
+def code_type(count: int) -> type[np.signedinteger[Any]]:
+    """Return the smallest type that holds the codes of a number of categories."""
     return next(each for each in _CODE_TYPES if count - 1 <= np.iinfo(each).max)
 
 

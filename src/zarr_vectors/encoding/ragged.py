@@ -194,7 +194,7 @@ def unframe_cells(cells: Sequence[Bytes]) -> list[memoryview]:
     """Give the payloads of many cells, without a copy; as :func:`unframe_cell`."""
     views = [byte_view(cell) for cell in cells]
     sizes = np.fromiter(map(len, views), np.int64, len(views)) - CELL_HEADER_LENGTH
-    if len(views) and 0 <= sizes.min() and sizes.max() <= _ITEM_LIMIT:
+    if len(views) and sizes.min() >= 0 and sizes.max() <= _ITEM_LIMIT:
         heads = b"".join([view[:CELL_HEADER_LENGTH] for view in views])
         if heads == cell_headers(sizes).tobytes():
             return [view[CELL_HEADER_LENGTH:] for view in views]

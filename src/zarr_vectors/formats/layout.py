@@ -326,6 +326,9 @@ class CellPayloads:
         return cls(path, document, chunks, buffer, row_offsets * stride, little.dtype.itemsize)
 
 
+BATCH_BYTES = 64 << 20
+
+
 @dataclass(frozen=True, slots=True)
 class LevelOptions:
     """How the arrays of a level are stored.
@@ -336,7 +339,10 @@ class LevelOptions:
         Anything that ``resolve_compressor`` takes.
     shard_shape : tuple of int, "auto" or None
         Chunks of a shard along every axis; None stores one object a chunk.
+    batch_bytes : int
+        Bytes of payloads that are framed and compressed at a time; a single cell may be larger.
     """
 
     compressor: Any = "auto"
     shard_shape: Any = "auto"
+    batch_bytes: int = BATCH_BYTES

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -29,6 +28,8 @@ from zarr_vectors.rechunking.spec import RechunkSpec
 from zarr_vectors.storage.port import Storage
 from zarr_vectors.storage.replace import begin_replacement
 from zarr_vectors.storage.resolve import resolve_storage
+from zarr_vectors.write.budget import MEMORY_BUDGET as MEMORY_BUDGET
+from zarr_vectors.write.budget import parse_budget, working_folder
 from zarr_vectors.write.changing import hold_place, open_for_change
 from zarr_vectors.write.level import write_level
 from zarr_vectors.write.options import Progress
@@ -36,10 +37,6 @@ from zarr_vectors.write.spilling import blocks
 from zarr_vectors.write.store import copy_other_groups, write_root
 from zarr_vectors.write.streaming import rows_within
 
-MEMORY_BUDGET = 256 << 20
-"""Bytes of rows that are held at once unless it is said otherwise."""
-
-_LEAST_BUDGET = 1
 _ROWS_AT_ONCE = 1 << 16
 
 
@@ -110,17 +107,11 @@ class Job:
 @contextmanager
 def job(memory_budget: Any, temporary_folder: Any, verify: bool, progress: Any) -> Iterator[Job]:
     """Check the options of a job and give it a folder that is deleted afterwards."""
-    whole = isinstance(memory_budget, (int, np.integer)) and not isinstance(memory_budget, bool)
-    if not whole or memory_budget < _LEAST_BUDGET:
-        raise ArgumentError(f"memory_budget: expected a number of bytes of at least 1, got {memory_budget!r}")
+    budget = parse_budget(memory_budget)
     if progress is not None and not callable(progress):
         raise ArgumentError(f"progress: expected a function of (done, total), got {progress!r}")
-    if temporary_folder is not None and not Path(temporary_folder).is_dir():
-        raise ArgumentError(f"temporary_folder: {temporary_folder} is not a folder")
-    with tempfile.TemporaryDirectory(
-        prefix="zarr-vectors-", dir=temporary_folder, ignore_cleanup_errors=True
-    ) as folder:
-        yield Job(int(memory_budget), Path(folder), verify, progress)
+    with working_folder(temporary_folder) as folder:
+        yield Job(budget, folder, verify, progress)
 
 
 @contextmanager

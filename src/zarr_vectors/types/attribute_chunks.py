@@ -82,12 +82,17 @@ def chunk_by(name: str | None, columns: Mapping[str, Column]) -> tuple[Attribute
     if values.dtype.kind == "f" and not np.isfinite(values).all():
         raise ArgumentError(f"chunk_by_attribute: {name!r} holds values that are not finite")
     distinct, codes = np.unique(values, return_inverse=True)
-    if len(distinct) > MAX_BINS:
-        raise ArgumentError(
-            f"chunk_by_attribute: {name!r} has {len(distinct)} distinct values, more than {MAX_BINS} chunks can carry"
-        )
+    require_few(name, len(distinct))
     listed = tuple(plain_value(value) for value in distinct)
     return AttributeChunks(name, listed, Leading(codes.reshape(-1), max(1, len(listed)))), rest
+
+
+def require_few(name: str, count: int) -> None:
+    """Refuse an attribute with more values than there may be bins."""
+    if count > MAX_BINS:
+        raise ArgumentError(
+            f"chunk_by_attribute: {name!r} has {count} distinct values, more than {MAX_BINS} chunks can carry"
+        )
 
 
 def leading_of(chunks: AttributeChunks | None) -> Leading | None:

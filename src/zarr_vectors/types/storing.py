@@ -210,7 +210,19 @@ def plan_space(options: StoreOptions, positions: FloatArray, shell: RootMetadata
     ArgumentError
         When shapes do not nest, or axes, bounds or dimensions do not fit.
     """
-    ndim = positions.shape[1]
+    low, high = bounding_box(positions)
+    return plan_space_of(options, (tuple(low.tolist()), tuple(high.tolist())), len(positions), shell)
+
+
+def plan_space_of(options: StoreOptions, extent: Bounds, count: int, shell: RootMetadata | None) -> Space:
+    """Settle axes, bounds and grid as :func:`plan_space` does, for positions whose number and extent are known.
+
+    Raises
+    ------
+    ArgumentError
+        When shapes do not nest, or axes, bounds or dimensions do not fit.
+    """
+    ndim = len(extent[0])
     if shell is not None and shell.ndim != ndim:
         raise ArgumentError(f"positions have {ndim} columns, but the store was created with {shell.ndim} axes")
     axes = make_axes(ndim, options.axes, options.axis_units)
@@ -218,8 +230,7 @@ def plan_space(options: StoreOptions, positions: FloatArray, shell: RootMetadata
         axes = make_axes(ndim, shell.axes, options.axis_units)
     bounds = parse_bounds(options.bounds, ndim) or (shell.bounds if shell is not None else None)
     if bounds is None:
-        low, high = bounding_box(positions)
-        bounds = (tuple(low.tolist()), tuple(high.tolist()))
+        bounds = extent
     chunk_shape = as_shape("chunk_shape", options.chunk_shape, ndim)
     bin_shape = as_shape("bin_shape", options.bin_shape, ndim)
     if chunk_shape is None and shell is not None:
@@ -227,7 +238,7 @@ def plan_space(options: StoreOptions, positions: FloatArray, shell: RootMetadata
     if chunk_shape is None and bin_shape is not None:
         chunk_shape = tuple(4 * b for b in bin_shape)
     if chunk_shape is None:
-        chunk_shape = choose_chunk_shape(bounds, len(positions))
+        chunk_shape = choose_chunk_shape(bounds, count)
     if bin_shape is None:
         bin_shape = choose_bin_shape(chunk_shape)
     grid = Grid(chunk_shape, bin_shape)

@@ -40,8 +40,6 @@ from zarr_vectors.typing import Bytes, Document
 
 Objects = Iterator[tuple[str, BlobParts]]
 
-_BATCH_BYTES = 64 << 20
-
 
 @dataclass(slots=True)
 class LevelEncoding:
@@ -115,7 +113,7 @@ class LevelEncoding:
     def _cells(self, payloads: CellPayloads) -> Objects:
         codecs = resolve_compressor(self.options.compressor, itemsize=payloads.itemsize)
         pipeline = Pipeline.from_documents(codecs)
-        for first, last in payloads.batches(_BATCH_BYTES):
+        for first, last in payloads.batches(self.options.batch_bytes):
             buffer = payloads.part(first, last)
             offsets = (payloads.offsets[first : last + 1] - payloads.offsets[first]).tolist()
             keys = format_keys(payloads.chunks[first:last])

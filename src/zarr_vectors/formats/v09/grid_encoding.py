@@ -24,8 +24,6 @@ SHARD_BYTES = 128 << 20
 MAX_SHARD_CELLS = 1 << 18
 INDEX_ENTRY = 16
 FILE_COST = 4096
-BATCH_BYTES = 64 << 20
-"""Payload bytes that are framed and compressed at a time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,16 +162,16 @@ def encode_grid(
     document = grid_document(payloads, extent, codecs, shard_shape)
     pipeline = Pipeline.from_documents(codecs)
     if shard_shape is None:
-        data = _single_cells(path, payloads, cells, pipeline)
+        data = _single_cells(path, payloads, cells, pipeline, options.batch_bytes)
     else:
-        data = _shards(path, payloads, cells, pipeline, shard_shape)
+        data = _shards(path, payloads, cells, pipeline, shard_shape, options.batch_bytes)
     return data, (f"{path}/zarr.json", json.dumps(document).encode())
 
 
 def _single_cells(
-    path: str, payloads: CellPayloads, cells: IntArray, pipeline: Pipeline
+    path: str, payloads: CellPayloads, cells: IntArray, pipeline: Pipeline, batch_bytes: int
 ) -> Iterator[tuple[str, BlobParts]]:
-    for first, last in payloads.batches(BATCH_BYTES):
+    for first, last in payloads.batches(batch_bytes):
         names = [f"{path}/c/" + "/".join(map(str, cell)) for cell in cells[first:last].tolist()]
         for name, blob in zip(names, encode_cells(payloads, first, last, pipeline), strict=True):
             if blob is not None:
@@ -181,7 +179,12 @@ def _single_cells(
 
 
 def _shards(
-    path: str, payloads: CellPayloads, cells: IntArray, pipeline: Pipeline, shard_shape: tuple[int, ...]
+    path: str,
+    payloads: CellPayloads,
+    cells: IntArray,
+    pipeline: Pipeline,
+    shard_shape: tuple[int, ...],
+    batch_bytes: int,
 ) -> Iterator[tuple[str, BlobParts]]:
     """Yield shards as soon as their last cell is encoded."""
     if len(cells) == 0:
@@ -192,7 +195,7 @@ def _shards(
     number = number.reshape(-1)
     waiting = np.bincount(number).tolist()
     slots: dict[int, list[Bytes | None]] = {}
-    for first, last in payloads.batches(BATCH_BYTES):
+    for first, last in payloads.batches(batch_bytes):
         blobs = encode_cells(payloads, first, last, pipeline)
         for cell, shard, blob in zip(range(first, last), number[first:last].tolist(), blobs, strict=True):
             slots.setdefault(shard, [None] * math.prod(shard_shape))[places[cell]] = blob

@@ -1,0 +1,274 @@
+"""Batches of points, checked and put aside in local files until it is known where they go."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from zarr_vectors.constants import ORIGINAL_INDEX_ATTRIBUTE
+from zarr_vectors.encoding.categorical import code_type
+from zarr_vectors.exceptions import ArgumentError, OutOfBoundsError, ShapeError
+from zarr_vectors.model.attributes import AttributeSpec, Column
+from zarr_vectors.model.elements import bounding_box
+from zarr_vectors.model.metadata import Bounds
+from zarr_vectors.types.positions import as_positions, cast_positions
+from zarr_vectors.types.storing import outside_rows
+from zarr_vectors.types.tables import Specs, make_columns, make_objects
+from zarr_vectors.typing import AnyArray, IntArray
+from zarr_vectors.write.spilling import Spill, blocks
+from zarr_vectors.write.streaming import POSITIONS, rows_within
+
+OBJECT = "\0object"
+"""Name of the column of object ids, which is no attribute."""
+
+_KEYS = ("positions", "attributes", "object_ids")
+
+
+@dataclass(slots=True)
+class Arrivals:
+    """Points that have arrived, in files; about the attributes only what is needed to read them back is in memory.
+
+    Parameters
+    ----------
+    folder : Path
+        Where they wait.
+    dtype : numpy.dtype
+        Stored precision of positions.
+    specs : mapping, optional
+        What is said of attributes, by name.
+    bounds : pair of tuple of float, optional
+        Bounds that are known before the points are; otherwise nothing is outside.
+    policy : {"raise", "ignore", "expand"}
+        What happens to points outside.
+    keep_order : bool
+        Whether the row of every point is kept.
+    given, ignored : int
+        Points so far, and how many of them were left out.
+    moved : float
+        The largest distance by which storing moved a position.
+    ids : (O,) int64, optional
+        Distinct object ids, ascending; None where points have no objects.
+    """
+
+    folder: Path
+    dtype: np.dtype[Any]
+    specs: Specs
+    bounds: Bounds | None
+    policy: str
+    keep_order: bool
+    given: int = field(default=0, init=False)
+    ignored: int = field(default=0, init=False)
+    moved: float = field(default=0.0, init=False)
+    ids: IntArray | None = field(default=None, init=False)
+    described: dict[str, AttributeSpec] = field(default_factory=dict, init=False)
+    _tables: dict[str, _Table] = field(default_factory=dict, init=False)
+    _spill: Spill = field(init=False)
+    _corners: tuple[AnyArray, AnyArray] | None = field(default=None, init=False)
+    _whole: Bounds | None = field(default=None, init=False)
+    _batches: int = field(default=0, init=False)
+
+    def __post_init__(self) -> None:
+        """Open the files."""
+        self._spill = Spill(self.folder / "given")
+
+    @property
+    def count(self) -> int:
+        """Points that are kept."""
+        return self._spill.count
+
+    @property
+    def batches(self) -> int:
+        """Batches so far."""
+        return self._batches
+
+    @property
+    def ndim(self) -> int:
+        """Columns of the positions."""
+        assert self._whole is not None
+        return len(self._whole[0])
+
+    @property
+    def extent(self) -> Bounds:
+        """Corners of all points given, those left out included."""
+        assert self._whole is not None
+        if self._corners is None:
+            return self._whole
+        return tuple(self._corners[0].tolist()), tuple(self._corners[1].tolist())
+
+    def add(self, batch: Any) -> None:
+        """Take a batch: an ``(n, D)`` array, or a mapping with ``positions``, ``attributes`` and ``object_ids``.
+
+        Raises
+        ------
+        ArgumentError
+            For a batch that cannot be used, or does not go with the first; names its number.
+        """
+        where = f"batches: batch {self._batches}"
+        parts = _parts(where, batch)
+        first = self._whole is None
+        array = as_positions(f"{where}: positions", parts["positions"], None if first else self.ndim)
+        stored, moved = cast_positions(f"{where}: positions", array, self.dtype)
+        columns = make_columns(f"{where}: attributes", parts["attributes"], len(stored), "point", self.specs)
+        ids = self._ids(where, parts["object_ids"], len(stored), first)
+        if first:
+            self._start(where, stored, columns)
+        values = {name: self._stored(where, name, column) for name, column in self._known(where, columns).items()}
+        if self.keep_order:
+            values[ORIGINAL_INDEX_ATTRIBUTE] = np.arange(self.given, self.given + len(stored), dtype=np.int64)
+        if ids is not None:
+            values[OBJECT] = ids
+        self._keep(where, {POSITIONS: stored, **values})
+        self.moved = max(self.moved, moved)
+        self.given += len(stored)
+        self._batches += 1
+
+    def _start(self, where: str, stored: AnyArray, columns: Mapping[str, Column]) -> None:
+        none = (0.0,) * stored.shape[1]
+        self._whole = none, none
+        if self.bounds is not None and len(self.bounds[0]) != stored.shape[1]:
+            raise ShapeError(f"{where}: positions have {stored.shape[1]} columns, the bounds {len(self.bounds[0])}")
+        if self.keep_order and ORIGINAL_INDEX_ATTRIBUTE in columns:
+            raise ArgumentError(f"keep_order: an attribute named {ORIGINAL_INDEX_ATTRIBUTE!r} was given as well")
+        self.described = {name: column.spec for name, column in columns.items()}
+        self._tables = {n: _Table(c.spec.ordered) for n, c in columns.items() if c.spec.categories is not None}
+        if self.keep_order:
+            self.described[ORIGINAL_INDEX_ATTRIBUTE] = AttributeSpec(dtype="int64")
+
+    def _ids(self, where: str, object_ids: Any, count: int, first: bool) -> IntArray | None:
+        objects = make_objects(object_ids, count, None)
+        if not first and (objects is None) != (self.ids is None):
+            held = "have none" if self.ids is None else "have some"
+            raise ArgumentError(f"{where}: object_ids: the batches before {held}; all batches need them, or none")
+        if objects is None:
+            return None
+        self.ids = objects.ids if self.ids is None else np.union1d(self.ids, objects.ids)
+        return objects.ids[objects.of_vertex]
+
+    def _known(self, where: str, columns: dict[str, Column]) -> dict[str, Column]:
+        """Return the columns in the order of the first batch's; refuse others than those."""
+        names = [name for name in self.described if not (self.keep_order and name == ORIGINAL_INDEX_ATTRIBUTE)]
+        if set(columns) != set(names):
+            raise ArgumentError(
+                f"{where}: attributes: all batches must have those of the first: missing "
+                f"{sorted(set(names) - set(columns))}, not in it {sorted(set(columns) - set(names))}"
+            )
+        return {name: columns[name] for name in names}
+
+    def _stored(self, where: str, name: str, column: Column) -> AnyArray:
+        """Return values in the form of the first batch; of categories, codes into a table of all that have come."""
+        table, held = self._tables.get(name), self.described[name]
+        alike = replace(column.spec, dtype="", categories=None) == replace(held, dtype="", categories=None)
+        if not alike or (table is None and column.spec.dtype != held.dtype):
+            raise ArgumentError(
+                f"{where}: attributes: {name!r} is {_kind(column.spec)}, in the first batch {_kind(held)}; all batches "
+                "need the same type and channels"
+            )
+        return column.values if table is None else table.codes(where, name, column)
+
+    def _keep(self, where: str, columns: dict[str, AnyArray]) -> None:
+        stored = columns[POSITIONS]
+        if len(stored):
+            low, high = bounding_box(stored)
+            held = self._corners or (low, high)
+            self._corners = np.minimum(held[0], low), np.maximum(held[1], high)
+        if self.bounds is not None and self.policy != "expand":
+            outside = outside_rows(stored, self.bounds)
+            if len(outside) and self.policy == "raise":
+                row = int(outside[0])
+                raise OutOfBoundsError(
+                    f"{where}: {len(outside)} of {len(stored)} positions lie outside the bounds {self.bounds}; row "
+                    f"{row} is {stored[row].tolist()}. Pass out_of_bounds='expand' to grow the bounds or 'ignore' to "
+                    "leave them out"
+                )
+            self.ignored += len(outside)
+            if len(outside):
+                columns = {name: np.delete(values, outside, axis=0) for name, values in columns.items()}
+        self._spill.append(columns)
+
+    def row_bytes(self) -> int:
+        """Return how many bytes a row takes."""
+        return sum(c.dtype.itemsize * int(np.prod(c.shape[1:], dtype=np.int64)) for c in self._spill.columns().values())
+
+    def settle(self) -> dict[str, AttributeSpec]:
+        """Return what is known of the attributes when the last batch has come."""
+        for name, table in self._tables.items():
+            categories = table.settle()
+            dtype = np.dtype(code_type(len(categories)))
+            self.described[name] = replace(self.described[name], dtype=dtype.name, categories=tuple(categories))
+        return self.described
+
+    def read(self, memory_budget: int) -> Iterator[dict[str, AnyArray]]:
+        """Yield the points in their order, as many at a time as a budget in bytes allows, after :meth:`settle`."""
+        columns = self._spill.columns()
+        for first, last in blocks(self.count, rows_within(memory_budget, self.row_bytes())):
+            block = {name: np.array(values[first:last]) for name, values in columns.items()}
+            for name, table in self._tables.items():
+                block[name] = table.settled(block[name], self.described[name])
+            yield block
+
+    def no_rows(self) -> dict[str, AnyArray]:
+        """Return the columns without rows, after :meth:`settle`."""
+        block = {name: np.array(values[:0]) for name, values in self._spill.columns().items()}
+        settled = {name: table.settled(block[name], self.described[name]) for name, table in self._tables.items()}
+        return {**block, **settled}
+
+    def delete(self) -> None:
+        """Delete the files."""
+        self._spill.delete()
+
+
+@dataclass(slots=True)
+class _Table:
+    """Categories that have come so far, in the order of their coming, and whether all came in order of their text."""
+
+    ordered: bool
+    known: dict[Any, int] = field(default_factory=dict)
+    ascending: bool = True
+    _order: IntArray = field(default_factory=lambda: np.zeros(0, np.int64))
+
+    def codes(self, where: str, name: str, column: Column) -> AnyArray:
+        """Return the codes of values in this table, which takes in the categories that it lacks; -1 is missing."""
+        categories = list(column.spec.categories or ())
+        if self.ordered and self.known and categories != list(self.known):
+            raise ArgumentError(
+                f"{where}: attributes: {name!r} has ordered categories {categories}, in the first batch "
+                f"{list(self.known)}; all batches need the same"
+            )
+        self.ascending &= all(isinstance(category, str) for category in categories) and categories == sorted(categories)
+        for category in categories:
+            self.known.setdefault(category, len(self.known))
+        lookup = np.array([*(self.known[category] for category in categories), -1], np.int32)
+        return lookup[column.values]
+
+    def settle(self) -> list[Any]:
+        """Return the categories in their final order: as one batch of everything would have them."""
+        categories = list(self.known)
+        if self.ascending and not self.ordered:
+            categories = sorted(categories)
+        places = {category: place for place, category in enumerate(categories)}
+        self._order = np.array([*(places[category] for category in self.known), -1], np.int64)
+        return categories
+
+    def settled(self, codes: AnyArray, spec: AttributeSpec) -> AnyArray:
+        """Return codes into the categories in their final order."""
+        return self._order[codes].astype(spec.numpy_dtype.newbyteorder("="))
+
+
+def _parts(where: str, batch: Any) -> dict[str, Any]:
+    """Return the parts of a batch by name, None for those it does not have."""
+    if isinstance(batch, Mapping):
+        unknown = [key for key in batch if key not in _KEYS]
+        if unknown or "positions" not in batch:
+            raise ArgumentError(f"{where}: expected the keys {', '.join(_KEYS)}, got {sorted(map(str, batch))}")
+        return {key: batch.get(key) for key in _KEYS}
+    return {"positions": batch, "attributes": None, "object_ids": None}
+
+
+def _kind(spec: AttributeSpec) -> str:
+    """Return how values are stored, for messages."""
+    stored = f"{spec.encoding} [{spec.time_unit}]" if spec.time_unit else spec.encoding or spec.dtype
+    return stored if spec.channels is None else f"{stored} with {spec.channels} channels"

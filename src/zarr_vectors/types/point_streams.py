@@ -1,0 +1,299 @@
+"""Point clouds written from batches, within a budget of memory: input larger than memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from zarr_vectors.constants import LINKS_SEQUENTIAL
+from zarr_vectors.exceptions import ArgumentError
+from zarr_vectors.formats.columns import decode_column
+from zarr_vectors.model.attributes import AttributeSpec, Column
+from zarr_vectors.model.axes import AxesLike, UnitsLike
+from zarr_vectors.model.cells import Cells
+from zarr_vectors.model.elements import Groups, Objects
+from zarr_vectors.model.grid import Grid
+from zarr_vectors.rechunking.level import bins_in_chunk
+from zarr_vectors.spatial.partition import Leading
+from zarr_vectors.types.attribute_chunks import AttributeChunks, chunk_by, require_few
+from zarr_vectors.types.point_batches import OBJECT, Arrivals
+from zarr_vectors.types.points import GEOMETRY_TYPE, PointsSummary
+from zarr_vectors.types.positions import stored_dtype, warn_of_rounding
+from zarr_vectors.types.storing import (
+    Destination,
+    Space,
+    StoreOptions,
+    check_space,
+    level_zero,
+    new_root,
+    parse_bounds,
+    plan_space_of,
+    store_elements,
+)
+from zarr_vectors.types.tables import Attributes, Specs, check_specs, make_groups, make_objects
+from zarr_vectors.typing import AnyArray, IntArray
+from zarr_vectors.write.budget import MEMORY_BUDGET, parse_budget, working_folder
+from zarr_vectors.write.options import Progress, WriteOptions
+from zarr_vectors.write.streaming import BIN, POSITIONS, RowStream, rows_within
+
+
+@dataclass(frozen=True, slots=True)
+class _Tables:
+    """What is said of objects and groups, as a user gave it."""
+
+    object_attributes: Attributes
+    groups: Mapping[Any, Sequence[int]] | None
+    group_attributes: Attributes
+    specs: Specs
+
+
+def write_points_stream(
+    path: Any,
+    batches: Iterable[Any],
+    *,
+    memory_budget: int = MEMORY_BUDGET,
+    temporary_folder: Any = None,
+    chunk_shape: float | Sequence[float] | None = None,
+    bin_shape: float | Sequence[float] | None = None,
+    bounds: tuple[Sequence[float], Sequence[float]] | None = None,
+    object_attributes: Attributes = None,
+    groups: Mapping[Any, Sequence[int]] | None = None,
+    group_attributes: Attributes = None,
+    attribute_specs: Specs = None,
+    dtype: npt.DTypeLike | None = None,
+    axes: AxesLike | None = None,
+    axis_units: UnitsLike | None = None,
+    coordinate_system: str | None = None,
+    crs: Mapping[str, Any] | None = None,
+    metadata: Mapping[str, Any] | None = None,
+    chunk_by_attribute: str | None = None,
+    out_of_bounds: str = "raise",
+    compressor: Any = "auto",
+    shard_shape: Any = "auto",
+    format_version: str | None = None,
+    mode: str = "w",
+    keep_order: bool = False,
+    progress: Progress | None = None,
+    backend: str | None = None,
+    **backend_kwargs: Any,
+) -> PointsSummary:
+    """Write a point cloud of which batches come one after another, and which need not fit into memory.
+
+    The store is the one that :func:`~zarr_vectors.types.points.write_points` makes of all batches together. It takes
+    its place when the last batch has been written; when one is refused, or the iterator fails, nothing is left behind
+    and what was at the path is there as before.
+
+    Parameters
+    ----------
+    path : str, path, zarr Store or Group
+        Where to write, as in ``write_points``.
+    batches : iterable
+        Every batch is an ``(n, D)`` array of positions, or a mapping with ``positions``, ``attributes`` (a mapping of
+        names to ``(n,)`` or ``(n, C)`` arrays) and ``object_ids`` (``(n,)`` integers). All have the same attributes
+        of the same types, and object ids or none. Taken one at a time, and not kept.
+    memory_budget : int
+        Bytes of rows to hold at once, as far as a single chunk (and a shard, while it is written) has no more, and
+        beside the batch that was given. The result does not depend on it. Tables of chunks, objects and fragments are
+        held beside it; rows wait in files.
+    temporary_folder : path, optional
+        Where those files go; they take about twice the uncompressed size of the points.
+    chunk_shape, bin_shape, bounds, object_attributes, groups, group_attributes, attribute_specs, dtype, axes,
+    axis_units, coordinate_system, crs, metadata, chunk_by_attribute, out_of_bounds, compressor, shard_shape,
+    format_version, keep_order, progress, backend, **backend_kwargs
+        As in ``write_points``.
+    mode : {"w", "w-"}
+        Replace, or refuse what exists.
+
+    Returns
+    -------
+    PointsSummary
+        Counts and shapes of what was written.
+
+    Raises
+    ------
+    ArgumentError
+        For an argument or batch that cannot be used; names the batch.
+    StoreError
+        When something other than a Zarr Vectors store is at the path, or it cannot be written.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> rng = np.random.default_rng(0)
+    >>> batches = ({"positions": rng.uniform(0, 100, (500, 3)), "attributes": {"t": np.full(500, i)}} for i in range(4))
+    >>> write_points_stream("memory://doc-stream", batches, chunk_shape=50).vertex_count
+    2000
+    """
+    options = WriteOptions.parse(
+        format_version=format_version,
+        compressor=compressor,
+        shard_shape=shard_shape,
+        mode=mode,
+        out_of_bounds=out_of_bounds,
+        progress=progress,
+    )
+    budget = parse_budget(memory_budget)
+    options = replace(options, layout=replace(options.layout, batch_bytes=min(options.layout.batch_bytes, budget)))
+    said = StoreOptions(
+        chunk_shape, bin_shape, bounds, axes, axis_units, coordinate_system, crs, metadata, chunk_by_attribute
+    )
+    tables = _Tables(object_attributes, groups, group_attributes, attribute_specs)
+    stored_dtype(dtype)
+    rest = iter(_iterable(batches))
+    with (
+        working_folder(temporary_folder) as folder,
+        Destination.open(path, options, backend, backend_kwargs) as destination,
+    ):
+        if destination.appending:
+            raise ArgumentError("mode: expected 'w' or 'w-', got 'a'; append batches one by one with write_points")
+        precision = stored_dtype(dtype, destination.vertex_dtype)
+        arrivals = Arrivals(folder, precision, attribute_specs, None, options.out_of_bounds, keep_order)
+        for number, batch in enumerate(rest):
+            if number == 0:
+                arrivals.bounds = _bounds(said, destination, batch)
+            arrivals.add(batch)
+            if number == 0:
+                check_specs(attribute_specs, arrivals.described, object_attributes, group_attributes)
+        return _write(destination, arrivals, said, options, tables, folder, budget)
+
+
+def _iterable(batches: Any) -> Iterable[Any]:
+    if isinstance(batches, (Mapping, np.ndarray, str, bytes)) or not isinstance(batches, Iterable):
+        raise ArgumentError(
+            f"batches: expected an iterable of batches, got {type(batches).__name__}; put a single batch into a list"
+        )
+    return batches
+
+
+def _bounds(said: StoreOptions, destination: Destination, batch: Any) -> Any:
+    """Check what is said of space against the first batch; return the bounds, as far as they are known already."""
+    positions = batch["positions"] if isinstance(batch, Mapping) and "positions" in batch else batch
+    ndim = np.shape(positions)[1] if np.ndim(positions) == 2 else None
+    shell = destination.kept_root
+    if ndim is None:
+        return None
+    check_space(said, ndim)
+    return parse_bounds(said.bounds, ndim) or (None if shell is None else shell.bounds)
+
+
+def _write(
+    destination: Destination,
+    arrivals: Arrivals,
+    said: StoreOptions,
+    options: WriteOptions,
+    given: _Tables,
+    folder: Path,
+    budget: int,
+) -> PointsSummary:
+    """Write what has arrived."""
+    if not arrivals.batches:
+        raise ArgumentError("batches: there are none; at least one, which may be empty, says how many axes there are")
+    shell = destination.kept_root
+    space = plan_space_of(said, arrivals.extent, arrivals.given, shell)
+    warn_of_rounding(arrivals.moved, space.grid.bin_shape or space.grid.chunk_shape, arrivals.dtype)
+    if arrivals.bounds is not None and options.out_of_bounds == "expand" and arrivals.given:
+        space = replace(space, bounds=_grown(space, arrivals))
+    arrivals.settle()
+    objects, groups = _tables(arrivals, given)
+    cells, by_attribute = _file(arrivals, space.grid, said.chunk_by_attribute, objects, folder, budget)
+    if objects is not None and cells.objects is not None:
+        cells = replace(cells, objects=replace(cells.objects, attributes=objects.attributes), groups=groups)
+    root = new_root(
+        space,
+        cells,
+        geometry_type=GEOMETRY_TYPE,
+        links_convention=LINKS_SEQUENTIAL,
+        shell=shell,
+        name=destination.storage.name,
+    )
+    keys = {} if by_attribute is None else by_attribute.level_keys(space.axes)
+    store_elements(destination, root, cells, level_zero(space, cells, **keys), options, said.metadata)
+    return PointsSummary(
+        vertex_count=cells.count,
+        chunk_count=len(cells.chunks),
+        object_count=0 if cells.objects is None else len(cells.objects.ids),
+        group_count=0 if cells.groups is None else cells.groups.count,
+        bins_per_chunk=space.grid.n_bins,
+        chunk_shape=space.grid.chunk_shape,
+        bin_shape=space.grid.bin_shape or space.grid.chunk_shape,
+        bounds=space.bounds,
+        ignored_count=arrivals.ignored,
+    )
+
+
+def _grown(space: Space, arrivals: Arrivals) -> Any:
+    low, high = arrivals.extent
+    return (
+        tuple(np.minimum(low, space.bounds[0]).tolist()),
+        tuple(np.maximum(high, space.bounds[1]).tolist()),
+    )
+
+
+def _tables(arrivals: Arrivals, given: _Tables) -> tuple[Objects | None, Groups | None]:
+    ids = arrivals.ids
+    objects = make_objects(ids, 0 if ids is None else len(ids), given.object_attributes, given.specs)
+    return objects, make_groups(
+        given.groups, given.group_attributes, None if objects is None else objects.ids, given.specs
+    )
+
+
+def _file(
+    arrivals: Arrivals, grid: Grid, chunked_by: str | None, objects: Objects | None, folder: Path, budget: int
+) -> tuple[Cells, AttributeChunks | None]:
+    """Put points into chunks; return cells whose columns are in files."""
+    specs = dict(arrivals.described)
+    by_attribute = _chunking(arrivals, chunked_by, budget)
+    if by_attribute is not None:
+        del specs[by_attribute.name]
+    rows_at_once = rows_within(budget, arrivals.row_bytes())
+    stream = RowStream(folder, rows_at_once, grid.ndim + (by_attribute is not None), specs)
+    for block in chain([arrivals.no_rows()], arrivals.read(budget)):
+        _send(stream, block, grid, objects, by_attribute, arrivals.described)
+    arrivals.delete()
+    made = stream.bin_cells(grid.n_bins) if objects is None else stream.object_cells(objects.ids)
+    return made.cells, by_attribute
+
+
+def _send(
+    stream: RowStream,
+    block: dict[str, AnyArray],
+    grid: Grid,
+    objects: Objects | None,
+    by_attribute: AttributeChunks | None,
+    specs: Mapping[str, AttributeSpec],
+) -> None:
+    """Send rows into the chunks that they belong to."""
+    columns = dict(block)
+    chunks = grid.chunks_of(columns[POSITIONS])
+    ids = columns.pop(OBJECT, None)
+    if by_attribute is not None:
+        name = by_attribute.name
+        values = decode_column(Column(columns.pop(name), specs[name]))
+        codes = np.searchsorted(np.array(by_attribute.values), values) if len(values) else np.zeros(0, np.int64)
+        chunks = np.concatenate([codes.astype(np.int64)[:, None], chunks], axis=1)
+    tags: IntArray = np.zeros(len(chunks), np.int64)
+    if objects is None:
+        columns[BIN] = bins_in_chunk(grid, columns[POSITIONS])
+    else:
+        assert ids is not None
+        tags = np.searchsorted(objects.ids, ids)
+    stream.add(chunks, tags, columns, ordered=False)
+
+
+def _chunking(arrivals: Arrivals, name: str | None, budget: int) -> AttributeChunks | None:
+    """Return how chunks go by an attribute: its distinct values over all points."""
+    if name is None:
+        return None
+    values: list[Any] = []
+    for block in arrivals.read(budget) if arrivals.count else [arrivals.no_rows()]:
+        made, _ = chunk_by(name, {n: Column(block[n], spec) for n, spec in arrivals.described.items()})
+        assert made is not None
+        values = np.unique(np.array([*values, *made.values])).tolist() if values else list(made.values)
+        require_few(name, len(values))
+    return AttributeChunks(name, tuple(values), Leading(np.zeros(0, np.int64), max(1, len(values))))
