@@ -35,6 +35,8 @@ class Flaky:
         Seconds that every answer is held back.
     hang : float
         Seconds that ``"hang"`` takes.
+    denies_listing : bool
+        Whether listings are refused, and with them, as S3 does, what is not there.
     log : list of (str, str, str)
         Method, path and fault of every request.
     """
@@ -44,6 +46,7 @@ class Flaky:
     always: str = ""
     delay: float = 0.0
     hang: float = 2.0
+    denies_listing: bool = False
     log: list[tuple[str, str, str]] = field(default_factory=list)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -75,6 +78,8 @@ class _Between(BaseHTTPRequestHandler):
             self._answer(int(fault), {"Content-Type": "application/xml"}, DENIED if fault == "403" else b"")
             return
         answer = self._forwarded(body)
+        if self.flaky.denies_listing and (answer[0] == 404 or "list-type=" in self.path):
+            answer = 403, {"Content-Type": "application/xml"}, DENIED
         if fault == "lost":
             self.close_connection = True
             return

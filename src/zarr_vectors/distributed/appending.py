@@ -205,8 +205,8 @@ def _gather(change: Change, given: _Given, chosen: tuple[Partitions, IntArray]) 
     addition = add_locally(change, Elements(settled.positions, columns, objects))
     if addition is None:
         raise UnsupportedFeatureError(
-            f"{level.name}: chunks with attributes of fragments, with fragments that are not ranges, or with links cannot "
-            "be added to one by one; use zarr_vectors.edit.append_vertices, which holds the store"
+            f"{level.name}: chunks with attributes of fragments, with fragments that are not ranges, or with links "
+            "cannot be added to one by one; use zarr_vectors.edit.append_vertices, which holds the store"
         )
     return addition
 

@@ -10,6 +10,7 @@ from zarr_vectors.constants import PARAMETRIC
 from zarr_vectors.lazy.cache import CachedStorage, RangeCache
 from zarr_vectors.lazy.kinds import Kind, kind_of
 from zarr_vectors.read.level import LevelReader
+from zarr_vectors.read.opening import as_allowed
 from zarr_vectors.read.store import StoreReader
 from zarr_vectors.storage.changes import changes_of
 from zarr_vectors.storage.journal import JOURNAL_FOLDER, overlay
@@ -49,6 +50,10 @@ class Snapshot:
 
         A store of parametric objects on a server that cannot list costs one more.
         """
+        return as_allowed(storage, lambda: cls._open(storage, cache_size))
+
+    @classmethod
+    def _open(cls, storage: Storage, cache_size: int) -> Snapshot:
         cache, changes = RangeCache(cache_size), changes_of(storage)
         listing, view = Listing([], []), storage
         if storage.can_list:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
-from zarr_vectors.exceptions import StoreNotFoundError, ZarrVectorsError
+from zarr_vectors.exceptions import StoreError, StoreNotFoundError, ZarrVectorsError
 from zarr_vectors.read.openings import Opening, note
 from zarr_vectors.read.store import FIRST_ADDRESSES, StoreReader
 from zarr_vectors.storage.concurrency import together
@@ -13,6 +14,8 @@ from zarr_vectors.storage.latest import LATEST_ADDRESS, keeps_latest, parse_late
 from zarr_vectors.storage.port import Storage, get_whole
 from zarr_vectors.storage.replace import set_aside
 from zarr_vectors.storage.resolve import resolve_storage
+
+_Opened = TypeVar("_Opened")
 
 
 def open_reader(path: Any, backend: str | None = None, **backend_kwargs: Any) -> StoreReader:
@@ -41,7 +44,33 @@ def open_storage(storage: Storage) -> StoreReader:
 
     Whether there is such a change is asked in the same round as the root. Where changes are recorded, what was found
     is noted for who wants to know whether the store was changed since (:func:`~zarr_vectors.read.openings.noted`).
+    Who turns out to have no right to list opens it as over plain HTTP, without listing.
     """
+    return as_allowed(storage, lambda: _open(storage))
+
+
+def as_allowed(storage: Storage, attempt: Callable[[], _Opened]) -> _Opened:
+    """Open something, once more where it turns out that the storage may not be listed.
+
+    Raises
+    ------
+    StoreError
+        That listing is denied, where without it nothing is found.
+    """
+    could_list = storage.can_list
+    try:
+        return attempt()
+    except StoreError as error:
+        if storage.can_list == could_list:
+            raise
+        denied = error
+    try:
+        return attempt()
+    except StoreNotFoundError:
+        raise denied from None
+
+
+def _open(storage: Storage) -> StoreReader:
     if keeps_latest(storage):
         return _open_recorded(storage)
     if not storage.can_list:

@@ -87,7 +87,7 @@ def connect(url: str, *, read_only: bool, options: Mapping[str, Any]) -> ObjectS
             f"cannot write to {plain}: over HTTP stores can only be read; write to the folder or bucket that the "
             "server serves, by its own path or URL"
         )
-    return ObjectStorage(store, "", plain, read_only=read_only, can_list=not by_http)
+    return ObjectStorage(store, "", plain, read_only=read_only, lists=not by_http)
 
 
 def _known_to_obstore(url: str, scheme: str) -> str:

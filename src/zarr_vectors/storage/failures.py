@@ -65,7 +65,7 @@ def explain(error: Exception, verb: str, address: str, url: str, *, attempts: in
     """
     what = f"cannot {verb} {address!r} in {url}"
     text = str(error)
-    if isinstance(error, PermissionDeniedError | UnauthenticatedError | PermissionError) or _denied(text):
+    if is_denied(error):
         kind = ReadOnlyStoreError if verb in _WRITES else StoreError
         return kind(
             f"{what}: permission denied; check the credentials and their rights, or pass anon=True for a public bucket"
@@ -77,5 +77,8 @@ def explain(error: Exception, verb: str, address: str, url: str, *, attempts: in
     return StoreError(f"{what}{tries}: {summary[:_LONGEST]}")
 
 
-def _denied(text: str) -> bool:
-    return bool(re.search(r"\b(401|403)\b.{0,40}(Unauthorized|Forbidden)|AccessDenied|permission", text))
+def is_denied(error: Exception) -> bool:
+    """Say whether the store refused a request for want of rights."""
+    if isinstance(error, PermissionDeniedError | UnauthenticatedError | PermissionError):
+        return True
+    return bool(re.search(r"\b(401|403)\b.{0,40}(Unauthorized|Forbidden)|AccessDenied|permission", str(error)))

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import re
+import threading
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -23,7 +24,7 @@ from obstore.exceptions import AlreadyExistsError, BaseError, NotSupportedError
 from zarr_vectors.exceptions import ReadOnlyStoreError, StoreError
 from zarr_vectors.storage.adapter import StorageStore
 from zarr_vectors.storage.concurrency import each_in_flight
-from zarr_vectors.storage.failures import check_bucket, explain
+from zarr_vectors.storage.failures import check_bucket, explain, is_denied
 from zarr_vectors.storage.port import (
     Blob,
     BlobParts,
@@ -66,15 +67,21 @@ class ObjectStorage:
         Where the root is, without credentials.
     read_only : bool
         Refuse writes.
-    can_list : bool
-        Whether the store can list keys.
+    lists : bool
+        Whether the store can list keys, for who has the right to.
     """
 
     store: Any = field(repr=False)
     prefix: str
     url: str
     read_only: bool = False
-    can_list: bool = True
+    lists: bool = True
+    _may_not_list: threading.Event = field(default_factory=threading.Event, init=False, repr=False, compare=False)
+
+    @property
+    def can_list(self) -> bool:
+        """Whether keys can be listed; no longer for a reader that was found not to have the right."""
+        return self.lists and not self._may_not_list.is_set()
 
     @property
     def name(self) -> str:
@@ -278,8 +285,9 @@ class ObjectStorage:
 
     def _check_listable(self) -> None:
         if not self.can_list:
+            reason = "the right to list is missing" if self.lists else "it is reached over plain HTTP"
             raise StoreError(
-                f"{self.url} cannot list its folders, since it is reached over plain HTTP; run consolidate_metadata on "
+                f"{self.url} cannot list its folders, since {reason}; run consolidate_metadata on "
                 f"the store where it is kept, so that nothing is listed, or open it through its object store's own URL"
             )
 
@@ -297,6 +305,11 @@ class ObjectStorage:
             check_bucket(error, verb, address, self.url)
             return None
         except GivenUpError as failure:
+            if is_denied(failure.error) and self.read_only:
+                if verb == "list":
+                    self._may_not_list.set()
+                elif self._may_not_list.is_set():
+                    return None  # who may not list is refused what is not there, too
             raise explain(failure.error, verb, address, self.url, attempts=failure.attempts) from None
 
 
