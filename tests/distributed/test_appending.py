@@ -38,8 +38,10 @@ from zarr_vectors.storage import Storage, acquire, break_lock, lock, resolve_sto
 from zarr_vectors.storage.lock import acquire_turn
 from zarr_vectors.storage.turns import turn
 from zarr_vectors.testing.crashes import contents_of
+from zarr_vectors.types.graphs import write_graph
+from zarr_vectors.types.lines import read_lines, write_lines
 from zarr_vectors.types.points import read_points, write_points
-from zarr_vectors.types.polylines import write_polylines
+from zarr_vectors.types.polylines import read_polylines, write_polylines
 from zarr_vectors.validate import validate
 
 REVISIONS = ["0.7", "0.9"]
@@ -148,6 +150,89 @@ def test_coarse_levels_are_marked_and_made_anew(revision: str) -> None:
     assert report.is_valid, report.report()
 
 
+def some_paths(rng: np.random.Generator, count: int, low: float, high: float) -> list[np.ndarray]:
+    return [rng.uniform(low, high, (rng.integers(1, 9), 3)).astype(np.float32) for _ in range(count)]
+
+
+@settings(max_examples=20, deadline=None)
+@given(
+    st.sampled_from(REVISIONS),
+    st.sampled_from(["explicit_links", "boundary_deduplication", "both"]),
+    st.integers(0, 6),
+    st.lists(st.integers(0, 2), max_size=4),
+    st.integers(0, 2**32 - 1),
+)
+def test_paths(revision: str, crossings: str, start: int, halves: list[int], seed: int) -> None:
+    """Whole paths come back bit for bit, with their attributes, however often they go from chunk to chunk."""
+    rng, place, expected = np.random.default_rng(seed), fresh(), {}
+    first = some_paths(rng, start, 0, 99)
+    expected |= dict(enumerate(first))
+    options = {"shard_shape": 2} if revision == "0.9" else {}
+    write_polylines(
+        place,
+        np.concatenate([np.zeros((0, 3), np.float32), *first]),
+        offsets=np.cumsum([0, *map(len, first)]),
+        attributes={"step": np.concatenate([np.zeros(0), *(np.arange(len(path)) for path in first)])},
+        object_attributes={"weight": np.arange(start) * 1.0},
+        chunk_shape=25,
+        bounds=SPACE["bounds"],
+        format_version=revision,
+        cross_chunk_strategy=crossings,
+        **options,
+    )
+    every = partitions(place)
+    for number, half in enumerate(halves):
+        ends = [(0, 49.9), (50, 98.9), (0, 98.9)][half]
+        new = dict(enumerate(some_paths(rng, 3, *ends), start=100 - 10 * number))
+        positions = np.concatenate(list(new.values()))
+        done = append_partition(
+            place,
+            [every[n] for n in np.unique(every.of(positions)).tolist()],
+            positions,
+            object_ids=np.repeat(list(new), list(map(len, new.values()))),
+            attributes={"step": np.concatenate([np.arange(float(len(path))) for path in new.values()])},
+            object_attributes={"weight": np.array(list(new)) * 1.0},
+        )
+        assert (done.vertices_added, done.new_objects) == (len(positions), 3)
+        expected |= new
+    result = read_polylines(place, return_object_ids=True, include_object_attributes=True)
+    assert result.object_ids is not None
+    assert sorted(result.object_ids.tolist()) == sorted(expected)
+    for row, number in enumerate(result.object_ids.tolist()):
+        np.testing.assert_array_equal(result.polylines[row], expected[number])
+        steps = result.attributes["step"][result.offsets[row] : result.offsets[row + 1]]
+        np.testing.assert_array_equal(steps, np.arange(len(expected[number])))
+    np.testing.assert_array_equal(result.object_attributes["weight"], result.object_ids)
+    report = validate(place, level=5)
+    assert report.is_valid, report.report()
+
+
+@pytest.mark.parametrize("revision", REVISIONS)
+def test_lines(revision: str) -> None:
+    place, rng = fresh(), np.random.default_rng(0)
+    options = {"shard_shape": 2} if revision == "0.9" else {}
+    old = rng.uniform(0, 99, (10, 2, 3)).astype(np.float32)
+    write_lines(place, old, chunk_shape=25, bounds=SPACE["bounds"], format_version=revision, **options)
+    new = rng.uniform(50, 98, (6, 2, 3)).astype(np.float32)
+    keys = [part.key for part in partitions(place) if part.key.count("0") == 0]
+    given_ = {"positions": new.reshape(-1, 3), "object_ids": np.repeat(np.arange(20, 26), 2)}
+    append_partition(place, keys, **given_)
+    np.testing.assert_array_equal(read_lines(place).endpoints, np.concatenate([old, new]))
+    assert validate(place, level=5).is_valid
+    with pytest.raises(ArgumentError, match="a line has two vertices"):
+        append_partition(place, keys, new[0, :1], object_ids=30)
+
+
+def test_paths_whose_links_have_attributes_are_refused() -> None:
+    place = fresh()
+    write_polylines(place, [np.array([[1.0, 1, 1], [60, 60, 60]])], chunk_shape=25, bounds=SPACE["bounds"])
+    edit.add_attribute(place, "strength", [1.0], kind="link")
+    before = contents_of(resolve_storage(place))
+    with pytest.raises(UnsupportedFeatureError, match="append_vertices"):
+        append_partition(place, partitions(place)[0], [[1.0, 2.0, 3.0]], object_ids=[7])
+    assert contents_of(resolve_storage(place)) == before
+
+
 def test_no_points_change_nothing() -> None:
     place = fresh()
     make(place, "0.9")
@@ -201,9 +286,13 @@ def test_stores_that_are_refused(tmp_path: Path) -> None:
     with pytest.raises(StoreNotFoundError):
         append_partition(fresh(), "0.0", [[1.0, 2.0]])
     paths = fresh()
-    write_polylines(paths, [np.arange(6.0).reshape(3, 2)])
-    with pytest.raises(UnsupportedFeatureError, match="holds polyline, and only points"):
+    write_polylines(paths, [np.arange(6.0).reshape(3, 2)], object_index_convention="identity")
+    with pytest.raises(UnsupportedFeatureError, match="paths without an object index"):
         append_partition(paths, "0.0", [[1.0, 2.0]])
+    graph = fresh()
+    write_graph(graph, [[1.0, 2.0], [3.0, 4.0]], [[0, 1]])
+    with pytest.raises(UnsupportedFeatureError, match="holds graph, and only points and paths"):
+        append_partition(graph, "0.0", [[1.0, 2.0]])
     shell = fresh()
     create_store(shell, bounds=([0, 0], [9, 9]), chunk_shape=[5, 5])
     with pytest.raises(StoreError, match="a shell that nothing has been written to"):
@@ -217,7 +306,7 @@ def test_stores_that_are_refused(tmp_path: Path) -> None:
     write_points(repository, [[1.0, 2.0]], backend="icechunk")
     with pytest.raises(UnsupportedFeatureError, match=r"branch.*merge_branch"):
         append_partition(repository, "0.0", [[1.0, 2.0]], backend="icechunk")
-    for place in (paths, shell, bare):
+    for place in (paths, graph, shell, bare):
         assert not [one for one in contents_of(resolve_storage(place)) if one.startswith(".zv-")]
 
 

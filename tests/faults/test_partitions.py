@@ -20,9 +20,10 @@ from zarr_vectors.read.objects import read_columns, read_object_ids
 from zarr_vectors.read.opening import open_reader
 from zarr_vectors.storage import resolve_storage
 from zarr_vectors.types.points import PointsResult, read_points, write_points
+from zarr_vectors.types.polylines import read_polylines, write_polylines
 from zarr_vectors.validate import validate
 
-ROUNDS, ROWS = 12, 40
+ROUNDS, ROWS, PATHS = 12, 40, 8
 WRITER = """
 import json, sys, time
 from contextlib import contextmanager
@@ -32,7 +33,7 @@ from tests.faults.test_partitions import ROUNDS, arguments
 from zarr_vectors.distributed import append_partition, appending
 from zarr_vectors.storage.port import get_whole
 
-path, mine, objects, meeting_place = sys.argv[1], int(sys.argv[2]), sys.argv[3] == "True", sys.argv[4]
+path, mine, kind, meeting_place = sys.argv[1], int(sys.argv[2]), sys.argv[3], sys.argv[4]
 turn, turns, both = appending.turn, 0, 0
 
 
@@ -61,7 +62,7 @@ def met(storage, wait):
 if meeting_place:
     appending.turn = met
 for number in range(ROUNDS):
-    append_partition(path, **arguments(path, mine, number, objects))
+    append_partition(path, **arguments(path, mine, number, kind))
 print(both)
 """
 DYING = """
@@ -84,36 +85,49 @@ def last(storage, wait):
 
 
 appending.turn = last
-append_partition(sys.argv[1], **arguments(sys.argv[1], 0, 0, True))
+append_partition(sys.argv[1], **arguments(sys.argv[1], 0, 0, "objects"))
 """
 
 
-def arguments(path: Any, mine: int, number: int, objects: bool) -> dict[str, Any]:
-    """Return what a writer adds in a round: points in its half of the space."""
-    rng = np.random.default_rng(1000 * mine + number)
-    positions = rng.uniform(0, 49.9, (ROWS, 3)) + np.array([50 * mine, 0, 0])
-    described = {"object_ids": 100 * (mine + 1) + number, "object_attributes": {"weight": [mine + 0.5 * number]}}
+def arguments(path: Any, mine: int, number: int, kind: str) -> dict[str, Any]:
+    """Return what a writer adds in a round: points or paths in its half of the space."""
+    positions = positions_of(mine, number)
+    first = 1000 * (mine + 1) + PATHS * number
+    described: dict[str, Any] = {}
+    if kind == "objects":
+        described = {"object_ids": first, "object_attributes": {"weight": [first / 4]}}
+    elif kind == "paths":
+        ids = first + np.arange(PATHS)
+        described = {"object_ids": np.repeat(ids, ROWS // PATHS), "object_attributes": {"weight": ids / 4}}
     every = partitions(path)
     return {
         "partition": [every[place] for place in np.unique(every.of(positions)).tolist()],
         "positions": positions,
         "attributes": {"writer": np.full(ROWS, mine), "number": np.full(ROWS, number)},
-        **(described if objects else {}),
+        **described,
     }
 
 
-def make(store: Path, revision: str, objects: bool) -> None:
-    described = {"object_ids": np.zeros(8, int), "object_attributes": {"weight": [7.0]}} if objects else {}
-    write_points(
-        store,
-        np.full((8, 3), 1.0),
-        attributes={"writer": np.full(8, -1), "number": np.full(8, -1)},
-        chunk_shape=25,
-        bounds=([0] * 3, [100] * 3),
-        format_version=revision,
+def positions_of(mine: int, number: int) -> np.ndarray:
+    rng = np.random.default_rng(1000 * mine + number)
+    return rng.uniform(0, 49.9, (ROWS, 3)).astype(np.float32) + np.array([50 * mine, 0, 0], np.float32)
+
+
+def make(store: Path, revision: str, kind: str) -> None:
+    options: dict[str, Any] = {
+        "attributes": {"writer": np.full(8, -1), "number": np.full(8, -1)},
+        "chunk_shape": 25,
+        "bounds": ([0] * 3, [100] * 3),
+        "format_version": revision,
         **({"shard_shape": 2} if revision == "0.9" else {}),
-        **described,
-    )
+    }
+    described = {"object_attributes": {"weight": [7.0]}}
+    if kind == "paths":
+        write_polylines(store, [np.linspace(1, 90, 24).reshape(8, 3)], **options, **described)
+    elif kind == "objects":
+        write_points(store, np.full((8, 3), 1.0), **options, object_ids=np.zeros(8, int), **described)
+    else:
+        write_points(store, np.full((8, 3), 1.0), **options)
 
 
 def start(program: str, *words: Any) -> subprocess.Popen[str]:
@@ -123,69 +137,70 @@ def start(program: str, *words: Any) -> subprocess.Popen[str]:
     return subprocess.Popen([sys.executable, "-c", program, *words], stdout=subprocess.PIPE, text=True, env=environment)
 
 
-def check_rounds(result: PointsResult, rounds: tuple[int, int], objects: bool) -> None:
-    """Hold a store to what two writers have added in so many rounds each, bit for bit."""
+def rounds_of(store: Path, kind: str) -> tuple[int, int]:
+    """Return in how many rounds two writers have added to a store, which holds all of these bit for bit."""
+    result = read_polylines(store, return_object_ids=True) if kind == "paths" else read_points(store)
+    writer, number = result.attributes["writer"], result.attributes["number"]
+    rounds = int((writer == 0).sum()) // ROWS, int((writer == 1).sum()) // ROWS
     assert result.vertex_count == 8 + ROWS * sum(rounds)
     for mine, count in enumerate(rounds):
-        rows = result.attributes["writer"] == mine
-        assert np.bincount(result.attributes["number"][rows], minlength=count).tolist() == [ROWS] * count
-        for number in range(count):
-            rng = np.random.default_rng(1000 * mine + number)
-            expected = (rng.uniform(0, 49.9, (ROWS, 3)) + np.array([50 * mine, 0, 0])).astype(np.float32)
-            found = result.positions[rows & (result.attributes["number"] == number)]
-            assert sorted(map(tuple, found.tolist())) == sorted(map(tuple, expected.tolist()))
-        if objects:
-            assert result.object_ids is not None
-            assert (result.object_ids[rows] == 100 * (mine + 1) + result.attributes["number"][rows]).all()
+        for round_ in range(count):
+            rows = np.flatnonzero((writer == mine) & (number == round_))
+            found, expected = result.positions[rows].tolist(), positions_of(mine, round_).tolist()
+            assert found == expected if kind == "paths" else sorted(found) == sorted(expected)
+            if kind == "objects":
+                assert isinstance(result, PointsResult)
+                assert result.object_ids is not None
+                assert (result.object_ids[rows] == 1000 * (mine + 1) + PATHS * round_).all()
+    return rounds
 
 
-def check_objects(store: Path, rounds: tuple[int, int]) -> None:
+def check_objects(store: Path, kind: str, rounds: tuple[int, int]) -> None:
     """Hold the objects of a store, and their attributes, to what two writers have added."""
     level = open_reader(store).level(0)
     ids = read_object_ids(level)
+    if kind == "points":
+        assert ids is None
+        return
     assert ids is not None
     weights = read_columns(level, dict(level.arrays.object_attributes), None)["weight"].values
-    expected = {0: 7.0} | {100 * (m + 1) + n: m + 0.5 * n for m in (0, 1) for n in range(rounds[m])}
-    assert dict(zip(ids.tolist(), weights.tolist(), strict=True)) == expected
+    per_round = range(PATHS if kind == "paths" else 1)
+    added = [1000 * (m + 1) + PATHS * n + k for m in (0, 1) for n in range(rounds[m]) for k in per_round]
+    assert dict(zip(ids.tolist(), weights.tolist(), strict=True)) == {0: 7.0} | {i: i / 4 for i in added}
 
 
-CASES = [("0.7", True), ("0.9", False), ("0.9", True)]
+CASES = [("0.7", "objects"), ("0.7", "paths"), ("0.9", "points"), ("0.9", "objects"), ("0.9", "paths")]
 
 
-@pytest.mark.parametrize(("revision", "objects"), CASES)
-def test_at_the_same_time(tmp_path: Path, revision: str, objects: bool) -> None:
+@pytest.mark.parametrize(("revision", "kind"), CASES)
+def test_at_the_same_time(tmp_path: Path, revision: str, kind: str) -> None:
     """In every round both hold their partitions, with all staged, before either makes its change final."""
     store, meeting_place = tmp_path / "s.zv", tmp_path / "meeting"
     meeting_place.mkdir()
-    make(store, revision, objects)
-    writers = [start(WRITER, store, mine, objects, meeting_place) for mine in (0, 1)]
+    make(store, revision, kind)
+    writers = [start(WRITER, store, mine, kind, meeting_place) for mine in (0, 1)]
     said = [writer.communicate()[0] for writer in writers]
     assert [writer.returncode for writer in writers] == [0, 0]
     assert [int(one) for one in said] == [ROUNDS, ROUNDS]
-    check_rounds(read_points(store), (ROUNDS, ROUNDS), objects)
-    if objects:
-        check_objects(store, (ROUNDS, ROUNDS))
+    assert rounds_of(store, kind) == (ROUNDS, ROUNDS)
+    check_objects(store, kind, (ROUNDS, ROUNDS))
     report = validate(store, level=5)
     assert report.is_valid, report.report()
     assert not [one for one in resolve_storage(store).list_all() if one.startswith(".zv-")]
 
 
-@pytest.mark.parametrize(("revision", "objects"), CASES)
-def test_readers_see_whole_rounds(tmp_path: Path, revision: str, objects: bool) -> None:
+@pytest.mark.parametrize(("revision", "kind"), CASES)
+def test_readers_see_whole_rounds(tmp_path: Path, revision: str, kind: str) -> None:
     store = tmp_path / "s.zv"
-    make(store, revision, objects)
-    writers = [start(WRITER, store, mine, objects, "") for mine in (0, 1)]
+    make(store, revision, kind)
+    writers = [start(WRITER, store, mine, kind, "") for mine in (0, 1)]
     seen = set()
     while any(writer.poll() is None for writer in writers):
-        result = read_points(store)
-        counts = [int((result.attributes["writer"] == mine).sum()) for mine in (0, 1)]
-        rounds = counts[0] // ROWS, counts[1] // ROWS
-        check_rounds(result, rounds, objects)
-        seen.add(rounds)
+        seen.add(rounds_of(store, kind))
     for writer in writers:
         writer.communicate()
         assert writer.returncode == 0
-    check_rounds(read_points(store), (ROUNDS, ROUNDS), objects)
+    assert rounds_of(store, kind) == (ROUNDS, ROUNDS)
     assert len(seen) > 2
     assert validate(store, level=5).is_valid
 
@@ -193,7 +208,7 @@ def test_readers_see_whole_rounds(tmp_path: Path, revision: str, objects: bool) 
 def test_a_killed_writer_holds_nobody_up(tmp_path: Path) -> None:
     """Its partition is taken over, and what it had staged goes with the next turn of anybody."""
     store = tmp_path / "s.zv"
-    make(store, "0.9", True)
+    make(store, "0.9", "objects")
     dying = start(DYING, store)
     dying.communicate()
     assert dying.returncode == -signal.SIGKILL
@@ -201,39 +216,39 @@ def test_a_killed_writer_holds_nobody_up(tmp_path: Path) -> None:
     left = storage.list_all(".zv-journal")
     assert left
     assert storage.list_all(".zv-lock")
-    check_rounds(read_points(store), (0, 0), True)
-    append_partition(store, **arguments(store, 1, 0, True))
+    assert rounds_of(store, "objects") == (0, 0)
+    append_partition(store, **arguments(store, 1, 0, "objects"))
     assert storage.list_all(".zv-journal") == []
-    append_partition(store, **arguments(store, 0, 0, True))
-    check_rounds(read_points(store), (1, 1), True)
-    check_objects(store, (1, 1))
+    append_partition(store, **arguments(store, 0, 0, "objects"))
+    assert rounds_of(store, "objects") == (1, 1)
+    check_objects(store, "objects", (1, 1))
     assert not [one for one in storage.list_all() if one.startswith(".zv-")]
 
 
 def test_the_store_can_be_held_when_a_writer_of_a_partition_was_killed(tmp_path: Path) -> None:
     store = tmp_path / "s.zv"
-    make(store, "0.7", True)
+    make(store, "0.7", "objects")
     dying = start(DYING, store)
     dying.communicate()
     edit.set_groups(store, {"all": [0]})
-    check_rounds(read_points(store), (0, 0), True)
+    assert rounds_of(store, "objects") == (0, 0)
     assert not [one for one in resolve_storage(store).list_all() if one.startswith(".zv-")]
 
 
 def test_the_same_partition_names_its_holder(tmp_path: Path) -> None:
     store, meeting_place = tmp_path / "s.zv", tmp_path / "meeting"
     meeting_place.mkdir()
-    make(store, "0.9", True)
-    writer = start(WRITER, store, 0, True, meeting_place)
+    make(store, "0.9", "objects")
+    writer = start(WRITER, store, 0, "objects", meeting_place)
     while not (meeting_place / "staged-2-0").exists():
         assert writer.poll() is None
     for act in (
-        lambda: append_partition(store, **arguments(store, 0, 5, True)),
+        lambda: append_partition(store, **arguments(store, 0, 5, "objects")),
         lambda: edit.set_groups(store, {"all": [0]}),
     ):
         with pytest.raises(StoreLockedError, match=rf"being written by .+ on .+ \(process {writer.pid}\)"):
             act()
-    append_partition(store, **arguments(store, 1, 0, True))
+    append_partition(store, **arguments(store, 1, 0, "objects"))
     writer.kill()
     writer.communicate()
-    check_rounds(read_points(store), (0, 1), True)
+    assert rounds_of(store, "objects") == (0, 1)

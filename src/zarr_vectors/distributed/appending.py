@@ -1,4 +1,4 @@
-"""Adding points to some partitions of a store while others add to others."""
+"""Adding points and paths to some partitions of a store while others add to others."""
 
 from __future__ import annotations
 
@@ -11,11 +11,12 @@ import numpy as np
 import numpy.typing as npt
 
 from zarr_vectors.constants import LINKS_SEQUENTIAL, SHELL_KEY
+from zarr_vectors.distributed.crossings import put_crossings
 from zarr_vectors.distributed.partitions import Partition, Partitions, partitions_of
 from zarr_vectors.edit.appending import AppendSummary, LocalAddition, add_locally, put_added
 from zarr_vectors.edit.change import Change
 from zarr_vectors.edit.chunks import list_cells, put_cells
-from zarr_vectors.edit.elements import is_ordered
+from zarr_vectors.edit.elements import in_object_order, is_ordered
 from zarr_vectors.edit.joining import new_ids, require_new, settle_positions, vertex_columns
 from zarr_vectors.edit.staging import SparingTransaction
 from zarr_vectors.exceptions import ArgumentError, OutOfBoundsError, StoreError, UnsupportedFeatureError
@@ -39,7 +40,7 @@ WAIT = 60.0
 
 def append_partition(
     path: Any,
-    partition: Partition | str | Sequence[Partition | str],
+    partition: Partition | str | list[Partition | str] | list[Partition] | list[str],
     positions: npt.ArrayLike,
     *,
     object_ids: npt.ArrayLike | None = None,
@@ -50,7 +51,7 @@ def append_partition(
     backend: str | None = None,
     **backend_kwargs: Any,
 ) -> AppendSummary:
-    """Add points to one partition of a store, or to some, while others add to others.
+    """Add points or paths to one partition of a store, or to some, while others add to others.
 
     The partition is held from beginning to end, but not the store: chunks are read, joined and staged at the same
     time as those of other writers. Only at the end, when what concerns the store as a whole is brought up to date and
@@ -59,14 +60,15 @@ def append_partition(
     Parameters
     ----------
     path : str, path, zarr Store or Group
-        The store, which holds points.
-    partition : Partition, str, or sequence of these
+        The store, which holds points, or lines, polylines or streamlines with an object index.
+    partition : Partition, str, or list of these
         Where the points are, as :func:`~zarr_vectors.distributed.partitions` gives it, or its key.
     positions : (n, D) array
-        Coordinates in the units of the axes, all of them in the partitions.
+        Coordinates in the units of the axes, all of them in the partitions. The vertices of a path follow each other in
+        path order.
     object_ids : (n,) integers or one integer, optional
         Object of every point: ids that the store does not have yet. A store with objects needs them, one whose points
-        have none takes none. All points of an object are added at once.
+        have none takes none. All points of an object are added at once: a path as a whole.
     attributes : mapping of str to (n,) or (n, C) array, optional
         Vertex attributes; filled as by :func:`~zarr_vectors.edit.append_vertices` where they are not given.
     object_attributes : mapping of str to array, optional
@@ -94,7 +96,8 @@ def append_partition(
     StoreLockedError
         Somebody else holds a partition, or the store; or the turn, longer than `wait`.
     UnsupportedFeatureError
-        The store holds something other than points, or is an Icechunk repository, where writers have branches.
+        The store holds something other than points and paths, or paths without an object index, or is an Icechunk
+        repository, where writers have branches.
 
     In every case the store is as it was.
 
@@ -131,6 +134,7 @@ def append_partition(
             _require_new_objects(change.level(0), addition)
             list_cells(change, change.level(0), written)
             change.reopen()
+            put_crossings(change, addition)
             put_added(change, addition, given.object_attributes, change.root)
             staged.commit()
     objects = addition.new.objects
@@ -168,10 +172,15 @@ def _opened(staged: SparingTransaction) -> Change:
     change = Change(staged)
     if change.store.attributes.get(SHELL_KEY):
         raise StoreError(f"{staged.url}: a shell that nothing has been written to yet; write geometry into it first")
-    if change.root.links_convention != LINKS_SEQUENTIAL or is_ordered(change.store):
+    if change.root.links_convention != LINKS_SEQUENTIAL:
         raise UnsupportedFeatureError(
-            f"{staged.url}: holds {', '.join(change.root.geometry_types)}, and only points are added to partitions; "
-            "others are appended under the lock of the store"
+            f"{staged.url}: holds {', '.join(change.root.geometry_types)}, and only points and paths are added to "
+            "partitions; others are appended under the lock of the store"
+        )
+    if is_ordered(change.store) and read_object_ids(change.level(0)) is None:
+        raise UnsupportedFeatureError(
+            f"{staged.url}: holds paths without an object index, whose ids follow from the order of what is stored; "
+            "append under the lock of the store"
         )
     change.level(0)
     return change
@@ -202,11 +211,13 @@ def _gather(change: Change, given: _Given, chosen: tuple[Partitions, IntArray]) 
     if not count:
         return None
     _require_known_categories(level, columns)
-    addition = add_locally(change, Elements(settled.positions, columns, objects))
+    elements = Elements(settled.positions, columns, objects)
+    addition = add_locally(change, in_object_order(elements) if is_ordered(change.store) else elements)
     if addition is None:
         raise UnsupportedFeatureError(
-            f"{level.name}: chunks with attributes of fragments, with fragments that are not ranges, or with links "
-            "cannot be added to one by one; use zarr_vectors.edit.append_vertices, which holds the store"
+            f"{level.name}: chunks with attributes of fragments, with fragments that are not ranges or are shared, or "
+            "with links that have attributes cannot be added to one by one; use zarr_vectors.edit.append_vertices, "
+            "which holds the store"
         )
     return addition
 

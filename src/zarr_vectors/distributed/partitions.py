@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, overload
+from typing import Any, Final, overload
 
 import numpy as np
 import numpy.typing as npt
 
+from zarr_vectors.constants import LINK_ATTRIBUTES, LINK_FRAGMENTS, LINKS
 from zarr_vectors.exceptions import ArgumentError, ShapeError, UnknownNameError, UnsupportedFeatureError
 from zarr_vectors.formats.cell_access import grid_arrays
 from zarr_vectors.formats.chunk_keys import format_keys, parse_keys
@@ -19,6 +20,9 @@ from zarr_vectors.read.nodes import find_nodes
 from zarr_vectors.read.opening import open_reader
 from zarr_vectors.read.steady import steady
 from zarr_vectors.typing import Document, FloatArray, IntArray
+
+_WRITTEN_IN_TURN: Final = frozenset([LINKS, LINK_FRAGMENTS, LINK_ATTRIBUTES])
+"""Arrays by chunk that are written by one writer after another, so that their shards do not matter."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,7 +208,7 @@ def partitions_of(level: LevelReader, documents: Mapping[str, Document]) -> Part
             "such levels are not divided; add to them with zarr_vectors.edit.append_vertices"
         )
     dtype = level.arrays.vertices.spec.numpy_dtype.newbyteorder("=")
-    arrays = grid_arrays(documents)
+    arrays = [array for array in grid_arrays(documents) if array.path.split("/")[1] not in _WRITTEN_IN_TURN]
     if not arrays:
         corners = level.grid.chunks_of(np.array(level.root.bounds, np.float64))
         ones = (1,) * level.root.ndim

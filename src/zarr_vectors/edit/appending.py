@@ -8,7 +8,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from zarr_vectors.constants import LINKS_SEQUENTIAL, OBJECT_ID_ATTRIBUTE, ORIGINAL_INDEX_ATTRIBUTE, VERTICES
+from zarr_vectors.constants import (
+    CROSS_CHUNK_LINKED,
+    LINKS_SEQUENTIAL,
+    OBJECT_ID_ATTRIBUTE,
+    ORIGINAL_INDEX_ATTRIBUTE,
+    VERTICES,
+)
 from zarr_vectors.edit.binning import LEADING, bins_of_objects, leading_column
 from zarr_vectors.edit.change import Change, changing, require_finest
 from zarr_vectors.edit.chunks import fits_grid, merge_fragments, put_chunks
@@ -236,14 +242,14 @@ def _chunks_of(level: LevelReader, new: Elements) -> int:
 
 @dataclass(frozen=True, slots=True)
 class LocalAddition:
-    """Points that are added to the chunks that they are in.
+    """Points, or paths, that are added to the chunks that they are in.
 
     Parameters
     ----------
     new : Elements
         The points.
     made : Cells
-        The points by chunk.
+        The points by chunk, with the links by which paths go on in another chunk.
     old : Cells
         What those of the chunks hold that hold something.
     merged : Cells
@@ -268,8 +274,11 @@ def _put_locally(change: Change, new: Elements, given: Additions, root: RootMeta
 
 
 def add_locally(change: Change, new: Elements) -> LocalAddition | None:
-    """Join points with the chunks that they are in; None where more than those chunks must change."""
-    level = change.level(0)
+    """Join points, or paths, with the chunks that they are in; None where more than those chunks must change.
+
+    Links by which paths go on in another chunk are in the result, and not written by :func:`put_added`.
+    """
+    level, ordered = change.level(0), is_ordered(change.store)
     specs = {name: array.spec for name, array in level.arrays.vertex_attributes.items()}
     widened = any(
         (c.spec.dtype, c.spec.categories) != (specs[n].dtype, specs[n].categories)
@@ -277,14 +286,16 @@ def add_locally(change: Change, new: Elements) -> LocalAddition | None:
         if n in specs
     )
     others = set(level.arrays.fragment_attributes) - {OBJECT_ID_ATTRIBUTE}
-    if widened or others or level.arrays.vertex_fragments is None or 0 in level.arrays.links:
+    tied = level.metadata.shared_fragments or _link_attributes(level) if ordered else 0 in level.arrays.links
+    if widened or others or level.arrays.vertex_fragments is None or tied:
         return None
     columns = dict(new.attributes)
     codes = columns.pop(LEADING, None)
     leading = None if codes is None else Leading(codes.values, int(codes.values.max(initial=0)) + 1)
     new = replace(new, attributes=columns)
-    rule = FragmentRule.BINS if new.objects is None else FragmentRule.OBJECTS
-    made = partition(new, level.grid, rule, leading=leading)
+    rule = FragmentRule.RUNS if ordered else FragmentRule.BINS if new.objects is None else FragmentRule.OBJECTS
+    crossings = change.root.cross_chunk_strategy or CROSS_CHUNK_LINKED
+    made = partition(new, level.grid, rule, crossings=crossings, leading=leading)
     if not fits_grid(change.documents(0)[f"0/{VERTICES}"], made.chunks):
         return None
     places = level.lookup.rows(made.chunks)
@@ -293,6 +304,15 @@ def add_locally(change: Change, new: Elements) -> LocalAddition | None:
         return None
     merged = _by_bins(level, old, new, leading) if new.objects is None else merge_fragments(old, made)
     return LocalAddition(new, made, old, merged)
+
+
+def _link_attributes(level: LevelReader) -> set[str]:
+    """Return the names of the attributes of the links between the vertices of a level."""
+    family = level.arrays.links.get(0)
+    if family is None:
+        return set()
+    held = [*family.without_rows, *(() if family.blob is None else family.blob.attributes)]
+    return {*held, *(name for array in family.arrays for name in array.attributes)}
 
 
 def put_added(change: Change, addition: LocalAddition, object_attributes: Attributes, root: RootMetadata) -> None:
@@ -315,7 +335,7 @@ def put_added(change: Change, addition: LocalAddition, object_attributes: Attrib
     described = described_chunks(level, made)
     change.put_level(
         0,
-        vertex_count=level.metadata.vertex_count + addition.new.count,
+        vertex_count=level.metadata.vertex_count + made.count,
         chunk_attribute_name=described.chunk_attribute_name,
         chunk_attribute_values=described.chunk_attribute_values,
         extra=described.extra,

@@ -184,6 +184,13 @@ def _append_partition(place: Any, revision: str) -> None:
     )
 
 
+def _append_path(place: Any, revision: str) -> None:
+    positions = np.array([[1.0, 2.0, 3.0], [99.0, 8.0, 7.0], [98.0, 9.0, 8.0], [2.0, 3.0, 4.0]])
+    every = partitions(place)
+    keys = [every[number].key for number in np.unique(every.of(positions)).tolist()]
+    append_partition(place, keys, positions, object_ids=90, attributes={"tag": np.arange(4)})
+
+
 def _writer(place: Any, revision: str) -> None:
     with open_zv(place, mode="r+") as dataset, dataset[0].writer() as writer:
         writer.add_attribute_sync("score", np.arange(float(COUNT)))
@@ -277,6 +284,7 @@ KIND_CHANGES: dict[tuple[str, str], Run] = {
     ("graph", "pyramid"): lambda p, r: _pyramid(p),
     ("mesh", "pyramid"): lambda p, r: _pyramid(p),
     ("polylines", "pyramid"): lambda p, r: _pyramid(p),
+    ("polylines", "append to partitions"): _append_path,
     ("polylines", "rechunk"): lambda p, r: rechunk(p, RechunkSpec("object_id", bins=[0, 2]), verify=False),
 }
 """What is done to other kinds."""
