@@ -35,6 +35,7 @@ from zarr_vectors.lazy import open_zv
 from zarr_vectors.multiresolution.coarsen import build_pyramid
 from zarr_vectors.read.opening import open_reader
 from zarr_vectors.storage import Storage, acquire, break_lock, lock, resolve_storage
+from zarr_vectors.storage.latest import LATEST_ADDRESS
 from zarr_vectors.storage.lock import acquire_turn
 from zarr_vectors.storage.turns import turn
 from zarr_vectors.testing.crashes import contents_of
@@ -50,6 +51,12 @@ SPACE: dict[str, Any] = {"chunk_shape": 25, "bin_shape": 12.5, "bounds": ([0.0] 
 
 def fresh() -> str:
     return f"memory://{uuid.uuid4().hex}/points"
+
+
+def objects_of(place: Any) -> dict[str, bytes]:
+    """Return all objects of a store but the record of its last change."""
+    storage = resolve_storage(place)
+    return {name: blob for name, blob in contents_of(storage).items() if name != LATEST_ADDRESS}
 
 
 def make(place: Any, revision: str, count: int = 60, *, objects: bool = True, **options: Any) -> None:
@@ -97,7 +104,7 @@ def test_as_if_the_store_had_been_held(revision: str, objects: bool, start: int,
         mine = append_partition(here, key, **given_)
         theirs = edit.append_vertices(there, **given_)
         assert mine == theirs
-    assert contents_of(resolve_storage(here)) == contents_of(resolve_storage(there))
+    assert objects_of(here) == objects_of(there)
     assert validate(here, level=5).is_valid
 
 
@@ -227,21 +234,21 @@ def test_paths_whose_links_have_attributes_are_refused() -> None:
     place = fresh()
     write_polylines(place, [np.array([[1.0, 1, 1], [60, 60, 60]])], chunk_shape=25, bounds=SPACE["bounds"])
     edit.add_attribute(place, "strength", [1.0], kind="link")
-    before = contents_of(resolve_storage(place))
+    before = objects_of(place)
     with pytest.raises(UnsupportedFeatureError, match="append_vertices"):
         append_partition(place, partitions(place)[0], [[1.0, 2.0, 3.0]], object_ids=[7])
-    assert contents_of(resolve_storage(place)) == before
+    assert objects_of(place) == before
 
 
 def test_no_points_change_nothing() -> None:
     place = fresh()
     make(place, "0.9")
-    before = contents_of(resolve_storage(place))
+    before = objects_of(place)
     done = append_partition(
         place, "0.0.0", np.zeros((0, 3)), object_ids=np.zeros(0, int), attributes={"tag": np.zeros(0, int)}
     )
     assert done.vertices_added == 0
-    assert contents_of(resolve_storage(place)) == before
+    assert objects_of(place) == before
 
 
 REFUSED: dict[str, tuple[dict[str, Any], type[Exception], str]] = {
@@ -268,7 +275,7 @@ def test_refused_and_nothing_left_behind(name: str) -> None:
     changed, kind, message = REFUSED[name]
     place = fresh()
     make(place, "0.9")
-    before = contents_of(resolve_storage(place))
+    before = objects_of(place)
     arguments: dict[str, Any] = {
         "partition": "0.0.0",
         "positions": [[1.0, 2.0, 3.0]],
@@ -279,7 +286,7 @@ def test_refused_and_nothing_left_behind(name: str) -> None:
     }
     with pytest.raises(kind, match=message):
         append_partition(place, **arguments)
-    assert contents_of(resolve_storage(place)) == before
+    assert objects_of(place) == before
 
 
 def test_stores_that_are_refused(tmp_path: Path) -> None:
@@ -307,7 +314,7 @@ def test_stores_that_are_refused(tmp_path: Path) -> None:
     with pytest.raises(UnsupportedFeatureError, match=r"branch.*merge_branch"):
         append_partition(repository, "0.0", [[1.0, 2.0]], backend="icechunk")
     for place in (paths, graph, shell, bare):
-        assert not [one for one in contents_of(resolve_storage(place)) if one.startswith(".zv-")]
+        assert not [one for one in objects_of(place) if one.startswith(".zv-")]
 
 
 def test_who_holds_what() -> None:
@@ -315,12 +322,12 @@ def test_who_holds_what() -> None:
     make(place, "0.9")
     storage: Storage = resolve_storage(place, mode="r+")
     given_ = more(place, "0.0.0", 5, 0)
-    before = contents_of(storage)
+    before = objects_of(storage)
     with lock(storage, "0.0.0", owner="ada"), pytest.raises(StoreLockedError, match="written by ada on"):
         append_partition(place, "0.0.0", **given_)
     with lock(storage, owner="grace"), pytest.raises(StoreLockedError, match="written by grace on"):
         append_partition(place, "0.0.0", **given_)
-    assert contents_of(storage) == before
+    assert objects_of(storage) == before
     with lock(storage, "2.0.0", owner="ada"):
         with pytest.raises(StoreLockedError, match="written by ada on"):
             edit.set_groups(place, {"all": [1]})
@@ -332,7 +339,7 @@ def test_a_turn_is_waited_for() -> None:
     place = fresh()
     make(place, "0.9")
     given_ = more(place, "0.0.0", 5, 0)
-    before = contents_of(resolve_storage(place))
+    before = objects_of(place)
     held = acquire_turn(resolve_storage(place, mode="r+"), owner="ada")
     with pytest.raises(StoreLockedError, match="written by ada on"):
         append_partition(place, "0.0.0", **given_, wait=0.05)
@@ -341,7 +348,7 @@ def test_a_turn_is_waited_for() -> None:
     waiting.join(0.1)
     assert waiting.is_alive()
     held.release()
-    assert contents_of(resolve_storage(place)).keys() >= before.keys()
+    assert objects_of(place).keys() >= before.keys()
     waiting.join()
     assert read_points(place).vertex_count == 65
 
@@ -389,7 +396,7 @@ def test_an_id_given_by_two_is_refused_to_the_second(monkeypatch: pytest.MonkeyP
     alone = fresh()
     make(alone, "0.9")
     append_partition(alone, keys[1 - loser], **given_[1 - loser])
-    assert contents_of(resolve_storage(place)) == contents_of(resolve_storage(alone))
+    assert objects_of(place) == objects_of(alone)
 
 
 def test_a_lock_that_was_lost_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -405,7 +412,7 @@ def test_a_lock_that_was_lost_is_noticed(monkeypatch: pytest.MonkeyPatch) -> Non
     with before_last_turns(monkeypatch, interfere), pytest.raises(StoreLockedError, match="was lost"):
         append_partition(place, "0.0.0", **more(place, "0.0.0", 4, 1))
     assert read_points(place).vertex_count == 54
-    assert not [one for one in contents_of(storage) if one.startswith(".zv-")]
+    assert not [one for one in objects_of(storage) if one.startswith(".zv-")]
 
 
 def test_an_expired_lock_that_nobody_took_still_counts(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -422,7 +429,7 @@ def test_an_expired_lock_gives_way_to_who_holds_the_store(monkeypatch: pytest.Mo
     storage = resolve_storage(place, mode="r+")
     held = []
     monkeypatch.setattr(appending, "lock", lambda storage, key: lock(storage, key, ttl=0.001))
-    before = contents_of(storage)
+    before = objects_of(storage)
     given_ = more(place, "0.0.0", 4, 1)
 
     def take() -> None:
@@ -431,7 +438,7 @@ def test_an_expired_lock_gives_way_to_who_holds_the_store(monkeypatch: pytest.Mo
     with before_last_turns(monkeypatch, take), pytest.raises(StoreLockedError, match="was lost"):
         append_partition(place, "0.0.0", **given_)
     held[0].release()
-    assert contents_of(storage) == before
+    assert objects_of(storage) == before
 
 
 def test_what_the_dead_left_is_cleared_by_the_next_and_by_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -463,7 +470,40 @@ def test_what_the_dead_left_is_cleared_by_the_next_and_by_no_other(monkeypatch: 
     assert staged[0] == staged[1]
     assert "partition-2.2.2" in staged[0].pop()
     assert read_points(place).vertex_count == 68
-    assert not [one for one in contents_of(storage) if one.startswith(".zv-")]
+    assert not [one for one in objects_of(storage) if one.startswith(".zv-")]
+
+
+@pytest.mark.parametrize("revision", REVISIONS)
+def test_readers_of_an_object_store_see_whole_calls(revision: str) -> None:
+    place, calls, rows = fresh(), 15, 7
+    make(place, revision, 0)
+    failed: list[ZarrVectorsError] = []
+    keys = ["0.0.0", "2.2.2"]
+
+    def work(number: int) -> None:
+        try:
+            for call in range(calls):
+                given_ = more(place, keys[number], rows, call, ids=100 * (1 + 50 * number + call))
+                append_partition(place, keys[number], **given_)
+        except ZarrVectorsError as error:
+            failed.append(error)
+
+    threads = [threading.Thread(target=work, args=(number,)) for number in (0, 1)]
+    for thread in threads:
+        thread.start()
+    seen = set()
+    while any(thread.is_alive() for thread in threads):
+        result = read_points(place)
+        ids, counts = np.unique(np.asarray(result.object_ids) // 100, return_counts=True)
+        assert (counts == rows).all()
+        per_writer = [ids[ids <= 50], ids[ids > 50] - 50]
+        assert all(some.tolist() == list(range(1, len(some) + 1)) for some in per_writer)
+        seen.add(len(ids))
+    assert not failed
+    assert len(seen) > 2
+    assert read_points(place).vertex_count == 2 * calls * rows
+    report = validate(place, level=5)
+    assert report.is_valid, report.report()
 
 
 def test_on_an_s3_server(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -502,4 +542,4 @@ def test_on_an_s3_server(monkeypatch: pytest.MonkeyPatch) -> None:
             assert sorted(result.positions[rows].tolist()) == sorted(expected.tolist())
         storage = resolve_storage(place, mode="r+", **options)
         assert validate(storage, level=5).is_valid
-        assert not [one for one in storage.list_all() if one.startswith(".zv-")]
+        assert not [one for one in objects_of(storage) if one.startswith(".zv-")]

@@ -25,7 +25,7 @@ LATEST_FOLDER = f"{INTERNAL_PREFIX}latest"
 LATEST_ADDRESS = f"{LATEST_FOLDER}/{DOCUMENT_NAME}"
 """Where the record is."""
 
-_IDENTIFIER = re.compile(r"[\w-]{1,64}", re.ASCII)
+_IDENTIFIER = re.compile(r"\w[\w.%-]{0,199}", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
