@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from zarr_vectors.encoding import zstd_frames
-from zarr_vectors.encoding.codecs import LARGEST_RATIO
+from zarr_vectors.encoding.codecs import LARGEST_RATIO, BloscCodec
 from zarr_vectors.encoding.compression import Pipeline, resolve_compressor
 from zarr_vectors.encoding.ragged import frame_cell, unframe_cell, unframe_cells
 from zarr_vectors.exceptions import ArrayError
@@ -48,6 +48,45 @@ def test_small_frames_are_decoded_by_one_call(monkeypatch: pytest.MonkeyPatch) -
     )
     assert list(map(bytes, pipeline.decode_many([pipeline.encode(cell) for cell in cells]))) == cells
     assert calls == [2]
+
+
+@pytest.mark.parametrize("itemsize", [1, 2, 4, 8, 12])
+@pytest.mark.parametrize("shuffle", ["noshuffle", "shuffle", "bitshuffle"])
+@pytest.mark.parametrize("cname", ["zstd", "lz4"])
+def test_blosc_frames_come_back(cname: str, shuffle: str, itemsize: int) -> None:
+    settings = {"cname": cname, "clevel": 1, "shuffle": shuffle, "typesize": itemsize, "blocksize": 0}
+    pipeline = _pipeline({"name": "blosc", "configuration": settings})
+    cells = _cells([1, 7, 8, 130, 200, 201, 1000, 4096, 4097, 60_000])
+    assert list(map(bytes, pipeline.decode_many([pipeline.encode(cell) for cell in cells]))) == cells
+
+
+def test_small_blosc_frames_are_decoded_by_one_call(monkeypatch: pytest.MonkeyPatch) -> None:
+    pipeline, cells = _pipeline("auto"), _cells([304, 8, 2000, 400, 70_000])
+    frames = [pipeline.encode(cell) for cell in cells]
+    one_by_one: list[int] = []
+    decode = BloscCodec.decode
+    monkeypatch.setattr(
+        BloscCodec, "decode", lambda codec, data, limit: (one_by_one.append(len(data)), decode(codec, data, limit))[1]
+    )
+    assert list(map(bytes, pipeline.decode_many(frames))) == cells
+    assert one_by_one == [len(frames[-1])]
+
+
+@given(st.lists(st.integers(1, 400), min_size=2, max_size=6), st.data())
+def test_damage_among_blosc_frames_is_found_or_is_that_of_one(lengths: list[int], data: st.DataObject) -> None:
+    pipeline = _pipeline("auto")
+    frames = [pipeline.encode(cell) for cell in _cells(lengths)]
+    which = data.draw(st.integers(0, len(frames) - 1))
+    damaged = bytearray(frames[which])
+    damaged[data.draw(st.integers(0, min(27, len(damaged) - 1)))] ^= 1 << data.draw(st.integers(0, 7))
+    frames[which] = bytes(damaged)
+    try:
+        wanted = [bytes(pipeline.decode(frame)) for frame in frames]
+    except ArrayError:
+        with pytest.raises(ArrayError):
+            pipeline.decode_many(frames)
+    else:
+        assert list(map(bytes, pipeline.decode_many(frames))) == wanted
 
 
 @given(st.lists(st.integers(1, 400), min_size=2, max_size=6), st.data())

@@ -8,10 +8,12 @@ from typing import Any, Final, Self
 
 import numpy as np
 
+from zarr_vectors.encoding.blosc_frames import decode_small
 from zarr_vectors.encoding.codecs import (
     BLOSC_SHUFFLES,
     DECODED_LIMIT,
     LARGEST_RATIO,
+    BloscCodec,
     ChecksumCodec,
     Codec,
     ZstdCodec,
@@ -250,11 +252,13 @@ class Pipeline:
         """
         if not self.codecs:
             return cells
+        found: Sequence[Bytes | None] | None = None
         if len(self.codecs) == 1 and isinstance(self.codecs[0], ZstdCodec):
-            together = decode_together(cells, LARGEST_RATIO)
-            if together is not None:
-                return together
-        return [self.decode(cell) for cell in cells]
+            found = decode_together(cells, LARGEST_RATIO)
+        elif len(self.codecs) == 1 and isinstance(self.codecs[0], BloscCodec):
+            found = decode_small(cells, LARGEST_RATIO)
+        found = [None] * len(cells) if found is None else found
+        return [self.decode(cell) if done is None else done for cell, done in zip(cells, found, strict=True)]
 
     def decoded_size(self, data: Bytes) -> int | None:
         """Tell how many bytes a cell decodes to, by its header alone.

@@ -38,6 +38,12 @@ def decode_together(frames: Sequence[Bytes], largest_ratio: int) -> list[memoryv
         What each frame holds; None where that is better found out one by one: for large frames, those that do not
         state their size, damaged ones, and versions of numcodecs before 0.16, which decode the first frame only.
     """
+    decoded = decode_flat(frames, largest_ratio)
+    return None if decoded is None else split_flat(*decoded)
+
+
+def decode_flat(frames: Sequence[Bytes], largest_ratio: int) -> tuple[ByteArray, IntArray] | None:
+    """As :func:`decode_together`, with what the frames hold one after another, and where it starts and ends."""
     if len(frames) < 2:
         return None
     padded, offsets = join_flat([*frames, bytes(_HEAD)])
@@ -52,7 +58,7 @@ def decode_together(frames: Sequence[Bytes], largest_ratio: int) -> list[memoryv
         numcodecs.zstd.decompress(byte_view(padded)[: int(offsets[-1])], decoded)
     except (RuntimeError, ValueError, MemoryError):
         return None
-    return split_flat(decoded, ends)
+    return decoded, ends
 
 
 def stated_sizes(frames: Sequence[Bytes], largest_ratio: int) -> IntArray | None:
