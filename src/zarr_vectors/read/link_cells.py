@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import numpy as np
 
 from zarr_vectors.constants import NONEMPTY_CHUNKS
+from zarr_vectors.encoding.flat import byte_array, split_flat
 from zarr_vectors.encoding.links import decode_link_rows, permutations_from_codes
 from zarr_vectors.encoding.ragged import join_ragged
 from zarr_vectors.exceptions import ArrayError
 from zarr_vectors.formats.chunk_keys import format_keys
 from zarr_vectors.formats.layout import LinkArray, LinkFamily
 from zarr_vectors.model.links import LinkCellList
+from zarr_vectors.ordering import offsets_of
+from zarr_vectors.parallel import thread_map
 from zarr_vectors.read.fetch import FetchedCells, decode_payloads, decode_rows
 from zarr_vectors.read.level import LevelReader
-from zarr_vectors.typing import AnyArray, Bytes, IntArray
+from zarr_vectors.typing import AnyArray, BoolArray, Bytes, IntArray
+
+_ROWS_AT_ONCE = 1 << 15
+"""Rows that are numbered at once: so few that what is made on the way stays in the processor's cache."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -88,10 +95,95 @@ class FetchedArray:
     attributes: dict[str, FetchedCells]
 
 
-def decode_records(
+@dataclass(frozen=True, slots=True, eq=False)
+class Run:
+    """The rows of consecutive arrays of a family whose rows are of one kind, cell after cell.
+
+    Parameters
+    ----------
+    name : str
+        The arrays, for messages.
+    rows : list of bytes-like
+        Rows of each cell.
+    counts : (n,) int64
+        How many rows those are.
+    chunks : (n, L) int64
+        Chunks of the endpoints of each cell, source first, as rows of both levels' lists; of empty cells maybe -1.
+    has_perm : bool
+        Whether a permutation code precedes every row.
+    attributes : dict of str to array
+        One row per row of the cells.
+    """
+
+    name: str
+    rows: list[Bytes]
+    counts: IntArray
+    chunks: IntArray
+    has_perm: bool
+    attributes: dict[str, AnyArray]
+
+    def select(self, wanted: BoolArray) -> Run:
+        """Return some of the cells."""
+        kept = np.repeat(wanted, self.counts)
+        rows = [rows for rows, keep in zip(self.rows, wanted.tolist(), strict=True) if keep]
+        attributes = {name: values[kept] for name, values in self.attributes.items()}
+        return replace(self, rows=rows, counts=self.counts[wanted], chunks=self.chunks[wanted], attributes=attributes)
+
+    def decode(self, cells: slice) -> tuple[IntArray, IntArray | None]:
+        """Return the rows ``(m, L)`` of some cells in stored order, and in which place each endpoint belongs."""
+        width = self.chunks.shape[1]
+        try:
+            stored, codes = decode_link_rows(b"".join(self.rows[cells]), width, has_perm=self.has_perm)
+        except ArrayError as error:
+            raise ArrayError(f"{self.name}: {error}") from error
+        return stored, None if codes is None else permutations_from_codes(codes, width)
+
+    def records(self) -> Records:
+        """Return all rows as records."""
+        rows, sigma = self.decode(slice(None))
+        chunks = np.repeat(self.chunks, self.counts, axis=0)
+        return Records(_permuted(chunks, sigma), _permuted(rows, sigma), self.attributes)
+
+    def number(self, out: IntArray, starts: IntArray, stops: IntArray) -> bool:
+        """Put the endpoints, as rows counted over chunks, where they belong; say whether all of them exist.
+
+        Parameters
+        ----------
+        out : (m, L) int64
+            Where they are put.
+        starts, stops : (C,) int64
+            First row and the end of the last of every chunk.
+        """
+        ends = offsets_of(self.counts)
+
+        def fill(cells: slice) -> bool:
+            rows, sigma = self.decode(cells)
+            chunks, counts = self.chunks[cells], self.counts[cells]
+            numbers = out[ends[cells.start] : ends[cells.stop]] if sigma is None else np.empty_like(rows)
+            np.add(rows, np.repeat(starts[chunks], counts, axis=0), out=numbers)
+            if (numbers >= np.repeat(stops[chunks], counts, axis=0)).any():
+                return False
+            if sigma is not None:
+                np.put_along_axis(out[ends[cells.start] : ends[cells.stop]], sigma, numbers, axis=1)
+            return True
+
+        cuts = np.flatnonzero(np.diff(ends[:-1] // _ROWS_AT_ONCE)) + 1
+        parts = [slice(a, b) for a, b in pairwise([0, *cuts.tolist(), len(self.counts)])]
+        return all(thread_map(fill, parts))
+
+
+def _permuted(values: IntArray, sigma: IntArray | None) -> IntArray:
+    if sigma is None:
+        return values
+    permuted = np.empty(values.shape, np.int64)
+    np.put_along_axis(permuted, sigma, values, axis=1)
+    return permuted
+
+
+def decode_runs(
     level: LevelReader, other: LevelReader, family: LinkFamily, fetched: Sequence[FetchedArray]
-) -> list[Records]:
-    """Return the links in fetched cells, those of consecutive arrays with the same kind of rows together.
+) -> list[Run]:
+    """Return the links in fetched cells, each once, those of consecutive arrays with the same kind of rows together.
 
     Parameters
     ----------
@@ -106,37 +198,41 @@ def decode_records(
         When a cell is damaged, or a link names a chunk that does not exist.
     """
     payloads = decode_payloads([part.cells for part in fetched])
-    records, start, first = [], 0, 0
+    runs, start, first = [], 0, 0
     for number, part in enumerate(fetched):
         last = number + 1 == len(fetched)
         if last or _kind(fetched[number + 1].array) != _kind(part.array):
             run = fetched[first : number + 1]
             count = sum(len(each.cells.chunks) for each in run)
-            records.append(_decode_run(level, other, family, run, payloads[start : start + count]))
+            runs.append(_make_run(level, other, family, run, payloads[start : start + count]))
             start, first = start + count, number + 1
-    return records
+    return runs
+
+
+def decode_records(
+    level: LevelReader, other: LevelReader, family: LinkFamily, fetched: Sequence[FetchedArray]
+) -> list[Records]:
+    """Return the links in fetched cells as records; as :func:`decode_runs`."""
+    return [run.records() for run in decode_runs(level, other, family, fetched)]
 
 
 def _kind(array: LinkArray) -> tuple[bool, bool]:
     return array.has_perm, array.ragged
 
 
-def _decode_run(
+def _make_run(
     level: LevelReader, other: LevelReader, family: LinkFamily, run: Sequence[FetchedArray], payloads: list[Bytes]
-) -> Records:
+) -> Run:
     """Decode the cells of arrays whose rows are of one kind."""
     has_perm, ragged = _kind(run[0].array)
     _check_presence(run, payloads)
-    buffer, sizes = _joined(run, payloads, ragged)
+    rows = _bodies(run, payloads) if ragged else payloads
+    sizes = np.fromiter(map(len, rows), np.int64, len(rows))
     counts, rest = np.divmod(sizes, 8 * (family.width + has_perm))
     if rest.any():
         cell = int(np.flatnonzero(rest)[0])
         raise ArrayError(f"{_cell_name(run, cell)}: {sizes[cell]} bytes are not a whole number of link rows")
-    try:
-        stored, codes = decode_link_rows(buffer, family.width, has_perm=has_perm)
-    except ArrayError as error:
-        raise ArrayError(f"{' or '.join(part.array.cells.path for part in run)}: {error}") from error
-    endpoints = np.repeat(_endpoint_rows(level, other, run, counts), counts, axis=0)
+    chunks = _endpoint_rows(level, other, run, counts)
     starts = np.cumsum([0, *(len(part.cells.chunks) for part in run)]).tolist()
     attributes = {
         name: np.concatenate(
@@ -147,17 +243,10 @@ def _decode_run(
         )
         for name in run[0].attributes
     }
-    rows, chunks = stored, endpoints
-    if codes is not None:
-        sigma = permutations_from_codes(codes, family.width)
-        sigma += np.arange(len(sigma))[:, None] * family.width
-        rows, chunks = np.empty(stored.shape, np.int64), np.empty_like(endpoints)
-        rows.reshape(-1)[sigma], chunks.reshape(-1)[sigma] = stored, endpoints
-    if family.store == "duplicate" and len(rows):
-        lowest = endpoints[:, 0] == endpoints.min(axis=1)
-        rows, chunks = rows[lowest], chunks[lowest]
-        attributes = {name: values[lowest] for name, values in attributes.items()}
-    return Records(chunks, rows, attributes)
+    made = Run(" or ".join(part.array.cells.path for part in run), rows, counts, chunks, has_perm, attributes)
+    if family.store == "duplicate" and len(counts):
+        return made.select(np.asarray(chunks[:, 0] == chunks.min(axis=1)))
+    return made
 
 
 def _check_presence(run: Sequence[FetchedArray], payloads: list[Bytes]) -> None:
@@ -176,12 +265,10 @@ def _check_presence(run: Sequence[FetchedArray], payloads: list[Bytes]) -> None:
             cell += 1
 
 
-def _joined(run: Sequence[FetchedArray], payloads: list[Bytes], ragged: bool) -> tuple[Bytes, IntArray]:
-    """Return the rows of all cells as one buffer, and how many bytes are those of each cell."""
-    if not ragged:
-        return b"".join(payloads), np.fromiter(map(len, payloads), np.int64, len(payloads))
+def _bodies(run: Sequence[FetchedArray], payloads: list[Bytes]) -> list[Bytes]:
+    """Return the rows of each of many ragged cells."""
     try:
-        return join_ragged(payloads)
+        buffer, sizes = join_ragged(payloads)
     except ArrayError:
         for cell, payload in enumerate(payloads):
             try:
@@ -189,6 +276,7 @@ def _joined(run: Sequence[FetchedArray], payloads: list[Bytes], ragged: bool) ->
             except ArrayError as error:
                 raise ArrayError(f"{_cell_name(run, cell)}: {error}") from error
         raise
+    return list(split_flat(byte_array(buffer), offsets_of(sizes)))
 
 
 def _cell_name(run: Sequence[FetchedArray], cell: int) -> str:

@@ -181,6 +181,16 @@ def _fetch(
         base = np.arange(loaded.count) if selected is None else selected
         taken = {name: loaded.attributes[name].take(base) for name in filters}
         selected = base[matching_rows(taken, filters)]
+    numbered = None
+    if plan is not None and loaded.faces is None and not include_boundary:
+        numbered = plan.number(fetched, *_bounds(level, loaded))
+    if numbered is not None:
+        endpoints, described = numbered
+        if len(chunk_rows) < len(level.chunks):
+            np.maximum(endpoints, -1, out=endpoints)
+        directed = branches or level.arrays.links[0].directed
+        found = _Found(loaded, columns, names, selected, endpoints, None, None, described, directed)
+        return _with_implied(found) if branches else found
     table = with_blob_faces(_table(level, plan, fetched), chunk_rows, loaded.row_offsets, loaded.faces)
     found = _Found(
         loaded,
@@ -212,6 +222,13 @@ def _table(level: LevelReader, plan: LinkPlan | None, fetched: list[FetchedCells
     return plan.decode(fetched)
 
 
+def _bounds(level: LevelReader, loaded: Loaded) -> tuple[IntArray, IntArray]:
+    """Return the first loaded row and the end of the last of every chunk of a level, far below 0 where not loaded."""
+    starts, stops = np.full(len(level.chunks), _NOT_LOADED), np.zeros(len(level.chunks), np.int64)
+    starts[loaded.chunk_rows], stops[loaded.chunk_rows] = loaded.row_offsets[:-1], loaded.row_offsets[1:]
+    return starts, stops
+
+
 def loaded_rows(level: LevelReader, loaded: Loaded, table: LinkTable) -> IntArray:
     """Return the endpoints of links as rows of loaded chunks, -1 where a chunk is not loaded.
 
@@ -220,8 +237,7 @@ def loaded_rows(level: LevelReader, loaded: Loaded, table: LinkTable) -> IntArra
     ArrayError
         When a link names a row that its chunk does not have.
     """
-    base, ends = np.full(len(level.chunks), _NOT_LOADED), np.zeros(len(level.chunks), np.int64)
-    base[loaded.chunk_rows], ends[loaded.chunk_rows] = loaded.row_offsets[:-1], loaded.row_offsets[1:]
+    base, ends = _bounds(level, loaded)
     numbers = (base[table.chunks] if table.count else table.chunks) + table.rows
     wrong = (table.rows < 0) | (numbers >= (ends[table.chunks] if table.count else 0))
     if wrong.any():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -12,12 +12,13 @@ from zarr_vectors.exceptions import ArrayError, UnknownNameError
 from zarr_vectors.formats.layout import CellArray, LinkArray, LinkFamily
 from zarr_vectors.model.attributes import Column
 from zarr_vectors.model.links import LinkCellList, LinkTable
+from zarr_vectors.ordering import offsets_of
 from zarr_vectors.read.absent import absent_values
 from zarr_vectors.read.fetch import FetchedCells, fetch_cells, fetch_many
 from zarr_vectors.read.level import LevelReader
-from zarr_vectors.read.link_cells import FetchedArray, Records, decode_records, list_cells
+from zarr_vectors.read.link_cells import FetchedArray, Records, Run, decode_runs, list_cells
 from zarr_vectors.read.vertices import decode_vertices, holds_faces, with_blob_faces
-from zarr_vectors.typing import BoolArray, IntArray
+from zarr_vectors.typing import AnyArray, BoolArray, IntArray
 
 CellChoice: TypeAlias = Callable[[IntArray, IntArray], BoolArray]
 """From the chunks ``(n, L, S)`` of the endpoints of cells (or of single records), and their rows ``(n, L)`` in the
@@ -62,28 +63,68 @@ class LinkPlan:
     def decode(self, fetched: Sequence[FetchedCells]) -> LinkTable:
         """Return the links of the cells fetched, and those kept in one blob, which is read here."""
         family, width = self.family, self.family.width
-        supply = iter(fetched)
-        arrays = []
-        for number, mine in self.cells.parts():
-            cells, named = next(supply), {name: next(supply) for name in self.names}
-            arrays.append(FetchedArray(family.arrays[number], cells, self.cells.select(mine), named))
-        parts = decode_records(self.level, self.other, family, arrays)
+        parts = [run.records() for run in self._runs(fetched)]
         if family.blob is not None:
             parts.append(_blob_part(self.level, self.other, family, self.names, self.choice))
         if not parts:
             parts.append(Records(np.zeros((0, width), np.int64), np.zeros((0, width), np.int64), {}))
         chunks = parts[0].chunks if len(parts) == 1 else np.concatenate([part.chunks for part in parts])
         rows = parts[0].rows if len(parts) == 1 else np.concatenate([part.rows for part in parts])
-        known = dict(family.without_rows)
-        known |= {name: array.spec for links in family.arrays for name, array in links.attributes.items()}
+        columns = self._columns([part.attributes for part in parts], [len(part.rows) for part in parts])
+        here, there = self.level.chunks, self.other.chunks
+        return LinkTable(family.delta, chunks, rows, here, there, family.directed, family.store, columns)
+
+    def number(
+        self, fetched: Sequence[FetchedCells], starts: IntArray, stops: IntArray
+    ) -> tuple[IntArray, dict[str, Column]] | None:
+        """Return the links of the cells fetched, with endpoints counted over all chunks, and their attributes.
+
+        Parameters
+        ----------
+        fetched : sequence of FetchedCells
+            The cells of :attr:`wanted`.
+        starts, stops : (C,) int64
+            First row and the end of the last of every chunk of the level.
+
+        Returns
+        -------
+        (m, L) int64 and dict of str to Column, or None
+            In reading order. None where links lead to another level, are kept in one blob, or name what is not there:
+            :meth:`decode` makes a table of them, or says what is wrong.
+        """
+        if self.family.delta or self.family.blob is not None:
+            return None
+        try:
+            runs = self._runs(fetched)
+            ends = offsets_of(np.array([int(run.counts.sum()) for run in runs], np.int64)).tolist()
+            rows = np.empty((ends[-1], self.family.width), np.int64)
+            for run, first, last in zip(runs, ends[:-1], ends[1:], strict=True):
+                if not run.number(rows[first:last], starts, stops):
+                    return None
+        except ArrayError:
+            return None
+        return rows, self._columns([run.attributes for run in runs], np.diff(ends).tolist())
+
+    def _runs(self, fetched: Sequence[FetchedCells]) -> list[Run]:
+        supply = iter(fetched)
+        arrays = []
+        for number, mine in self.cells.parts():
+            cells, named = next(supply), {name: next(supply) for name in self.names}
+            arrays.append(FetchedArray(self.family.arrays[number], cells, self.cells.select(mine), named))
+        return decode_runs(self.level, self.other, self.family, arrays)
+
+    def _columns(self, parts: Sequence[Mapping[str, AnyArray]], counts: Sequence[int]) -> dict[str, Column]:
+        """Return the attributes of links that come in parts of so many; those without an attribute have none."""
+        known = dict(self.family.without_rows)
+        known |= {name: array.spec for links in self.family.arrays for name, array in links.attributes.items()}
         columns = {}
         for name in self.names:
             if name in known:
                 spec = known[name]
-                values = [part.attributes.get(name, absent_values(spec, len(part.rows))) for part in parts]
+                given = zip(parts, counts, strict=True)
+                values = [part[name] if name in part else absent_values(spec, count) for part, count in given]
                 columns[name] = Column(np.concatenate([absent_values(spec, 0), *values]), spec)
-        here, there = self.level.chunks, self.other.chunks
-        return LinkTable(family.delta, chunks, rows, here, there, family.directed, family.store, columns)
+        return columns
 
 
 def plan_links(
