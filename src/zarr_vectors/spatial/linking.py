@@ -31,7 +31,8 @@ def place_links(cells: Cells, links: Links, order: IntArray) -> Cells:
     stored = np.empty(len(order), np.int64)
     stored[order] = np.arange(len(order))
     of_row = fragment_of_rows(cells)
-    endpoints = stored[links.rows]
+    # "clip" neither checks nor buffers: the rows are known to exist.
+    endpoints = np.take(stored, links.rows, mode="clip")
     fragment = of_row[endpoints[:, 0]]
     kept = None
     if links.implied:
@@ -41,11 +42,11 @@ def place_links(cells: Cells, links: Links, order: IntArray) -> Cells:
     sort = stable_order([fragment.astype(np.uint32)])
     endpoints, fragment = np.take(endpoints, sort, axis=0, mode="clip"), fragment[sort]
     sort = sort if kept is None else kept[sort]
-    chunks = np.repeat(np.arange(len(cells.chunks)), cells.row_counts)[endpoints]
+    chunks = np.take(np.repeat(np.arange(len(cells.chunks)), cells.row_counts), endpoints, mode="clip")
     table = LinkTable(
         delta=0,
         chunks=chunks,
-        rows=endpoints - cells.row_offsets[:-1][chunks],
+        rows=endpoints - np.take(cells.row_offsets, chunks, mode="clip"),
         here=cells.chunks,
         there=cells.chunks,
         directed=links.directed,
@@ -84,7 +85,10 @@ def fragment_of_rows(cells: Cells) -> IntArray:
 
 def inside_chunks(table: LinkTable) -> BoolArray:
     """Return which links of a level have all endpoints in one chunk."""
-    return np.asarray((table.chunks == table.chunks[:, :1]).all(axis=1))
+    inside = np.ones(table.count, bool)
+    for endpoint in range(1, table.width):
+        inside &= table.chunks[:, endpoint] == table.chunks[:, 0]
+    return inside
 
 
 def link_fragments(cells: Cells, table: LinkTable, fragment: IntArray) -> Fragments:

@@ -207,7 +207,7 @@ def _shards(
 
 
 def encode_cells(payloads: CellPayloads, first: int, last: int, pipeline: Pipeline) -> list[Bytes | None]:
-    """Frame and compress cells ``[first, last)`` on the thread pool; None for empty ones."""
+    """Frame and compress cells ``[first, last)``, on the thread pool where there are codecs; None for empty ones."""
     buffer = payloads.part(first, last)
     offsets = (payloads.offsets[first : last + 1] - payloads.offsets[first]).tolist()
 
@@ -217,5 +217,7 @@ def encode_cells(payloads: CellPayloads, first: int, last: int, pipeline: Pipeli
             for a, b in zip(offsets[part.start : part.stop], offsets[part.start + 1 : part.stop + 1], strict=True)
         ]
 
+    if not pipeline.codecs:
+        return encode(slice(0, last - first))
     parts = split_evenly(last - first, 4 * worker_count())
     return [blob for part in thread_map(encode, parts) for blob in part]
