@@ -80,6 +80,14 @@ def test_requests_without_an_answer_are_repeated(s3: S3Server, between: Flaky, n
     assert REQUESTS[name](storage)
 
 
+@pytest.mark.parametrize("faults", [["truncate"], ["503", "truncate"], ["truncate", "reset", "truncate"]])
+def test_an_answer_that_nothing_is_there_is_asked_for_again(s3: S3Server, between: Flaky, faults: list[str]) -> None:
+    storage = opened(s3, between)
+    between.faults = list(faults)
+    assert get_one(storage, "nowhere") is None
+    assert len(between.log) == len(faults) + 1
+
+
 BODILESS = ("exists", "put", "put_if_absent")
 """Requests whose answers cannot break off."""
 

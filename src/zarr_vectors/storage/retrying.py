@@ -1,9 +1,10 @@
 """Trying again where obstore does not do so itself.
 
 obstore repeats requests that were answered by a server error (5xx), by "too many requests" (429) or not at all, and
-reads whose body broke off. It does not repeat a listing, deletion or copy whose answer broke off, nor a request
-that is not known to be safe to repeat and timed out. All requests of a storage are safe to repeat, since objects are
-only ever replaced as a whole; the conditional write is made so by comparing what is there with what was to be written.
+reads whose body broke off. It does not repeat a listing, deletion or copy whose answer broke off, nor a read whose
+answer broke off that nothing is there, nor a request that is not known to be safe to repeat and timed out. All requests
+of a storage are safe to repeat, since objects are only ever replaced as a whole; the conditional write is made so by
+comparing what is there with what was to be written.
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ from typing import Any, TypeVar
 from obstore.exceptions import BaseError
 
 _BROKEN_OFF = re.compile(r"HTTP error|body error|error sending request|[Cc]onnection (?:reset|closed)|timed out")
+_REQUEST = "Error performing"
+"""Is in what obstore says of a request that failed, not in what it says of a body that broke off once too often."""
 _REPEATED = re.compile(r"after (\d+) retries")
 
 _Answer = TypeVar("_Answer")
@@ -95,7 +98,7 @@ def persist(ask: Callable[[], _Answer], patience: Patience, *, reads: bool) -> _
     patience : Patience
         How often to repeat it.
     reads : bool
-        Whether it reads an object, which obstore repeats itself in all cases.
+        Whether it reads an object, whose body obstore asks for again by itself.
 
     Raises
     ------
@@ -114,7 +117,7 @@ def persist(ask: Callable[[], _Answer], patience: Patience, *, reads: bool) -> _
             repeated = _REPEATED.search(str(error))
             attempts += 1 + (int(repeated[1]) if repeated else 0)
             broken = type(error).__name__ == "GenericError" and _BROKEN_OFF.search(str(error)) is not None
-            if broken and reads:
+            if broken and reads and _REQUEST not in str(error):
                 raise GivenUpError(error, max(attempts, patience.max_retries + 1)) from None
             late = time.monotonic() - begun > patience.seconds
             if not broken or late or attempts > patience.max_retries:
