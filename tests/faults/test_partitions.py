@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +19,14 @@ from zarr_vectors.distributed import append_partition, partitions
 from zarr_vectors.exceptions import StoreLockedError
 from zarr_vectors.read.objects import read_columns, read_object_ids
 from zarr_vectors.read.opening import open_reader
+from zarr_vectors.repair import repair
 from zarr_vectors.storage import resolve_storage
 from zarr_vectors.types.points import PointsResult, read_points, write_points
 from zarr_vectors.types.polylines import read_polylines, write_polylines
 from zarr_vectors.validate import validate
 
 ROUNDS, ROWS, PATHS = 12, 40, 8
+KILLS = 4
 WRITER = """
 import json, sys, time
 from contextlib import contextmanager
@@ -88,11 +91,23 @@ appending.turn = last
 append_partition(sys.argv[1], **arguments(sys.argv[1], 0, 0, "objects"))
 """
 
+ENDLESS = """
+import sys
+from tests.faults.test_partitions import arguments
+from zarr_vectors.distributed import append_partition
+
+path, mine, kind, number = sys.argv[1], int(sys.argv[2]), sys.argv[3], int(sys.argv[4])
+while True:
+    append_partition(path, **arguments(path, mine, number, kind))
+    print(number, flush=True)
+    number += 1
+"""
+
 
 def arguments(path: Any, mine: int, number: int, kind: str) -> dict[str, Any]:
     """Return what a writer adds in a round: points or paths in its half of the space."""
     positions = positions_of(mine, number)
-    first = 1000 * (mine + 1) + PATHS * number
+    first = 100_000 * (mine + 1) + PATHS * number
     described: dict[str, Any] = {}
     if kind == "objects":
         described = {"object_ids": first, "object_attributes": {"weight": [first / 4]}}
@@ -151,7 +166,7 @@ def rounds_of(store: Path, kind: str) -> tuple[int, int]:
             if kind == "objects":
                 assert isinstance(result, PointsResult)
                 assert result.object_ids is not None
-                assert (result.object_ids[rows] == 1000 * (mine + 1) + PATHS * round_).all()
+                assert (result.object_ids[rows] == 100_000 * (mine + 1) + PATHS * round_).all()
     return rounds
 
 
@@ -165,7 +180,7 @@ def check_objects(store: Path, kind: str, rounds: tuple[int, int]) -> None:
     assert ids is not None
     weights = read_columns(level, dict(level.arrays.object_attributes), None)["weight"].values
     per_round = range(PATHS if kind == "paths" else 1)
-    added = [1000 * (m + 1) + PATHS * n + k for m in (0, 1) for n in range(rounds[m]) for k in per_round]
+    added = [100_000 * (m + 1) + PATHS * n + k for m in (0, 1) for n in range(rounds[m]) for k in per_round]
     assert dict(zip(ids.tolist(), weights.tolist(), strict=True)) == {0: 7.0} | {i: i / 4 for i in added}
 
 
@@ -223,6 +238,38 @@ def test_a_killed_writer_holds_nobody_up(tmp_path: Path) -> None:
     assert rounds_of(store, "objects") == (1, 1)
     check_objects(store, "objects", (1, 1))
     assert not [one for one in storage.list_all() if one.startswith(".zv-")]
+
+
+@pytest.mark.parametrize(("revision", "kind"), [CASES[0], CASES[-1]])
+def test_writers_that_are_killed_at_any_moment(tmp_path: Path, revision: str, kind: str) -> None:
+    """What a writer was told to be there is there, and of what it was doing all or nothing; the other goes on."""
+    store, rng = tmp_path / "s.zv", np.random.default_rng(len(kind))
+    make(store, revision, kind)
+    done: tuple[list[int], list[int]] = [], []
+    writers = [start(ENDLESS, store, mine, kind, 0) for mine in (0, 1)]
+    for life in range(KILLS):
+        mine = int(rng.integers(2))
+        assert writers[mine].stdout is not None
+        done[mine].append(int(writers[mine].stdout.readline()))
+        time.sleep(rng.uniform(0, 0.2))
+        writers[mine].kill()
+        done[mine].extend(map(int, writers[mine].communicate()[0].split()))
+        assert writers[mine].returncode == -signal.SIGKILL
+        writers[mine] = start(ENDLESS, store, mine, kind, 1000 * (life + 1))
+    for mine, writer in enumerate(writers):
+        writer.kill()
+        done[mine].extend(map(int, writer.communicate()[0].split()))
+    result = read_polylines(store) if kind == "paths" else read_points(store)
+    for mine in (0, 1):
+        rows = result.attributes["writer"] == mine
+        rounds = np.unique(result.attributes["number"][rows]).tolist()
+        assert set(done[mine]) <= set(rounds)
+        for round_ in rounds:
+            found = result.positions[rows & (result.attributes["number"] == round_)].tolist()
+            assert sorted(found) == sorted(positions_of(mine, round_).tolist())
+    repair(store)
+    assert validate(store, level=5).is_valid
+    assert not [one for one in resolve_storage(store).list_all() if one.startswith(".zv-")]
 
 
 def test_the_store_can_be_held_when_a_writer_of_a_partition_was_killed(tmp_path: Path) -> None:
