@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from zarr_vectors.exceptions import ArgumentError
+from zarr_vectors.exceptions import ArgumentError, StoreError, ZarrVectorsError
 
 MEMORY_BUDGET = 256 << 20
 """Bytes of rows that are held at once unless it is said otherwise."""
@@ -45,8 +46,30 @@ def working_folder(temporary_folder: Any) -> Iterator[Path]:
     ------
     ArgumentError
         When that is not a folder.
+    StoreError
+        Files cannot be made in it, or the disk is full.
     """
     if temporary_folder is not None and not Path(temporary_folder).is_dir():
         raise ArgumentError(f"temporary_folder: {temporary_folder} is not a folder")
-    with tempfile.TemporaryDirectory(prefix="zarr-vectors-", dir=temporary_folder, ignore_cleanup_errors=True) as made:
-        yield Path(made)
+    try:
+        made = tempfile.TemporaryDirectory(prefix="zarr-vectors-", dir=temporary_folder, ignore_cleanup_errors=True)
+    except OSError as error:
+        raise _unusable(temporary_folder, error) from error
+    try:
+        with made as folder:
+            yield Path(folder)
+    except OSError as error:
+        if isinstance(error, ZarrVectorsError) or error.errno not in _FULL:
+            raise
+        raise _unusable(temporary_folder, error) from error
+
+
+_FULL = {errno.ENOSPC, errno.EFBIG, errno.EDQUOT}
+
+
+def _unusable(temporary_folder: Any, error: OSError) -> StoreError:
+    where = "the temporary folder" if temporary_folder is None else temporary_folder
+    return StoreError(
+        f"cannot keep files in {where}: {error.strerror or error}; pass temporary_folder=, or set TMPDIR, to a folder "
+        "that can be written to and has room"
+    )
