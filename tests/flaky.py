@@ -27,16 +27,21 @@ class Flaky:
     faults : list of str
         What becomes of the next requests: a status such as ``"503"`` or ``"403"``, ``"reset"`` (the connection is
         closed without an answer), ``"lost"`` (the same, but the request was passed on), ``"truncate"`` (the answer
-        breaks off in its middle), ``"hang"`` (no answer for `hang` seconds), ``""`` (the request is passed on).
+        breaks off in its middle), ``"hang"`` (no answer for `hang` seconds), ``"slow"`` (half of the answer's body, and
+        nothing more for `hang` seconds), ``""`` (the request is passed on).
         Requests beyond the list are passed on.
     always : str
         What becomes of the requests beyond the list.
     delay : float
         Seconds that every answer is held back.
     hang : float
+<<<<<<< HEAD
         Seconds that ``"hang"`` takes.
     denies_listing : bool
         Whether listings are refused, and with them, as S3 does, what is not there.
+=======
+        Seconds that ``"hang"`` and ``"slow"`` take.
+>>>>>>> 90d7e89 (Find levels, journals and stores where listings lag; ask slow servers again)
     log : list of (str, str, str)
         Method, path and fault of every request.
     """
@@ -83,7 +88,7 @@ class _Between(BaseHTTPRequestHandler):
         if fault == "lost":
             self.close_connection = True
             return
-        self._answer(*answer, cut=fault == "truncate")
+        self._answer(*answer, cut=fault in ("truncate", "slow"), pause=self.flaky.hang if fault == "slow" else 0.0)
 
     do_GET = do_HEAD = do_PUT = do_POST = do_DELETE = _serve
 
@@ -104,7 +109,9 @@ class _Between(BaseHTTPRequestHandler):
         finally:
             connection.close()
 
-    def _answer(self, status: int, headers: dict[str, str], data: bytes, *, cut: bool = False) -> None:
+    def _answer(
+        self, status: int, headers: dict[str, str], data: bytes, *, cut: bool = False, pause: float = 0.0
+    ) -> None:
         self.send_response_only(status)
         length = str(len(data))
         for name, value in headers.items():
@@ -117,6 +124,7 @@ class _Between(BaseHTTPRequestHandler):
         self.end_headers()
         if self.command != "HEAD":
             self.wfile.write(data[: len(data) // 2] if cut else data)
+            time.sleep(pause)
         self.close_connection = self.close_connection or cut
 
 

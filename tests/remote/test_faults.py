@@ -88,6 +88,27 @@ def test_an_answer_that_nothing_is_there_is_asked_for_again(s3: S3Server, betwee
     assert len(between.log) == len(faults) + 1
 
 
+@pytest.mark.parametrize("name", ["get", "range", "list_all", "list_folders"])
+def test_bodies_that_come_too_slowly_are_asked_for_again(s3: S3Server, between: Flaky, name: str) -> None:
+    storage = opened(s3, between, timeout="0.5s")
+    between.faults, between.hang = ["slow"], 1.5
+    assert REQUESTS[name](storage)
+    assert len(between.log) == 2
+
+
+@pytest.mark.parametrize("name", ["get", "put", "list_all"])
+@pytest.mark.parametrize("fault", ["hang", "slow"])
+def test_a_server_that_goes_on_being_too_slow_is_named(s3: S3Server, between: Flaky, name: str, fault: str) -> None:
+    if (name, fault) == ("put", "slow"):
+        name = "range"
+    storage = opened(s3, between, timeout="0.3s")
+    between.always, between.hang = fault, 0.9
+    with pytest.raises(StoreError, match=r"cannot \w+ '\w*' in s3://bucket/\w+ \(given up after 4 attempts\)"):
+        REQUESTS[name](storage)
+    between.always = ""
+    assert len(between.log) == 4
+
+
 BODILESS = ("exists", "put", "put_if_absent")
 """Requests whose answers cannot break off."""
 

@@ -23,6 +23,7 @@ from zarr_vectors.model.metadata import RootMetadata
 from zarr_vectors.read.level import LevelReader, open_level_reader
 from zarr_vectors.read.nodes import LevelNodes, known_nodes
 from zarr_vectors.storage.consolidated import CONSOLIDATED, consolidated_nodes
+from zarr_vectors.storage.latest import keeps_latest
 from zarr_vectors.storage.port import INTERNAL_PREFIX, Blob, Storage, get_whole
 from zarr_vectors.storage.replace import UNFINISHED_NOTE
 from zarr_vectors.typing import Document
@@ -101,11 +102,19 @@ class StoreReader:
         return store
 
     def level_numbers(self) -> list[int]:
-        """Return the levels that the store holds, ascending; listed where listing is possible."""
-        listed = {entry.level for entry in self.root.levels}
-        if self.storage.can_list:
-            folders = self.storage.list_folders([""])[0].folders
-            return sorted(int(name) for name in folders if name.isdecimal() and name.isascii())
+        """Return the levels that the store holds, ascending; listed where listing is possible.
+
+        Where an object store lists others than the root names, which may be because listings lag, those are looked for.
+        """
+        named = {entry.level for entry in self.root.levels}
+        if not self.storage.can_list:
+            return sorted(named)
+        folders = self.storage.list_folders([""])[0].folders
+        listed = {int(name) for name in folders if name.isdecimal() and name.isascii()}
+        doubtful = sorted(listed ^ named) if keeps_latest(self.storage) else []
+        if doubtful:
+            found = get_whole(self.storage, [f"{number}/{ROOT_ADDRESS}" for number in doubtful])
+            listed = (listed & named) | {n for n, blob in zip(doubtful, found, strict=True) if blob is not None}
         return sorted(listed)
 
     def level(self, number: int) -> LevelReader:

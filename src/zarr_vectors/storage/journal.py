@@ -163,8 +163,12 @@ class Transaction:
             self.storage.delete_many([join(self._view.folder, address) for address in sorted(unstaged)])
 
     def delete_prefix(self, prefix: str = "") -> None:
-        """Delete what is below a prefix, as seen through this transaction."""
-        self.delete_many(self.list_all(check_prefix(prefix)))
+        """Delete what is below a prefix, as seen through this transaction; a node there even if no listing knows it."""
+        top = check_prefix(prefix)
+        found = self.list_all(top)
+        document = join(top, DOCUMENT_NAME)
+        unlisted = keeps_latest(self.storage) and document not in found and self.exists(document)
+        self.delete_many([*found, document] if unlisted else found)
 
     def move_many(self, pairs: Sequence[tuple[str, str]]) -> None:
         """Stage copies under the new addresses and delete the old ones."""

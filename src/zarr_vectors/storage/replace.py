@@ -24,6 +24,7 @@ from zarr_vectors.storage.documents import DOCUMENT_NAME
 from zarr_vectors.storage.exchange import exchange
 from zarr_vectors.storage.journal import Transaction
 from zarr_vectors.storage.journal import recover as recover_journals
+from zarr_vectors.storage.latest import keeps_latest
 from zarr_vectors.storage.local import LocalStorage
 from zarr_vectors.storage.lock import LOCK_FOLDER, refuse_held
 from zarr_vectors.storage.port import INTERNAL_PREFIX, Storage, get_whole, list_folder, put_one
@@ -131,7 +132,9 @@ def begin_replacement(storage: Storage) -> Replacement:
 def is_vacant(storage: Storage) -> bool:
     """Say whether a place holds nothing but locks and journals."""
     listing = list_folder(storage)
-    return all(name.startswith(INTERNAL_PREFIX) for name in [*listing.folders, *listing.files])
+    if not all(name.startswith(INTERNAL_PREFIX) for name in [*listing.folders, *listing.files]):
+        return False
+    return not (keeps_latest(storage) and storage.exists(DOCUMENT_NAME))  # a listing may lag behind
 
 
 def is_unfinished(storage: Storage) -> bool:
