@@ -36,7 +36,7 @@ from zarr_vectors.multiresolution.coarsen import build_pyramid
 from zarr_vectors.read.opening import open_reader
 from zarr_vectors.storage import Storage, acquire, break_lock, lock, resolve_storage
 from zarr_vectors.storage.latest import LATEST_ADDRESS
-from zarr_vectors.storage.lock import acquire_turn
+from zarr_vectors.storage.lock import LOCK_FOLDER, acquire_turn
 from zarr_vectors.storage.turns import turn
 from zarr_vectors.testing.crashes import contents_of
 from zarr_vectors.types.graphs import write_graph
@@ -46,6 +46,7 @@ from zarr_vectors.types.polylines import read_polylines, write_polylines
 from zarr_vectors.validate import validate
 
 REVISIONS = ["0.7", "0.9"]
+TURN = f"{LOCK_FOLDER}/turn.json"
 SPACE: dict[str, Any] = {"chunk_shape": 25, "bin_shape": 12.5, "bounds": ([0.0] * 3, [99.0] * 3)}
 
 
@@ -412,6 +413,29 @@ def test_a_lock_that_was_lost_is_noticed(monkeypatch: pytest.MonkeyPatch) -> Non
     with before_last_turns(monkeypatch, interfere), pytest.raises(StoreLockedError, match="was lost"):
         append_partition(place, "0.0.0", **more(place, "0.0.0", 4, 1))
     assert read_points(place).vertex_count == 54
+    assert not [one for one in objects_of(storage) if one.startswith(".zv-")]
+
+
+def test_a_turn_that_was_lost_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A writer that was suspended in its turn, until another had it, does not make its change final."""
+    place = fresh()
+    make(place, "0.9")
+    storage = resolve_storage(place, mode="r+")
+    put_added = appending.put_added
+
+    def overtaken(*arguments: Any) -> None:
+        put_added(*arguments)
+        if storage.exists(TURN):
+            storage.delete_many([TURN])
+            with monkeypatch.context() as patch:
+                patch.setattr(appending, "put_added", put_added)
+                append_partition(place, "2.2.2", **more(place, "2.2.2", 4, 1, ids=200))
+
+    monkeypatch.setattr(appending, "put_added", overtaken)
+    with pytest.raises(StoreLockedError, match="was lost"):
+        append_partition(place, "0.0.0", **more(place, "0.0.0", 4, 1))
+    assert read_points(place).vertex_count == 64
+    assert validate(place, level=5).is_valid
     assert not [one for one in objects_of(storage) if one.startswith(".zv-")]
 
 

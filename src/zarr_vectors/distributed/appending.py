@@ -127,7 +127,7 @@ def append_partition(
         if addition is None:
             return AppendSummary(0, 0, 0)
         written = put_cells(change, change.level(0), addition.merged)
-        with turn(storage, wait):
+        with turn(storage, wait) as mine:
             for one in held:
                 one.confirm()
             change.reopen()
@@ -136,6 +136,7 @@ def append_partition(
             change.reopen()
             put_crossings(change, addition)
             put_added(change, addition, given.object_attributes, change.root)
+            mine.renew()  # whoever was suspended until the turn was somebody else's stops here
             staged.commit()
     objects = addition.new.objects
     return AppendSummary(addition.new.count, 0 if objects is None else objects.count, len(addition.made.chunks))
