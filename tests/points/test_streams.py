@@ -59,18 +59,18 @@ def cut(whole: dict[str, Any], cuts: list[int], *names: str) -> Iterator[dict[st
 @pytest.mark.filterwarnings("ignore::zarr_vectors.exceptions.PrecisionWarning")
 @settings(max_examples=25)
 @given(
-    cuts=st.lists(st.integers(0, 300), max_size=6),
+    cuts=st.lists(st.integers(0, 200), max_size=6),
     budget=st.integers(1, 20_000),
     objects=st.booleans(),
     revision=st.sampled_from(["0.9", "0.7"]),
     more=st.sampled_from(
         [
             {},
-            {"chunk_shape": 30, "bin_shape": 10, "keep_order": True},
+            {"chunk_shape": 90, "bin_shape": 30, "keep_order": True},
             {"bounds": ([-30] * 3, [30] * 3), "out_of_bounds": "ignore"},
-            {"bounds": ([-30] * 3, [30] * 3), "out_of_bounds": "expand", "chunk_shape": 25},
-            {"chunk_by_attribute": "kind", "chunk_shape": 50, "dtype": "f8"},
-            {"chunk_by_attribute": "heat", "chunk_shape": 200},
+            {"bounds": ([-30] * 3, [30] * 3), "out_of_bounds": "expand", "chunk_shape": 75},
+            {"chunk_by_attribute": "kind", "chunk_shape": 100, "dtype": "f8"},
+            {"chunk_by_attribute": "class", "chunk_shape": 200},
         ]
     ),
 )
@@ -82,7 +82,7 @@ def test_batches_make_the_store_of_one_call(
     revision: str,
     more: dict[str, Any],
 ) -> None:
-    folder, whole = tmp_path_factory.mktemp("s"), cloud(300)
+    folder, whole = tmp_path_factory.mktemp("s"), cloud(200)
     names = ("attributes", "object_ids") if objects else ("attributes",)
     options = {
         "format_version": revision,

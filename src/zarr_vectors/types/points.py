@@ -19,7 +19,7 @@ from zarr_vectors.formats.columns import decode_column
 from zarr_vectors.model.attributes import AttributeSpec, Column
 from zarr_vectors.model.axes import AxesLike, UnitsLike
 from zarr_vectors.model.cells import Cells
-from zarr_vectors.model.elements import Elements, Objects
+from zarr_vectors.model.elements import Elements
 from zarr_vectors.read.objects import as_object_ids, objects_of_groups
 from zarr_vectors.read.opening import open_reader
 from zarr_vectors.read.query import Query, parse_chunks, parse_names
@@ -34,6 +34,9 @@ from zarr_vectors.types.appending import (
     refuse_fragment_attributes,
 )
 from zarr_vectors.types.attribute_chunks import chunk_by, leading_of
+from zarr_vectors.types.local_appending import append_points, goes_locally
+from zarr_vectors.types.point_summary import PointsSummary as PointsSummary
+from zarr_vectors.types.point_summary import without_rows
 from zarr_vectors.types.positions import as_positions, cast_positions, stored_dtype, warn_of_rounding
 from zarr_vectors.types.results import Result
 from zarr_vectors.types.storing import (
@@ -60,35 +63,6 @@ from zarr_vectors.typing import AnyArray, FloatArray, IntArray
 from zarr_vectors.write.options import Progress, WriteOptions
 
 GEOMETRY_TYPE = "point_cloud"
-
-
-@dataclass(frozen=True, slots=True)
-class PointsSummary(Result):
-    """What ``write_points`` wrote.
-
-    Attributes
-    ----------
-    vertex_count, chunk_count, object_count, group_count : int
-        How many of each the store holds.
-    bins_per_chunk : int
-        Bins of a chunk.
-    chunk_shape, bin_shape : tuple of float
-        Edge lengths, as chosen or given.
-    bounds : pair of tuple of float
-        Corners of the store's bounds.
-    ignored_count : int
-        Points left out under ``out_of_bounds="ignore"``.
-    """
-
-    vertex_count: int
-    chunk_count: int
-    object_count: int
-    group_count: int
-    bins_per_chunk: int
-    chunk_shape: tuple[float, ...]
-    bin_shape: tuple[float, ...]
-    bounds: tuple[tuple[float, ...], tuple[float, ...]]
-    ignored_count: int = 0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -313,7 +287,7 @@ def _write_new(
     warn_of_rounding(moved, space.grid.bin_shape or space.grid.chunk_shape, elements.positions.dtype)
     space, outside = settle_bounds(space, elements.positions, options.out_of_bounds, "positions")
     if len(outside):
-        elements = _without(elements, outside)
+        elements = without_rows(elements, outside)
     rule = FragmentRule.BINS if elements.objects is None else FragmentRule.OBJECTS
     by_attribute, columns = chunk_by(said.chunk_by_attribute, elements.attributes)
     elements = replace(elements, attributes=columns)
@@ -343,17 +317,6 @@ def _write_new(
     )
 
 
-def _without(elements: Elements, rows: IntArray) -> Elements:
-    """Return elements without some vertices; objects stay, with fewer vertices."""
-    keep = np.ones(elements.count, bool)
-    keep[rows] = False
-    objects = elements.objects
-    if objects is not None:
-        objects = Objects(objects.ids, objects.of_vertex[keep], objects.attributes)
-    columns = {name: column.take(keep) for name, column in elements.attributes.items()}
-    return replace(elements, positions=elements.positions[keep], attributes=columns, objects=objects)
-
-
 def _with_fragment_columns(cells: Cells, attributes: Attributes, specs: Specs) -> Cells:
     if not attributes:
         return cells
@@ -370,15 +333,20 @@ def _append(
     fragment_attributes: Attributes,
     specs: Specs,
 ) -> PointsSummary:
-    """Write the store anew with more points; what was there comes first."""
+    """Add points to the chunks that they are in, or write the store anew with them; what was there comes first."""
     store = destination.store
     assert store is not None
     if GEOMETRY_TYPE not in store.root.geometry_types:
         raise ArgumentError(
             f"mode='a': {store.storage.url} holds {', '.join(store.root.geometry_types)}, not {GEOMETRY_TYPE}"
         )
+    local = not fragment_attributes and goes_locally(store, GEOMETRY_TYPE, elements, options)
     kept, options = append_options(store, said, options, elements.positions)
     refuse_fragment_attributes(store, fragment_attributes)
+    if local:
+        summary = append_points(destination, elements, kept, options, moved)
+        if summary is not None:
+            return summary
     old = read_elements(store)
     joined = append_elements(old, elements)
     kept = replace(kept, kept_rows=old.count)
