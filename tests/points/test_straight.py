@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,9 +13,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from zarr_vectors.encoding.checksum import checksum_bytes
+from zarr_vectors.encoding.shard import shard_index_length
 from zarr_vectors.exceptions import ArrayError
 from zarr_vectors.read import straight
-from zarr_vectors.storage import Range, resolve_storage
+from zarr_vectors.storage import Range, files, resolve_storage
 from zarr_vectors.storage.local import LocalStorage
 from zarr_vectors.testing.storage import CountingStorage
 from zarr_vectors.types.points import read_points, write_points
@@ -153,3 +156,63 @@ def test_ranges_beyond_a_file_and_absent_files_are_told(tmp_path: Path) -> None:
     assert bytes(target) == b"45670123"
     assert not storage.fill_many([Range("a", 4, 12)], [view])
     assert not storage.fill_many([Range("b", 0, 8)], [view])
+
+
+def test_what_cannot_be_read_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "a").write_bytes(b"0123456789")
+    storage, view = LocalStorage(tmp_path), memoryview(bytearray(8))
+    assert not storage.fill_many([Range("folder", 0, 8)], [view])
+    if hasattr(os, "mkfifo"):
+        os.mkfifo(tmp_path / "pipe")
+        assert not storage.fill_many([Range("pipe", 0, 8)], [view])
+
+    def broken(handle: int, buffers: Sequence[memoryview], start: int) -> int:
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(os, "preadv", broken)
+    assert not storage.fill_many([Range("a", 0, 8)], [view])
+
+
+def test_few_files_are_open_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, filled: list[int]) -> None:
+    positions, attributes = cloud(2000)
+    path = tmp_path / "s.zv"
+    write_points(path, positions, attributes=attributes, chunk_shape=10, bin_shape=10, compressor=None, shard_shape=2)
+    expected = read_points(CountingStorage(resolve_storage(path)))
+    batches: list[int] = []
+    fill = files.fill
+
+    def counting(wanted: Sequence[Any], targets: Sequence[memoryview]) -> bool:
+        batches.append(len({handle for handle, _, _ in wanted}))
+        return fill(wanted, targets)
+
+    monkeypatch.setattr(files, "fill", counting)
+    same(read_points(path), expected)
+    assert sum(batches) == 3 * 125
+    assert max(batches) <= 32
+
+
+@pytest.mark.parametrize("length", [2**33, 2**44, 2**62], ids=hex)
+def test_no_memory_is_taken_for_a_cell_that_a_damaged_index_makes_huge(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, length: int
+) -> None:
+    positions, _ = cloud(500)
+    write_points(tmp_path / "s.zv", positions, chunk_shape=50, compressor=None)
+    shard = shard_of(tmp_path / "s.zv", "vertices")
+    count = 8
+    data = shard.read_bytes()
+    start = len(data) - shard_index_length(count, checksum=True)
+    index = np.frombuffer(data[start:-4], "<u8").copy()
+    index[1] = length
+    shard.write_bytes(data[:start] + index.tobytes() + checksum_bytes(index.tobytes()))
+    asked: list[int] = []
+    empty = np.empty
+
+    def counting(shape: Any, *given: Any, **named: Any) -> Any:
+        asked.append(int(np.prod(shape)))
+        return empty(shape, *given, **named)
+
+    monkeypatch.setattr(np, "empty", counting)
+    with pytest.raises(ArrayError, match=r"vertices: chunk 0\.0\.0: a cell is damaged"):
+        read_points(tmp_path / "s.zv")
+    assert max(asked, default=0) < 2**33

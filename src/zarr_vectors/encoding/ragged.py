@@ -20,7 +20,9 @@ from zarr_vectors.typing import ByteArray, Bytes, IntArray
 CELL_HEADER_LENGTH: Final = 8
 """Bytes before the payload of a cell: the number of items, which is 1, and the length of the payload."""
 
-_ITEM_LIMIT: Final = 2**32 - 1
+ITEM_LIMIT: Final = 2**32 - 1
+"""Largest number of bytes of an item, and of items."""
+
 _COUNT: Final = np.dtype("<u4")
 _NUMBER: Final = np.dtype("<i8")
 
@@ -47,7 +49,7 @@ def frame_vlen(buffer: ByteArray, offsets: IntArray) -> ByteArray:
     lengths = np.diff(offsets)
     count = len(lengths)
     largest = max(count, int(lengths.max(initial=0)))
-    if largest > _ITEM_LIMIT:
+    if largest > ITEM_LIMIT:
         raise ArgumentError(f"{largest} items or bytes of an item do not fit in 32 bits; use smaller chunks")
     framed = np.empty(4 + 4 * count + int(lengths.sum()), np.uint8)
     framed[:4] = np.array([count], _COUNT).view(np.uint8)
@@ -138,9 +140,9 @@ def frame_cell(payload: Bytes) -> bytes:
         The payload is too long for its 32-bit length.
     """
     view = byte_view(payload)
-    if view.nbytes > _ITEM_LIMIT:
+    if view.nbytes > ITEM_LIMIT:
         raise ArgumentError(
-            f"the payload of a chunk takes {view.nbytes} bytes and a cell holds {_ITEM_LIMIT}; use smaller chunks"
+            f"the payload of a chunk takes {view.nbytes} bytes and a cell holds {ITEM_LIMIT}; use smaller chunks"
         )
     return b"".join((b"\1\0\0\0", view.nbytes.to_bytes(4, "little"), view))
 
@@ -194,7 +196,7 @@ def unframe_cells(cells: Sequence[Bytes]) -> list[memoryview]:
     """Give the payloads of many cells, without a copy; as :func:`unframe_cell`."""
     views = [byte_view(cell) for cell in cells]
     sizes = np.fromiter(map(len, views), np.int64, len(views)) - CELL_HEADER_LENGTH
-    if len(views) and sizes.min() >= 0 and sizes.max() <= _ITEM_LIMIT:
+    if len(views) and sizes.min() >= 0 and sizes.max() <= ITEM_LIMIT:
         heads = b"".join([view[:CELL_HEADER_LENGTH] for view in views])
         if heads == cell_headers(sizes).tobytes():
             return [view[CELL_HEADER_LENGTH:] for view in views]

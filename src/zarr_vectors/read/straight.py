@@ -63,7 +63,10 @@ def read_straight(storage: Storage, arrays: Sequence[CellArray], chunks: IntArra
     counts = plans[0].sizes // arrays[0].spec.row_stride
     if any((plan.sizes != counts * array.spec.row_stride).any() for plan, array in zip(plans, arrays, strict=True)):
         return None
-    buffers = [np.empty(int(plan.sizes.sum()), np.uint8) for plan in plans]
+    try:
+        buffers = [np.empty(int(plan.sizes.sum()), np.uint8) for plan in plans]
+    except MemoryError:
+        return None
     headers = [np.empty_like(plan.headers) for plan in plans]
     requests: list[Range] = []
     targets: list[memoryview] = []

@@ -43,6 +43,9 @@ _ROOT_IS_OURS = ""
 _ATTEMPTS = 100
 """How often a file is put that others keep from being put by removing its folder or exchanging the root."""
 
+_FILES_AT_ONCE = 32
+"""Files that are open together while buffers are filled: a process may have few more."""
+
 _NUMBERS = itertools.count()
 _LINKS_ARE_SEEN = hasattr(os, "O_NOFOLLOW")
 _REFUSED_LINKS = {errno.ELOOP, errno.EMLINK}
@@ -149,26 +152,34 @@ class LocalStorage:
         Returns
         -------
         bool
-            Whether all ranges were there. Where not, the buffers hold nothing in particular.
+            Whether all ranges could be read. Where not, the buffers hold nothing in particular, and :meth:`get_many`
+            says what is wrong.
 
         Raises
         ------
         ArgumentError, StoreError
-            As :meth:`get_many`.
+            An address that leads out of the folder.
         """
-        grouped = by_address(requests)
-        handles: dict[str, int] = {}
+        grouped = list(by_address(requests).items())
+        batches = (grouped[first : first + _FILES_AT_ONCE] for first in range(0, len(grouped), _FILES_AT_ONCE))
         try:
-            for address in grouped:
-                handles[address] = self._open(check_address(address))
-            return files.fill([(handles[a], requests, places) for a, places in grouped.items()], targets)
-        except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+            return all(self._fill_files(batch, requests, targets) for batch in batches)
+        except OSError:
             return False
-        except OSError as error:
-            raise self._explained(error, next(iter(grouped)), "read") from error
-        finally:
-            for handle in handles.values():
-                os.close(handle)
+
+    def _fill_files(
+        self, files_and_places: list[tuple[str, list[int]]], requests: Sequence[Range], targets: Sequence[memoryview]
+    ) -> bool:
+        """Read ranges of a few files, which are open at the same time; say whether all were there."""
+        with contextlib.ExitStack() as opened:
+            wanted = []
+            for address, places in files_and_places:
+                handle = self._open(check_address(address))
+                opened.callback(os.close, handle)
+                if files.size(handle) is None:
+                    return False
+                wanted.append((handle, requests, places))
+            return files.fill(wanted, targets)
 
     def _open(self, address: str) -> int:
         """Open a file for reading, through a link only where that leads to a file inside the folder."""

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from zarr_vectors.encoding.compression import Pipeline
-from zarr_vectors.encoding.ragged import cell_headers, unframe_cell, unframe_cells
+from zarr_vectors.encoding.ragged import ITEM_LIMIT, cell_headers, unframe_cell, unframe_cells
 from zarr_vectors.encoding.shard import decode_shard_index, shard_index_length
 from zarr_vectors.exceptions import ArrayError, MetadataError, UnsupportedFeatureError, ZarrVectorsError
 from zarr_vectors.formats.chunk_keys import parse_keys
@@ -246,7 +246,9 @@ class GridArray:
         starts, stops, addresses = self._located(chunks)
         first = np.array(starts, np.int64)
         sizes = np.array(stops, np.int64) - first - CELL_HEADER
-        return PlainCells(addresses, first, sizes, cell_headers(sizes)) if (sizes > 0).all() else None
+        if ((first < 0) | (sizes <= 0) | (sizes > ITEM_LIMIT)).any():
+            return None
+        return PlainCells(addresses, first, sizes, cell_headers(sizes))
 
     def payload_sizes(self, blobs: Blobs) -> IntArray | None:
         """Return the payloads' sizes from the framing of the compressed cells; an empty cell has none."""
