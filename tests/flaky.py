@@ -28,20 +28,16 @@ class Flaky:
         What becomes of the next requests: a status such as ``"503"`` or ``"403"``, ``"reset"`` (the connection is
         closed without an answer), ``"lost"`` (the same, but the request was passed on), ``"truncate"`` (the answer
         breaks off in its middle), ``"hang"`` (no answer for `hang` seconds), ``"slow"`` (half of the answer's body, and
-        nothing more for `hang` seconds), ``""`` (the request is passed on).
-        Requests beyond the list are passed on.
+        nothing more for `hang` seconds), ``""`` (the request is passed on). Requests beyond the list are
+        passed on.
     always : str
         What becomes of the requests beyond the list.
     delay : float
         Seconds that every answer is held back.
     hang : float
-<<<<<<< HEAD
-        Seconds that ``"hang"`` takes.
+        Seconds that ``"hang"`` and ``"slow"`` take.
     denies_listing : bool
         Whether listings are refused, and with them, as S3 does, what is not there.
-=======
-        Seconds that ``"hang"`` and ``"slow"`` take.
->>>>>>> 90d7e89 (Find levels, journals and stores where listings lag; ask slow servers again)
     log : list of (str, str, str)
         Method, path and fault of every request.
     """

@@ -19,6 +19,7 @@ from zarr_vectors.read.cells import read_cells
 from zarr_vectors.read.level import LevelReader
 from zarr_vectors.read.opening import open_reader
 from zarr_vectors.read.store import StoreReader
+from zarr_vectors.spatial.linking import with_link_fragments
 from zarr_vectors.storage.port import Storage
 from zarr_vectors.storage.replace import begin_replacement
 from zarr_vectors.storage.resolve import resolve_storage
@@ -168,7 +169,8 @@ def _levels(store: StoreReader, numbers: list[int]) -> Iterator[tuple[int, Cells
     for number in numbers:
         level = store.level(number)
         reached = {number + delta for delta in level.arrays.links} & set(numbers)
-        yield number, read_cells(level, {other: store.level(other) for other in reached})
+        cells = read_cells(level, {other: store.level(other) for other in reached})
+        yield number, cells if level.arrays.link_fragments is None else with_link_fragments(cells)
 
 
 def _verify(

@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from zarr_vectors.exceptions import ArgumentError, StoreError, StoreExistsError, StoreNotFoundError
 from zarr_vectors.migration import differences, migrate
+from zarr_vectors.model.cells import Cells, Fragments
+from zarr_vectors.model.links import LinkTable
 from zarr_vectors.multiresolution.coarsen import build_pyramid
 from zarr_vectors.multiresolution.cross_level import read_cross_level_links
 from zarr_vectors.read.cells import read_cells
+from zarr_vectors.read.fetch import decode_payloads, fetch_cells
 from zarr_vectors.read.opening import open_reader
+from zarr_vectors.spatial.linking import with_link_fragments
+from zarr_vectors.types.graphs import write_graph
+from zarr_vectors.types.meshes import write_mesh
 from zarr_vectors.types.points import read_points, write_points
+from zarr_vectors.validate import validate
 
 OTHER = {"0.9": "0.7", "0.7": "0.9"}
 
@@ -158,3 +166,46 @@ def test_progress_counts_levels(tmp_path):
         tmp_path / "a", tmp_path / "b", format_version="0.7", progress=lambda done, total: steps.append((done, total))
     )
     assert steps == [(1, 2), (2, 2)]
+
+
+def write_linked(path, kind, version):
+    rng = np.random.default_rng(3)
+    steps = rng.normal(0, 4, (6, 40, 3)).cumsum(axis=1) + rng.uniform(20, 80, (6, 1, 3))
+    positions = np.clip(steps.reshape(-1, 3), 0, 99.9)
+    owners = np.repeat(np.arange(6) * 4 + 1, 40)
+    space = {"chunk_shape": 25.0, "bounds": ([0] * 3, [100] * 3), "format_version": version, "object_ids": owners}
+    first = np.flatnonzero(np.arange(240) % 40 < 38)
+    if kind == "mesh":
+        faces = np.stack([first, first + 1, first + 2], axis=1)
+        write_mesh(path, positions, faces, face_attributes={"area": np.arange(len(faces))}, **space)
+    else:
+        edges = np.stack([first, first + 1] if kind == "graph" else [first + 1, first // 40 * 40], axis=1)
+        write_graph(path, positions, edges, geometry_type=kind, edge_attributes={"w": np.arange(len(edges))}, **space)
+
+
+@pytest.mark.parametrize("version", ["0.9", "0.7"])
+@pytest.mark.parametrize("kind", ["mesh", "graph", "skeleton"])
+def test_links_can_still_be_sliced_by_fragment(tmp_path, kind, version):
+    """The fragments of links are those of a store that was written in the other revision at once."""
+    write_linked(tmp_path / "a", kind, version)
+    write_linked(tmp_path / "b", kind, OTHER[version])
+    migrate(tmp_path / "a", tmp_path / "c", format_version=OTHER[version])
+    found = []
+    for name in "bc":
+        level = open_reader(tmp_path / name).level(0)
+        cells = fetch_cells(level.storage, [level.arrays.link_fragments], level.chunks)[0]
+        found.append([bytes(payload) for payload in decode_payloads([cells])])
+    assert any(found[0])
+    assert found[0] == found[1]
+    assert validate(tmp_path / "c", level=5).is_valid
+
+
+def test_links_in_another_order_stay_as_they_are():
+    order = np.array([[1, 2], [0, 1]])
+    fragments = Fragments(np.array([0, 2]), np.array([0, 1]), np.array([1, 2]))
+    here = np.zeros((1, 3), np.int64)
+    cells = Cells(here, np.array([0, 3]), np.zeros((3, 3), np.float32), fragments)
+    table = LinkTable(0, np.zeros((2, 2), np.int64), order, here, here)
+    assert with_link_fragments(replace(cells, links=(table,))).link_fragments is None
+    described = with_link_fragments(replace(cells, links=(replace(table, rows=order[::-1]),))).link_fragments
+    assert described.counts.tolist() == [1, 1]

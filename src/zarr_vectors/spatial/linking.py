@@ -91,6 +91,28 @@ def inside_chunks(table: LinkTable) -> BoolArray:
     return inside
 
 
+def with_link_fragments(cells: Cells) -> Cells:
+    """Return cells that say which of their links start in which vertex fragment, where the links are in that order.
+
+    Parameters
+    ----------
+    cells : Cells
+        Vertices and links, as they are stored. Links that are not ordered by vertex fragments stay without.
+    """
+    tables = [table for table in cells.links if table.delta == 0]
+    tiled = cells.fragments.explicit is None and int(cells.fragments.counts.sum()) == cells.count
+    if not tables or not tiled:
+        return cells
+    table = tables[0]
+    inside = inside_chunks(table)
+    first = cells.row_offsets[:-1][table.chunks[:, 0]] + table.rows[:, 0]
+    fragment = fragment_of_rows(cells)[first]
+    by_chunk = fragment[inside][np.argsort(table.chunks[inside, 0], kind="stable")]
+    if (by_chunk[1:] < by_chunk[:-1]).any():
+        return cells
+    return replace(cells, link_fragments=link_fragments(cells, table, fragment))
+
+
 def link_fragments(cells: Cells, table: LinkTable, fragment: IntArray) -> Fragments:
     """Return which links inside chunks start in each vertex fragment, as ranges in stored order.
 
