@@ -101,3 +101,18 @@ def test_points_of_the_reference_are_edited(run_peer: Any, tmp_path: Path) -> No
     assert run_peer(jobs)[0]["errors"] == []
     with np.load(tmp_path / "o.npz") as there:
         np.testing.assert_array_equal(np.sort(there["positions"], axis=0), np.sort(found.positions, axis=0))
+
+
+@pytest.mark.parametrize("objects", [True, False])
+def test_coarse_points_of_the_reference_are_made_anew(run_peer: Any, tmp_path: Path, objects: bool) -> None:
+    """They are marked as sharing fragments, which only paths can."""
+    rng, path = np.random.default_rng(1), tmp_path / "p.zv"
+    owners = {"object_ids": np.arange(300) // 10} if objects else {}
+    write_points(path, rng.uniform(0, 100, (300, 3)), chunk_shape=50.0, bounds=([0] * 3, [100] * 3), **owners)  # type: ignore[arg-type]
+    run_peer([{"do": "pyramid", "store": str(path), "factors": [(2.0, 1.0)]}])
+    write_points(path, np.full((5, 3), 3.0), mode="a", **({"object_ids": [40] * 5} if objects else {}))  # type: ignore[arg-type]
+    edit.move_vertices(path, [[9.0, 9.0, 9.0]], rows=[0], refresh=True)
+    assert read_points(path).vertex_count == 305
+    assert 0 < read_points(path, level=1).vertex_count < 305
+    report = validate(path, level=5)
+    assert report.is_valid, report.report()

@@ -150,9 +150,14 @@ def build_levels(
     return Built(cells, links, {**modes, **dict.fromkeys(counted, "count")})
 
 
+def holds_paths(store: StoreReader) -> bool:
+    """Return whether objects are paths, which can share metavertices where they go through the same bins."""
+    return _ordered(store) and store.root.links_convention == LINKS_SEQUENTIAL
+
+
 def _require_paths(store: StoreReader) -> None:
     root = store.root
-    if not _ordered(store) or root.links_convention != LINKS_SEQUENTIAL:
+    if not holds_paths(store):
         kinds = ", ".join(root.geometry_types)
         raise ArgumentError(f"share_metavertices: only paths share metavertices; the store holds {kinds}")
     if root.object_index_convention == OBJECTS_IDENTITY:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from zarr_vectors.model.metadata import AGGREGATION, SPARSITY, RootMetadata
+from zarr_vectors.multiresolution.building import holds_paths
 from zarr_vectors.multiresolution.plan import plan_levels
 from zarr_vectors.multiresolution.staging import PyramidRecipe, stage_levels
 from zarr_vectors.read.elements import link_specs
@@ -49,7 +50,7 @@ def pyramid_of(store: StoreReader) -> dict[str, Any] | None:
         "cross_level_storage": store.root.cross_level_storage,
         "cross_level_depth": store.root.cross_level_depth or 1,
         "previous": dict(zip(numbers, levels, strict=True)),
-        "share_metavertices": any(level.metadata.shared_fragments for level in levels),
+        "share_metavertices": holds_paths(store) and any(level.metadata.shared_fragments for level in levels),
     }
 
 

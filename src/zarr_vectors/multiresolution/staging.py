@@ -22,7 +22,7 @@ from zarr_vectors.formats.layout import LevelOptions
 from zarr_vectors.model.cells import Cells
 from zarr_vectors.model.metadata import AGGREGATION, CHUNKED_BY, SPARSITY, LevelEntry, LevelMetadata, RootMetadata
 from zarr_vectors.multiresolution.aggregation import chosen_mode
-from zarr_vectors.multiresolution.building import Built, build_levels
+from zarr_vectors.multiresolution.building import Built, build_levels, holds_paths
 from zarr_vectors.multiresolution.plan import CrossLevel, LevelPlan, parse_aggregation, parse_cross_level
 from zarr_vectors.multiresolution.removal import remove_levels
 from zarr_vectors.read.elements import link_specs
@@ -163,7 +163,7 @@ def stage_levels(
         seed = int(np.random.default_rng().integers(1 << 31))
     shared = recipe.share_metavertices
     if shared is None:
-        shared = store.level(0).metadata.shared_fragments
+        shared = holds_paths(store) and store.level(0).metadata.shared_fragments
     built = build_levels(
         store, plans, modes, link_modes, counted, cross, recipe.sparsity_strategy, seed, beside, shared=shared
     )
