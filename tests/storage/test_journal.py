@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from zarr_vectors.exceptions import MetadataError, ReadOnlyStoreError, StoreError
+from zarr_vectors.exceptions import MetadataError, ReadOnlyStoreError, StoreError, StoreLockedError
 from zarr_vectors.storage import (
     Listing,
     Range,
@@ -116,6 +116,18 @@ def test_a_closed_transaction_refuses(filled: Callable[[], Storage]) -> None:
         with pytest.raises(StoreError, match="committed or aborted already"):
             ask()
     transaction.abort()
+
+
+def test_what_another_writer_has_discarded_does_not_become_final(filled: Callable[[], Storage]) -> None:
+    """As happens to a writer that was suspended until its lock expired."""
+    storage = filled()
+    transaction = Transaction(storage)
+    change(transaction)
+    assert recover(storage) == []
+    with pytest.raises(StoreLockedError, match="make the change again"):
+        transaction.commit()
+    assert contents(storage) == BEFORE
+    assert not [one for one in storage.list_all() if one.startswith(".zv-")]
 
 
 def test_moves_within_a_transaction(filled: Callable[[], Storage]) -> None:

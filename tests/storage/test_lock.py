@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import importlib
 import shutil
 import threading
 import time
@@ -11,7 +12,8 @@ from tests.servers import S3Server
 from zarr_vectors.exceptions import ArgumentError, StoreError, StoreLockedError
 from zarr_vectors.storage import Storage, acquire, break_lock, files, get_one, lock, put_one, resolve_storage
 from zarr_vectors.storage.local import LocalStorage
-from zarr_vectors.storage.lock import LOCK_FOLDER
+from zarr_vectors.storage.lock import LOCK_FOLDER, lock_address, read_lock
+from zarr_vectors.testing.faults import FaultyStorage
 
 
 def test_one_holder_at_a_time(storage: Storage) -> None:
@@ -71,6 +73,42 @@ def test_renewing(fast_storage: Storage) -> None:
         held.ttl = 600
         held.renew()
         assert held.document["expires"] > before + 500
+
+
+locking = importlib.import_module("zarr_vectors.storage.lock")
+
+
+def renewing_threads() -> list[threading.Thread]:
+    return [thread for thread in threading.enumerate() if thread.name == "zarr-vectors-lock"]
+
+
+def expiry(storage: Storage) -> float:
+    return float((read_lock(storage, lock_address()) or {})["expires"])
+
+
+def test_a_lock_is_renewed_while_its_block_runs(fast_storage: Storage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also after the storage failed for a while."""
+    monkeypatch.setattr(locking, "_RENEWALS", 1e9)
+    monkeypatch.setattr(locking, "_LEAST_PAUSE", 0.001)
+    storage = FaultyStorage(fast_storage, None, {"get"}, error=lambda: StoreError("out of reach"), times=3)
+    with lock(storage, ttl=60):
+        assert len(renewing_threads()) == 1
+        for at in (None, storage.requests + 1):
+            storage.at = at
+            before, deadline = expiry(fast_storage), time.monotonic() + 60
+            while expiry(fast_storage) == before or (at is not None and storage.requests < at + 3):
+                assert time.monotonic() < deadline
+    assert renewing_threads() == []
+    assert fast_storage.list_all() == []
+
+
+def test_a_lock_that_was_broken_is_not_renewed(fast_storage: Storage, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(locking, "_RENEWALS", 1e9)
+    monkeypatch.setattr(locking, "_LEAST_PAUSE", 0.001)
+    with lock(fast_storage, ttl=60):
+        while renewing_threads():
+            break_lock(fast_storage)
+    assert fast_storage.list_all() == []
 
 
 def test_breaking(fast_storage: Storage) -> None:

@@ -178,12 +178,12 @@ def _opened(staged: SparingTransaction) -> Change:
             f"{staged.url}: holds {', '.join(change.root.geometry_types)}, and only points and paths are added to "
             "partitions; others are appended under the lock of the store"
         )
-    if is_ordered(change.store) and read_object_ids(change.level(0)) is None:
+    known = read_object_ids(change.level(0))  # which the level keeps, as they are at this moment
+    if is_ordered(change.store) and known is None:
         raise UnsupportedFeatureError(
             f"{staged.url}: holds paths without an object index, whose ids follow from the order of what is stored; "
             "append under the lock of the store"
         )
-    change.level(0)
     return change
 
 

@@ -20,7 +20,7 @@ from typing import Self
 
 import zarr.abc.store
 
-from zarr_vectors.exceptions import MetadataError, ReadOnlyStoreError, StoreError
+from zarr_vectors.exceptions import MetadataError, ReadOnlyStoreError, StoreError, StoreLockedError
 from zarr_vectors.storage.adapter import StorageStore
 from zarr_vectors.storage.concurrency import together
 from zarr_vectors.storage.documents import DOCUMENT_NAME, parse_document
@@ -189,6 +189,8 @@ class Transaction:
 
         Raises
         ------
+        StoreLockedError
+            Another writer, who took the store over when the lock had expired, has discarded what was staged.
         StoreError
             The transaction is closed already, or the store fails.
         """
@@ -205,6 +207,7 @@ class Transaction:
             deleted.update(kept)
         marker = {"version": 1, "moves": sorted(view.staged), "deletions": sorted(deleted - view.staged)}
         if view.staged or marker["deletions"]:
+            self._require_staged()
             write_latest(self.storage, self.identifier, is_in_place=False)
             self._put_marker(marker)
             self._is_open = False
@@ -216,6 +219,16 @@ class Transaction:
                     "zarr_vectors.repair.repair, completes it"
                 ) from error
         self._is_open = False
+
+    def _require_staged(self) -> None:
+        """Refuse to make final what is not there any more; who discards a journal discards all of it."""
+        last = max(self._view.staged, default="")
+        if last and not self.storage.exists(join(self._view.folder, last)):
+            self.abort()
+            raise StoreLockedError(
+                f"{self.url}: another writer took the store over, and what was to be written has been discarded; "
+                "make the change again"
+            )
 
     def _put_marker(self, marker: Document) -> None:
         """Make the change final; where that fails, forget it, so that nobody finds it final later on."""

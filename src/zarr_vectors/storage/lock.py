@@ -14,6 +14,7 @@ from __future__ import annotations
 import getpass
 import json
 import re
+import threading
 import time
 import uuid
 from collections.abc import Iterator
@@ -21,7 +22,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from urllib.parse import quote
 
-from zarr_vectors.exceptions import ArgumentError, MetadataError, StoreLockedError
+from zarr_vectors.exceptions import ArgumentError, MetadataError, StoreError, StoreLockedError
 from zarr_vectors.storage.changes import note_change
 from zarr_vectors.storage.consolidated import drop_consolidated
 from zarr_vectors.storage.documents import parse_document
@@ -34,15 +35,19 @@ LOCK_FOLDER = f"{INTERNAL_PREFIX}lock"
 """Folder of the root that holds the locks."""
 
 DEFAULT_SECONDS = 3600.0
-"""For how long a lock is held unless it is renewed."""
+"""For how long a lock holds unless it is renewed, as it is while its process runs."""
 
 TURN_SECONDS = 600.0
-"""For how long a turn is held at most."""
+"""The same for a turn."""
 
 _STORE = "store"
 _TURN = "turn"
 _PARTITION = "partition-"
 _CLAIM_SECONDS = 30.0
+_RENEWALS = 3
+"""How often a lock is renewed before it would expire."""
+_LEAST_PAUSE = 1.0
+"""Seconds between two renewals, at least."""
 _ATTEMPTS = 20
 _LAST_SECOND = 253402300800
 """The year 10000, beyond which no lock is believed to hold."""
@@ -122,7 +127,7 @@ class _NoLock(Lock):
 def lock(
     storage: Storage, partition: str | None = None, owner: str | None = None, ttl: float = DEFAULT_SECONDS
 ) -> Iterator[Lock]:
-    """Hold a store, or one partition of it, for writing during a block.
+    """Hold a store, or one partition of it, for writing during a block, however long that takes.
 
     At its end the change is noted (:func:`~zarr_vectors.storage.changes.note_change`).
 
@@ -158,11 +163,35 @@ def lock(
                 yield held
             return
         try:
-            yield held
+            with kept(held):
+                yield held
         finally:
             held.release()
     finally:
         note_change(storage)
+
+
+@contextmanager
+def kept(held: Lock) -> Iterator[None]:
+    """Renew a lock from time to time during a block, so that it outlasts its `ttl` while its process runs."""
+    over = threading.Event()
+
+    def renew() -> None:
+        while not over.wait(max(held.ttl / _RENEWALS, _LEAST_PAUSE)):
+            try:
+                held.renew()
+            except StoreLockedError:
+                return
+            except StoreError:
+                continue  # the storage may answer again before the lock expires
+
+    thread = threading.Thread(target=renew, name="zarr-vectors-lock", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
 
 
 def acquire(

@@ -16,7 +16,7 @@ from typing import Final
 
 from zarr_vectors.exceptions import StoreLockedError
 from zarr_vectors.storage.journal import JOURNAL_FOLDER, new_identifier
-from zarr_vectors.storage.lock import LOCK_FOLDER, Lock, acquire_turn, read_lock
+from zarr_vectors.storage.lock import LOCK_FOLDER, Lock, acquire_turn, kept, read_lock
 from zarr_vectors.storage.port import Storage, list_folder
 from zarr_vectors.storage.processes import is_dead
 from zarr_vectors.storage.replace import recover
@@ -50,9 +50,10 @@ def turn(storage: Storage, wait: float) -> Iterator[Lock]:
     """
     held = _wait_for_turn(storage, wait)
     try:
-        recover(storage, discard_unmarked=False)
-        discard_abandoned(storage)
-        yield held
+        with kept(held):
+            recover(storage, discard_unmarked=False)
+            discard_abandoned(storage)
+            yield held
     finally:
         held.release()
 
