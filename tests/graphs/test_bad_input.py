@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -7,9 +8,12 @@ import numpy as np
 import pytest
 
 from tests.graphs.networks import make_graph
-from zarr_vectors.exceptions import ArgumentError, ArrayError, ShapeError, UnknownNameError
+from zarr_vectors.encoding.ragged import frame_cell
+from zarr_vectors.exceptions import ArgumentError, ArrayError, MetadataError, ShapeError, UnknownNameError
+from zarr_vectors.read.elements import read_linked_elements
+from zarr_vectors.read.opening import open_reader
 from zarr_vectors.types.graphs import read_graph, write_graph
-from zarr_vectors.types.meshes import write_mesh
+from zarr_vectors.types.meshes import read_mesh, write_mesh
 
 SQUARE = np.array([[0.0, 0], [1, 0], [1, 1], [0, 1]])
 RING = np.array([[0, 1], [1, 2], [2, 3], [3, 0]])
@@ -94,3 +98,30 @@ def test_a_link_whose_chunk_is_gone_is_named(tmp_path: Path) -> None:
     document.write_text(listed.replace(f'"{key}", ', "").replace(f', "{key}"', ""))
     with pytest.raises(ArrayError, match=r"a link names chunk \[1, 0, 0\]"):
         read_graph(path)
+
+
+@pytest.mark.parametrize("row", [2**63 - 1, 2**62, 2**32, 8], ids=hex)
+@pytest.mark.parametrize("boundary", [False, True])
+def test_a_link_to_a_row_that_no_chunk_can_have_is_named(tmp_path: Path, row: int, boundary: bool) -> None:
+    positions = np.array([[1.0, 1], [2, 1], [11, 1], [12, 1]])
+    write_graph(tmp_path / "g.zv", positions, [[0, 1], [2, 3]], chunk_shape=10, compressor=None, shard_shape=None)
+    cell = tmp_path / "g.zv/0/links/0/0.0/c/1/0"
+    rows = np.frombuffer(cell.read_bytes()[8:], "<i8").copy()
+    rows[1] = row
+    cell.write_bytes(frame_cell(rows.tobytes()))
+    box = ([0.0, 0.0], [20.0, 20.0])
+    for query in ({}, {"bbox": box, "include_boundary_edges": boundary}):
+        with pytest.raises(ArrayError, match=rf"a link names row {row} of chunk 1\.0, which has 2 vertices"):
+            read_graph(tmp_path / "g.zv", **query)
+
+
+def test_trees_have_links_of_two_endpoints(tmp_path: Path) -> None:
+    path = tmp_path / "m.zv"
+    write_mesh(path, SQUARE, [[0, 1, 2], [0, 2, 3]])
+    document = json.loads((path / "zarr.json").read_text())
+    document["attributes"]["zarr_vectors"]["links_convention"] = "implicit_sequential_with_branches"
+    (path / "zarr.json").write_text(json.dumps(document))
+    with pytest.raises(MetadataError, match=r"links/0 has link_width 3, and convention .* needs 2"):
+        read_mesh(path)
+    with pytest.raises(MetadataError, match="links/0 has link_width 3"):
+        read_linked_elements(open_reader(path).level(0))

@@ -18,7 +18,7 @@ from zarr_vectors.read.absent import absent_values
 from zarr_vectors.read.cells import read_chunks
 from zarr_vectors.read.chunk_values import chunk_values
 from zarr_vectors.read.level import LevelReader
-from zarr_vectors.read.links import read_links, row_numbers
+from zarr_vectors.read.links import read_links, require_parent_links, row_numbers
 from zarr_vectors.read.objects import fragment_owners, read_columns, read_groups
 from zarr_vectors.read.ordered_objects import ordered_object_ids
 from zarr_vectors.spatial.branches import implied_links
@@ -41,6 +41,8 @@ def read_linked_elements(level: LevelReader, *, keyed: bool = False) -> Elements
     ------
     ArrayError
         When a vertex belongs to several objects or to none, which elements cannot say.
+    MetadataError
+        When rows imply links, and those that are stored have other than two endpoints.
     """
     chunk_rows = np.arange(len(level.chunks))
     cells = read_chunks(level, chunk_rows, fragment_attributes=False)
@@ -60,6 +62,7 @@ def read_linked_elements(level: LevelReader, *, keyed: bool = False) -> Elements
         described = {name: column.take(order) for name, column in columns.items()}
         objects = Objects(ids[order], np.repeat(place[owners], cells.fragments.counts), described)
     links = None
+    require_parent_links(level)
     if 0 in level.arrays.links:
         links = as_links(read_links(level, level, 0), cells.row_offsets)
     if level.root.links_convention == LINKS_BRANCHES:

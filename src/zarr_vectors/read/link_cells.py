@@ -22,6 +22,9 @@ from zarr_vectors.read.fetch import FetchedCells, decode_payloads, decode_rows
 from zarr_vectors.read.level import LevelReader
 from zarr_vectors.typing import AnyArray, BoolArray, Bytes, IntArray
 
+ROW_LIMIT = 1 << 32
+"""No chunk has more rows, since no payload has more bytes; sums with numbers below it do not overflow."""
+
 _ROWS_AT_ONCE = 1 << 15
 """Rows that are numbered at once: so few that what is made on the way stays in the processor's cache."""
 
@@ -158,6 +161,8 @@ class Run:
 
         def fill(cells: slice) -> bool:
             rows, sigma = self.decode(cells)
+            if rows.max(initial=0) >= ROW_LIMIT:
+                return False
             chunks, counts = self.chunks[cells], self.counts[cells]
             numbers = out[ends[cells.start] : ends[cells.stop]] if sigma is None else np.empty_like(rows)
             np.add(rows, np.repeat(starts[chunks], counts, axis=0), out=numbers)

@@ -22,8 +22,9 @@ from zarr_vectors.read.absent import absent_values
 from zarr_vectors.read.fetch import FetchedCells
 from zarr_vectors.read.filters import matching_rows
 from zarr_vectors.read.level import LevelReader
+from zarr_vectors.read.link_cells import ROW_LIMIT
 from zarr_vectors.read.link_choice import choose_cells, chunks_of_links
-from zarr_vectors.read.links import LinkPlan, cells_of, plan_links
+from zarr_vectors.read.links import LinkPlan, cells_of, plan_links, require_parent_links
 from zarr_vectors.read.query import Query
 from zarr_vectors.read.rows import (
     Loaded,
@@ -171,6 +172,7 @@ def _fetch(
     branches = level.root.links_convention == LINKS_BRANCHES
     choice = choose_cells(level, query, manifests, chunk_rows, branches, centroid=centroid, boundary=include_boundary)
     plan = plan_links(level, level, 0, link_attributes, choice) if 0 in level.arrays.links else None
+    require_parent_links(level)
     if centroid:
         chunk_rows = chunks_of_links(level, chunk_rows, plan)
     more = [] if plan is None else plan.wanted
@@ -239,7 +241,7 @@ def loaded_rows(level: LevelReader, loaded: Loaded, table: LinkTable) -> IntArra
     """
     base, ends = _bounds(level, loaded)
     numbers = (base[table.chunks] if table.count else table.chunks) + table.rows
-    wrong = (table.rows < 0) | (numbers >= (ends[table.chunks] if table.count else 0))
+    wrong = (table.rows < 0) | (table.rows >= ROW_LIMIT) | (numbers >= (ends[table.chunks] if table.count else 0))
     if wrong.any():
         link, end = (int(i[0]) for i in np.nonzero(wrong))
         place = int(table.chunks[link, end])

@@ -8,7 +8,8 @@ from typing import TypeAlias
 
 import numpy as np
 
-from zarr_vectors.exceptions import ArrayError, UnknownNameError
+from zarr_vectors.constants import LINKS_BRANCHES
+from zarr_vectors.exceptions import ArrayError, MetadataError, UnknownNameError
 from zarr_vectors.formats.layout import CellArray, LinkArray, LinkFamily
 from zarr_vectors.model.attributes import Column
 from zarr_vectors.model.links import LinkCellList, LinkTable
@@ -192,6 +193,22 @@ def require_attributes(level: LevelReader, known: Collection[str], names: Sequen
     unknown = [name for name in names if name not in known]
     if unknown:
         raise UnknownNameError(f"{level.name} has no link attribute {unknown[0]!r}; it has {sorted(known)}")
+
+
+def require_parent_links(level: LevelReader) -> None:
+    """Refuse trees whose links are not those between a child and its parent.
+
+    Raises
+    ------
+    MetadataError
+        Where rows imply links, and those that are stored have other than two endpoints.
+    """
+    family = level.arrays.links.get(0)
+    if level.root.links_convention == LINKS_BRANCHES and family is not None and family.width != 2:
+        raise MetadataError(
+            f"{level.name}: links/0 has link_width {family.width}, and convention {LINKS_BRANCHES!r} needs 2 "
+            "(child and parent); validate() says which of the two is wrong"
+        )
 
 
 def read_links(level: LevelReader, other: LevelReader, delta: int, names: list[str] | None = None) -> LinkTable:
