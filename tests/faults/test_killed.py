@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 
 import pytest
@@ -61,14 +62,16 @@ def test_the_command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixt
 
 def test_the_command_for_every_request(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     assert soaking.main(["--every", "--only", "edit: vacuum, points, 0.9"]) == 0
-    assert "32 kills or crashes in 1 scenarios" in capsys.readouterr().out
+    said = re.match(r"(\d+) kills or crashes in 1 scenarios", capsys.readouterr().out)
+    assert said is not None
+    assert int(said[1]) > 20
 
     def judge(*arguments: object) -> str:
         raise BrokenPromiseError("a row is gone")
 
     monkeypatch.setattr(soaking.Trial, "judge_opened", judge)
     assert soaking.main(["--every", "--only", "edit: vacuum, points, 0.9"]) == 1
-    assert "promises broken: 32\n  at 1: a row is gone" in capsys.readouterr().out
+    assert f"promises broken: {said[1]}\n  at 1: a row is gone" in capsys.readouterr().out
 
 
 def test_a_change_that_is_not_killed_counts_as_broken(monkeypatch: pytest.MonkeyPatch) -> None:
