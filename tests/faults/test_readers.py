@@ -21,6 +21,7 @@ from zarr_vectors import edit
 from zarr_vectors.exceptions import ArrayError, MetadataError, StoreChangedError
 from zarr_vectors.read import opening
 from zarr_vectors.read import steady as steadily
+from zarr_vectors.read.openings import Opening
 from zarr_vectors.storage.layers import ReadingLayer
 from zarr_vectors.storage.port import Blob, Listing, Range, Storage, put_one
 from zarr_vectors.storage.resolve import resolve_storage
@@ -178,6 +179,31 @@ def test_a_change_at_any_request_of_a_reader(change: str, revision: str, monkeyp
             assert is_one or read is unsteady, (first, second, cut)
             mixed += not is_one
     assert mixed > 0 or change == "edit"  # which is of one array, read at once
+
+
+def test_large_documents_are_compared_to_their_end() -> None:
+    """They may be older than the record that was read at the same time; of the root all but copies of the others."""
+    inner = resolve_storage(f"memory://{uuid.uuid4().hex}", mode="w")
+    root = b'{"attributes": {}, "consolidated_metadata": '
+    held = {"zarr.json": root + b"1" * 99_999, "0/zarr.json": b"0" * 99_999, "0/vertices/zarr.json": None}
+    inner.put_many((name, blob) for name, blob in held.items() if blob is not None)
+    found = Opening.of(inner, held, None, frozenset())
+    assert found.holds()
+    for name, blob, same in (
+        ("zarr.json", root + b"2", True),
+        ("zarr.json", b'{"attributes": {}, "consolidated": 1}', False),
+        ("0/zarr.json", b"0" * 99_998 + b"1", False),
+        ("0/zarr.json", b"0" * 100_000, False),
+        ("0/zarr.json", b"0" * 99_998, False),
+        ("0/vertices/zarr.json", b"", False),
+    ):
+        put_one(inner, name, blob)
+        assert found.holds() == same
+        before = held[name]
+        inner.delete_many([name])
+        if before is not None:
+            put_one(inner, name, before)
+        assert found.holds()
 
 
 def test_a_store_that_never_rests_is_said_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

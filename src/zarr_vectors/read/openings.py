@@ -12,12 +12,13 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 
+from zarr_vectors.storage.consolidated import CONSOLIDATED
+from zarr_vectors.storage.documents import DOCUMENT_NAME
 from zarr_vectors.storage.journal import is_final
 from zarr_vectors.storage.latest import LATEST_ADDRESS, Latest, parse_latest, read_latest
 from zarr_vectors.storage.port import Blob, Range, Storage
 
-_COMPARED_BYTES = 64 * 1024
-"""How much of a document is compared: more than what changes write, less than consolidated metadata may take."""
+_CONSOLIDATED = f'"{CONSOLIDATED}"'.encode()
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +30,7 @@ class Opening:
     storage : Storage
         The store, without the changes that are looked through.
     beginnings : dict of str to bytes or None
-        The first bytes of the documents that were read together with the record.
+        The documents that were read together with the record, that of the root without consolidated metadata.
     latest : Latest or None
         The record.
     final : frozenset of str
@@ -46,26 +47,37 @@ class Opening:
         cls, storage: Storage, first: Mapping[str, Blob | None], latest: Latest | None, final: frozenset[str]
     ) -> Opening:
         """Note how a store was found; `first` is what was read of it at once."""
-        return cls(storage, {} if final else {name: _beginning(blob) for name, blob in first.items()}, latest, final)
+        return cls(
+            storage, {} if final else {name: _beginning(name, blob) for name, blob in first.items()}, latest, final
+        )
 
     def holds(self) -> bool:
         """Say whether all that was read since is of one state; costs one round, or three during a change."""
-        requests = [Range(LATEST_ADDRESS), *(Range(name, 0, _COMPARED_BYTES) for name in self.beginnings)]
+        compared = [Range(name, 0, len(old or b"") + 1) for name, old in self.beginnings.items()]
+        requests = [Range(LATEST_ADDRESS), *compared]
         record, *blobs = self.storage.get_many(requests)
         latest = parse_latest(record)
         if latest is not None and latest.identifier in self.final:
             return True
         if latest != self.latest:
             return False
-        if any(_beginning(blob) != old for blob, old in zip(blobs, self.beginnings.values(), strict=True)):
+        found = {name: _beginning(name, blob) for name, blob in zip(self.beginnings, blobs, strict=True)}
+        if found != self.beginnings:
             return False
         if latest is None or latest.is_in_place:
             return True
         return not is_final(self.storage, latest.identifier) and read_latest(self.storage) == latest
 
 
-def _beginning(blob: Blob | None) -> bytes | None:
-    return None if blob is None else bytes(blob[:_COMPARED_BYTES])
+def _beginning(name: str, blob: Blob | None) -> bytes | None:
+    """Return a document; that of the root up to consolidated metadata, which may be large, and which changes remove."""
+    if blob is None:
+        return None
+    document = bytes(blob)
+    if name != DOCUMENT_NAME:
+        return document
+    before, key, _ = document.partition(_CONSOLIDATED)
+    return before + key
 
 
 _noted: ContextVar[list[Opening] | None] = ContextVar("openings", default=None)
