@@ -17,6 +17,7 @@ import zarr_vectors
 from zarr_vectors import edit
 from zarr_vectors.distributed import append_partition, partitions
 from zarr_vectors.exceptions import StoreLockedError
+from zarr_vectors.read import steady
 from zarr_vectors.read.objects import read_columns, read_object_ids
 from zarr_vectors.read.opening import open_reader
 from zarr_vectors.repair import repair
@@ -92,15 +93,17 @@ append_partition(sys.argv[1], **arguments(sys.argv[1], 0, 0, "objects"))
 """
 
 ENDLESS = """
-import sys
+import random, sys, time
 from tests.faults.test_partitions import arguments
 from zarr_vectors.distributed import append_partition
 
 path, mine, kind, number = sys.argv[1], int(sys.argv[2]), sys.argv[3], int(sys.argv[4])
+longest_pause = float(sys.argv[5])
 while True:
     append_partition(path, **arguments(path, mine, number, kind))
     print(number, flush=True)
     number += 1
+    time.sleep(random.uniform(0, longest_pause))
 """
 
 
@@ -205,18 +208,23 @@ def test_at_the_same_time(tmp_path: Path, revision: str, kind: str) -> None:
 
 
 @pytest.mark.parametrize(("revision", "kind"), CASES)
-def test_readers_see_whole_rounds(tmp_path: Path, revision: str, kind: str) -> None:
+def test_readers_see_whole_rounds(tmp_path: Path, revision: str, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While two writers add without end."""
     store = tmp_path / "s.zv"
     make(store, revision, kind)
-    writers = [start(WRITER, store, mine, kind, "") for mine in (0, 1)]
-    seen = set()
-    while any(writer.poll() is None for writer in writers):
-        seen.add(rounds_of(store, kind))
-    for writer in writers:
-        writer.communicate()
-        assert writer.returncode == 0
-    assert rounds_of(store, kind) == (ROUNDS, ROUNDS)
-    assert len(seen) > 2
+    monkeypatch.setattr(steady, "PATIENCE", 120.0)
+    writers = [start(ENDLESS, store, mine, kind, 0, 0.5) for mine in (0, 1)]
+    seen = {rounds_of(store, kind)}
+    try:
+        while len(seen) < 4:
+            seen.add(rounds_of(store, kind))
+            assert [writer.poll() for writer in writers] == [None, None]
+    finally:
+        for writer in writers:
+            writer.kill()
+            writer.communicate()
+    repair(store)
+    assert all(last >= rounds for one in seen for last, rounds in zip(rounds_of(store, kind), one, strict=True))
     assert validate(store, level=5).is_valid
 
 
@@ -246,7 +254,7 @@ def test_writers_that_are_killed_at_any_moment(tmp_path: Path, revision: str, ki
     store, rng = tmp_path / "s.zv", np.random.default_rng(len(kind))
     make(store, revision, kind)
     done: tuple[list[int], list[int]] = [], []
-    writers = [start(ENDLESS, store, mine, kind, 0) for mine in (0, 1)]
+    writers = [start(ENDLESS, store, mine, kind, 0, 0.0) for mine in (0, 1)]
     for life in range(KILLS):
         mine = int(rng.integers(2))
         assert writers[mine].stdout is not None
@@ -255,7 +263,7 @@ def test_writers_that_are_killed_at_any_moment(tmp_path: Path, revision: str, ki
         writers[mine].kill()
         done[mine].extend(map(int, writers[mine].communicate()[0].split()))
         assert writers[mine].returncode == -signal.SIGKILL
-        writers[mine] = start(ENDLESS, store, mine, kind, 1000 * (life + 1))
+        writers[mine] = start(ENDLESS, store, mine, kind, 1000 * (life + 1), 0.0)
     for mine, writer in enumerate(writers):
         writer.kill()
         done[mine].extend(map(int, writer.communicate()[0].split()))

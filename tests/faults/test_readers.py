@@ -22,6 +22,7 @@ from zarr_vectors.exceptions import ArrayError, MetadataError, StoreChangedError
 from zarr_vectors.read import opening
 from zarr_vectors.read import steady as steadily
 from zarr_vectors.read.openings import Opening
+from zarr_vectors.storage.journal import JOURNAL_FOLDER, MARKER_NAME, Transaction
 from zarr_vectors.storage.layers import ReadingLayer
 from zarr_vectors.storage.port import Blob, Listing, Range, Storage, put_one
 from zarr_vectors.storage.resolve import resolve_storage
@@ -220,6 +221,21 @@ def test_a_store_that_never_rests_is_said_to(tmp_path: Path, monkeypatch: pytest
     with pytest.raises(StoreChangedError, match=r"whenever it was read, for 0\.2 seconds"):
         read(tmp_path / "s.zv")
     assert len(asked) > 2
+
+
+def test_a_journal_that_becomes_final_is_noticed_however_coarse_the_clock_is(tmp_path: Path) -> None:
+    store = tmp_path / "s.zv"
+    write_points(store, np.zeros((3, 3)))
+    transaction = Transaction(resolve_storage(store, mode="r+"))
+    put_one(transaction, "0/x", b"new")
+    journal = store / JOURNAL_FOLDER / transaction.identifier
+    before, times = steadily.generation(store), journal.stat()
+    (journal / MARKER_NAME).write_bytes(b"{}")
+    os.utime(journal, ns=(times.st_atime_ns, times.st_mtime_ns))
+    assert steadily.generation(store) != before
+    (journal / MARKER_NAME).unlink()
+    os.utime(journal, ns=(times.st_atime_ns, times.st_mtime_ns))
+    assert steadily.generation(store) == before
 
 
 def test_damage_stays_damage(tmp_path: Path) -> None:

@@ -264,9 +264,14 @@ def test_a_damaged_marker_is_an_error(filled: Callable[[], Storage]) -> None:
 
 
 def test_looking_through_costs_one_round_where_there_is_nothing(filled: Callable[[], Storage]) -> None:
-    away = DelayedStorage(filled(), delay=0.02)
-    assert overlay(away) is None
-    assert away.rounds == 1
+    rounds = 0
+    for delay in (0.02, 0.1, 0.4, 2.0):  # a busy machine may start the second request when the first has been answered
+        away = DelayedStorage(filled(), delay=delay)
+        assert overlay(away) is None
+        rounds = away.rounds
+        if rounds == 1:
+            break
+    assert rounds == 1
 
 
 def test_documents_move_after_payload_and_the_root_last(filled: Callable[[], Storage]) -> None:

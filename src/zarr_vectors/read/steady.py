@@ -13,7 +13,7 @@ from typing import Any, TypeVar, cast
 from zarr_vectors.exceptions import ArrayError, MetadataError, StoreChangedError, StoreError, ZarrVectorsError
 from zarr_vectors.read.openings import noted
 from zarr_vectors.storage.failures import without_secrets
-from zarr_vectors.storage.journal import JOURNAL_FOLDER
+from zarr_vectors.storage.journal import JOURNAL_FOLDER, MARKER_NAME
 from zarr_vectors.storage.resolve import local_folder
 
 Reader = TypeVar("Reader", bound=Callable[..., Any])
@@ -92,7 +92,7 @@ def generation(folder: Path) -> tuple[Any, ...]:
     """Return what tells one state of the folder of a store from another: it changes with every change of the store.
 
     The folder of the journals counts by itself: while one writer of a partition keeps it there, the journals of others
-    come and go in it.
+    come and go in it. So does whether a journal is final, which the clock of a file system may be too coarse to tell.
     """
     try:
         found = os.stat(folder)
@@ -102,14 +102,15 @@ def generation(folder: Path) -> tuple[Any, ...]:
     return found.st_dev, found.st_ino, found.st_mtime_ns, journals
 
 
-def _journals(folder: Path) -> tuple[tuple[str, int], ...]:
+def _journals(folder: Path) -> tuple[tuple[str, int, bool], ...]:
     while True:
         try:
             changed = os.stat(folder).st_mtime_ns
             with os.scandir(folder) as entries:
-                held = sorted((entry.name, entry.stat().st_mtime_ns) for entry in entries)
+                found = [(entry.name, entry.stat().st_mtime_ns, entry.path) for entry in entries]
         except FileNotFoundError:
             if folder.exists():
                 continue  # one of the journals went at this moment
             return ()
-        return (("", changed), *held)
+        held = [(name, time_ns, os.path.exists(os.path.join(path, MARKER_NAME))) for name, time_ns, path in found]
+        return (("", changed, False), *sorted(held))
