@@ -368,3 +368,21 @@ def test_reference_of_geotiff_keys() -> None:
 @pytest.mark.parametrize("text", ["", "PROJCS[", "PROJCS]", "free text", '"quoted"', 'A["b"'])
 def test_text_that_is_not_wkt_is_none(text: str) -> None:
     assert parse_wkt(text) is None
+
+
+@pytest.mark.parametrize("promised", [101, 2**45, 2**62, 2**63 + 1], ids=hex)
+@pytest.mark.parametrize("ending", ["las", "laz"])
+def test_a_header_that_promises_too_many_points_is_refused(tmp_path: Path, promised: int, ending: str) -> None:
+    path = tmp_path / f"points.{ending}"
+    file = laspy.LasData(laspy.LasHeader(point_format=6, version="1.4"))
+    file.x = file.y = file.z = np.arange(100.0)
+    file.write(path)
+    damaged = bytearray(path.read_bytes())
+    damaged[247:255] = promised.to_bytes(8, "little")
+    path.write_bytes(damaged)
+    with pytest.raises(ArrayError, match=r"points\.la[sz]"):
+        read_las(path)
+    for mode in ("w", "a"):
+        with pytest.raises(ArrayError, match=r"points\.la[sz]"):
+            ingest_las(path, tmp_path / "s.zv", mode=mode)
+        assert not (tmp_path / "s.zv").exists()

@@ -123,10 +123,22 @@ class LasFile:
             raise ArrayError(f"{self.name}: the header promises {self.count} points, the file holds {done}")
 
     def read(self, names: Collection[str] | None, rows: int, progress: Progress | None) -> dict[str, Any]:
-        """Return all points as one batch, read in parts of at most some rows."""
+        """Return all points as one batch, read in parts of at most some rows.
+
+        Raises
+        ------
+        ArrayError
+            When the file holds fewer points than its header promises, or it promises more than memory can hold.
+        """
         kept = [dim for name in self.names(names) for dim in self.dimensions if dim.attribute == name]
-        positions = np.empty((self.count, 3), np.float64)
-        attributes = {dim.attribute: np.empty(_shape(dim, self.count), dim.dtype) for dim in kept}
+        try:
+            positions = np.empty((self.count, 3), np.float64)
+            attributes = {dim.attribute: np.empty(_shape(dim, self.count), dim.dtype) for dim in kept}
+        except (MemoryError, ValueError) as error:
+            raise ArrayError(
+                f"{self.name}: the header promises {self.count} points, which memory cannot hold; it is damaged, "
+                "or ingest_las makes a store of it within a budget of memory"
+            ) from error
         done = 0
         for batch in self.batches(rows, names, progress):
             part = slice(done, done + len(batch["positions"]))
