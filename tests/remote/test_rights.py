@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,8 +12,9 @@ import pytest
 
 import zarr_vectors as zv
 from tests.flaky import Flaky, flaky
-from tests.servers import S3Server
+from tests.servers import S3Server, http_server
 from zarr_vectors import edit
+from zarr_vectors.core.consolidation import consolidate_metadata
 from zarr_vectors.exceptions import StoreError, StoreNotFoundError
 from zarr_vectors.lazy import open_zv
 from zarr_vectors.multiresolution.coarsen import build_pyramid
@@ -88,3 +90,20 @@ def test_writers_need_to_list(s3: S3Server, guarded: Flaky) -> None:
     with pytest.raises(StoreError, match="permission denied"):
         edit.add_attribute(place, "height", np.arange(3000.0), **{**s3.options, "endpoint": guarded.url})
     assert "height" not in read_points(place, **s3.options).attributes
+
+
+@pytest.mark.parametrize("revision", ["0.7", "0.9"])
+def test_servers_that_refuse_what_is_not_there(tmp_path: Path, revision: str) -> None:
+    """Over plain HTTP, as what stands before a bucket that may not be listed does."""
+    place = tmp_path / "s.zv"
+    write_points(place, np.arange(90.0).reshape(30, 3), chunk_shape=25, format_version=revision)
+    consolidate_metadata(place)
+    with http_server(tmp_path) as url, flaky(url) as server:
+        server.denies_listing = True
+        assert read_points(f"{server.url}/s.zv").vertex_count == 30
+        with pytest.raises(StoreError, match="permission denied"):
+            read_points(f"{server.url}/none.zv")
+        for status in ("401", "403"):
+            server.always = status
+            with pytest.raises(StoreError, match="permission denied"):
+                read_points(f"{server.url}/s.zv")

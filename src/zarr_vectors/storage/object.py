@@ -19,11 +19,12 @@ import obstore
 import obstore.store
 import zarr.abc.store
 import zarr.storage
-from obstore.exceptions import AlreadyExistsError, BaseError, NotSupportedError
+from obstore.exceptions import AlreadyExistsError, BaseError, NotSupportedError, UnauthenticatedError
 
 from zarr_vectors.exceptions import ReadOnlyStoreError, StoreError
 from zarr_vectors.storage.adapter import StorageStore
 from zarr_vectors.storage.concurrency import each_in_flight
+from zarr_vectors.storage.documents import DOCUMENT_NAME
 from zarr_vectors.storage.failures import check_bucket, explain, is_denied
 from zarr_vectors.storage.port import (
     Blob,
@@ -291,6 +292,15 @@ class ObjectStorage:
                 f"the store where it is kept, so that nothing is listed, or open it through its object store's own URL"
             )
 
+    def _may_be_absent(self, error: Exception, address: str) -> bool:
+        """Say whether a refusal may mean that nothing is there, as for who may not list.
+
+        Over plain HTTP it may, except at the root, without which there is no store.
+        """
+        if self._may_not_list.is_set():
+            return True
+        return not self.lists and address != DOCUMENT_NAME and not isinstance(error, UnauthenticatedError)
+
     def _persist(self, ask: Callable[[], _Answer], verb: str, address: str) -> _Answer | None:
         """Make a request until it is answered; None where nothing is there.
 
@@ -308,8 +318,8 @@ class ObjectStorage:
             if is_denied(failure.error) and self.read_only:
                 if verb == "list":
                     self._may_not_list.set()
-                elif self._may_not_list.is_set():
-                    return None  # who may not list is refused what is not there, too
+                elif self._may_be_absent(failure.error, address):
+                    return None
             raise explain(failure.error, verb, address, self.url, attempts=failure.attempts) from None
 
 
