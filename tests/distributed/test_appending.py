@@ -33,6 +33,7 @@ from zarr_vectors.exceptions import (
 )
 from zarr_vectors.lazy import open_zv
 from zarr_vectors.multiresolution.coarsen import build_pyramid
+from zarr_vectors.read import steady
 from zarr_vectors.read.opening import open_reader
 from zarr_vectors.storage import Storage, acquire, break_lock, lock, resolve_storage
 from zarr_vectors.storage.latest import LATEST_ADDRESS
@@ -498,34 +499,41 @@ def test_what_the_dead_left_is_cleared_by_the_next_and_by_no_other(monkeypatch: 
 
 
 @pytest.mark.parametrize("revision", REVISIONS)
-def test_readers_of_an_object_store_see_whole_calls(revision: str) -> None:
-    place, calls, rows = fresh(), 15, 7
+def test_readers_of_an_object_store_see_whole_calls(revision: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While two writers add until the reader has seen some states."""
+    monkeypatch.setattr(steady, "PATIENCE", 120.0)
+    place, rows, apart = fresh(), 7, 10_000
     make(place, revision, 0)
     failed: list[ZarrVectorsError] = []
-    keys = ["0.0.0", "2.2.2"]
+    keys, calls, enough = ["0.0.0", "2.2.2"], [0, 0], threading.Event()
 
     def work(number: int) -> None:
         try:
-            for call in range(calls):
-                given_ = more(place, keys[number], rows, call, ids=100 * (1 + 50 * number + call))
-                append_partition(place, keys[number], **given_)
+            while not enough.wait(0.05):
+                ids = 100 * (1 + apart * number + calls[number])
+                append_partition(place, keys[number], **more(place, keys[number], rows, calls[number], ids=ids))
+                calls[number] += 1
         except ZarrVectorsError as error:
             failed.append(error)
 
     threads = [threading.Thread(target=work, args=(number,)) for number in (0, 1)]
     for thread in threads:
         thread.start()
-    seen = set()
-    while any(thread.is_alive() for thread in threads):
-        result = read_points(place)
-        ids, counts = np.unique(np.asarray(result.object_ids) // 100, return_counts=True)
-        assert (counts == rows).all()
-        per_writer = [ids[ids <= 50], ids[ids > 50] - 50]
-        assert all(some.tolist() == list(range(1, len(some) + 1)) for some in per_writer)
-        seen.add(len(ids))
+    seen: set[int] = set()
+    try:
+        while len(seen) < 5 and not failed:
+            result = read_points(place)
+            ids, counts = np.unique(np.asarray(result.object_ids) // 100, return_counts=True)
+            assert (counts == rows).all()
+            per_writer = [ids[ids <= apart], ids[ids > apart] - apart]
+            assert all(some.tolist() == list(range(1, len(some) + 1)) for some in per_writer)
+            seen.add(len(ids))
+    finally:
+        enough.set()
+        for thread in threads:
+            thread.join()
     assert not failed
-    assert len(seen) > 2
-    assert read_points(place).vertex_count == 2 * calls * rows
+    assert read_points(place).vertex_count == sum(calls) * rows
     report = validate(place, level=5)
     assert report.is_valid, report.report()
 
