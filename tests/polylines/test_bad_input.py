@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 
 from tests.polylines.walks import REVISIONS
+from zarr_vectors.encoding.compression import Pipeline, resolve_compressor
+from zarr_vectors.encoding.ragged import frame_cell
 from zarr_vectors.exceptions import (
     ArgumentError,
     ArrayError,
@@ -18,6 +20,8 @@ from zarr_vectors.exceptions import (
     UnknownNameError,
     ZarrVectorsError,
 )
+from zarr_vectors.read.opening import open_reader
+from zarr_vectors.read.row_offsets import read_row_offsets
 from zarr_vectors.types.points import write_points
 from zarr_vectors.types.polylines import read_polylines, write_polylines
 
@@ -164,3 +168,14 @@ def test_a_missing_chunk_is_named(tmp_path: Path, array: str) -> None:
     (tmp_path / "a.zv" / "0" / array / "c" / "1").unlink()
     with pytest.raises(ArrayError, match=r"level 0|chunk"):
         read_polylines(tmp_path / "a.zv")
+
+
+def test_vertices_that_are_no_whole_number_of_rows_are_named(tmp_path: Path) -> None:
+    write_polylines(tmp_path / "a.zv", [np.array([[1.0], [15], [25]])], chunk_shape=10, shard_shape=None)
+    level = open_reader(tmp_path / "a.zv").level(0)
+    assert read_row_offsets(level).tolist() == [0, 1, 2, 3]
+    pipeline = Pipeline.from_documents(resolve_compressor("auto", itemsize=8))
+    for damage in (pipeline.encode(frame_cell(bytes(13))), pipeline.encode(bytes(3))):
+        (tmp_path / "a.zv/0/vertices/c/1").write_bytes(damage)
+        with pytest.raises(ArrayError, match="0/vertices: chunk 1"):
+            read_row_offsets(level)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from zarr_vectors.ordering import offsets_of
-from zarr_vectors.read.fetch import fetch_cells
+from zarr_vectors.read.fetch import fetch_cells, stated_row_offsets
 from zarr_vectors.read.level import LevelReader
 from zarr_vectors.read.vertices import decode_vertices, holds_faces
 from zarr_vectors.typing import IntArray
@@ -21,10 +20,12 @@ def read_row_offsets(level: LevelReader) -> IntArray:
     -------
     (C + 1,) int64
         In the order of ``level.chunks``; the order in which ``read_points`` returns a whole level.
+
+    Raises
+    ------
+    ArrayError
+        When a cell is damaged, or holds no whole number of rows; names the array and the chunk.
     """
-    vertices = level.arrays.vertices
-    cells = fetch_cells(level.storage, [vertices], level.chunks)[0]
-    sizes = vertices.payload_sizes(cells.blobs)
-    if sizes is None or holds_faces(level):
-        return decode_vertices(cells)[1]
-    return offsets_of(sizes // vertices.spec.row_stride)
+    cells = fetch_cells(level.storage, [level.arrays.vertices], level.chunks)[0]
+    stated = None if holds_faces(level) else stated_row_offsets(cells)
+    return decode_vertices(cells)[1] if stated is None else stated
