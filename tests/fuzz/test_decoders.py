@@ -163,7 +163,7 @@ def test_decompression_has_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_sizes_beyond_32_bits_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ragged, "_ITEM_LIMIT", 20)
+    monkeypatch.setattr(ragged, "ITEM_LIMIT", 20)
     monkeypatch.setattr(fragment_index, "_OFFSET_LIMIT", 3)
     monkeypatch.setattr(manifests, "_COUNT_LIMIT", 3)
     assert len(ragged.frame_cell(bytes(20))) == 28
