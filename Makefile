@@ -7,6 +7,8 @@
 #   make clean   remove what the checks and the demo leave behind; distclean: and the environments
 
 VENV ?= .venv
+# One more than a small machine has processors, since many tests wait for programs that they start.
+WORKERS ?= 3
 VENV_PYTHON := $(VENV)/bin/python
 CODE := $(wildcard src tests examples benchmarks)
 PIP_INSTALL := $(VENV_PYTHON) -m pip install --quiet --disable-pip-version-check
@@ -23,7 +25,7 @@ test: $(VENV)/installed-test
 	$(VENV)/bin/ruff format --quiet --check --diff $(CODE)
 	$(VENV)/bin/mypy
 	$(VENV)/bin/lint-imports
-	$(VENV_PYTHON) -m pytest -n 2 -q
+	$(VENV_PYTHON) -m pytest -n $(WORKERS) -q
 
 bench: $(VENV)/installed-all
 	$(VENV_PYTHON) -m benchmarks

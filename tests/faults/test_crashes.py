@@ -31,7 +31,7 @@ from zarr_vectors.testing.syscalls import file_faults
 from zarr_vectors.types.points import read_points, write_points
 
 ALL = list(scenarios())
-STEPS = 2
+STEPS = 1
 GAP = ["overwrite, points, 0.9", "append, points, 0.7", "rechunk, points, 0.9"]
 AT_EVERY_CALL = (
     "write where nothing is, points, 0.9",
