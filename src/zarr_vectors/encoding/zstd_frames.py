@@ -18,7 +18,7 @@ from zarr_vectors.typing import ByteArray, Bytes, IntArray
 _MAGIC: Final = np.frombuffer(bytes.fromhex("28b52ffd"), np.uint8)
 _HEAD: Final = 18
 """Bytes of the longest header of a frame."""
-_SMALL: Final = 1 << 16
+_SMALL: Final = 1 << 14
 """Decoded bytes below which, on average, frames are decoded together."""
 
 
@@ -44,7 +44,7 @@ def decode_together(frames: Sequence[Bytes], largest_ratio: int) -> list[memoryv
 
 def decode_flat(frames: Sequence[Bytes], largest_ratio: int) -> tuple[ByteArray, IntArray] | None:
     """As :func:`decode_together`, with what the frames hold one after another, and where it starts and ends."""
-    if len(frames) < 2:
+    if len(frames) < 2 or sum(map(len, frames)) > _SMALL * len(frames):
         return None
     padded, offsets = join_flat([*frames, bytes(_HEAD)])
     offsets = offsets[:-1]

@@ -29,6 +29,9 @@ _CELL_COST = 2048
 _DECODED_AT_ONCE = 1 << 18
 """Bytes of payloads that are held at once by each thread that copies them."""
 
+_LARGE_COPY = 1 << 14
+"""Bytes of a payload from which it is decoded alone, and copied while other threads run: both take longer to begin."""
+
 
 @dataclass(frozen=True, slots=True)
 class FetchedCells:
@@ -233,13 +236,17 @@ def decode_rows(cells: FetchedCells, row_counts: IntArray | None = None) -> tupl
     target, starts = memoryview(buffer), offsets.tolist()
 
     def copy(rows: slice) -> None:
-        for part in _few_bytes(rows, offsets):
-            found = payloads[part] if payloads else cells.payloads(part)
+        few = int(offsets[rows.stop] - offsets[rows.start]) < _LARGE_COPY * (rows.stop - rows.start)
+        for part in _few_bytes(rows, offsets) if few else [slice(row, row + 1) for row in range(rows.start, rows.stop)]:
+            found = payloads[part] if payloads else cells.payloads(part) if few else [cells.payload(part.start)]
             for row, payload in enumerate(found, part.start):
                 size = memoryview(payload).nbytes
                 if size != starts[row + 1] - starts[row]:
                     raise _wrong_size(cells, row, size, starts[row + 1] - starts[row])
-                target[starts[row] : starts[row + 1]] = payload
+                if size < _LARGE_COPY:
+                    target[starts[row] : starts[row + 1]] = payload
+                else:
+                    buffer[starts[row] : starts[row + 1]] = np.frombuffer(payload, np.uint8)
 
     thread_map(copy, _split([cells]))
     values: AnyArray = buffer.view(dtype)
