@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from zarr_vectors.core.store import open_store
-from zarr_vectors.exceptions import StoreLockedError
+from zarr_vectors.exceptions import StoreLockedError, ZarrVectorsError
 from zarr_vectors.formats.detection import DEFAULT_REVISION
 from zarr_vectors.read.opening import open_reader
 from zarr_vectors.read.store import StoreReader
@@ -97,7 +97,7 @@ def state_of_what_is_there(inner: Storage, trial: Trial) -> State:
     """Read a store as those do who know nothing of journals."""
     try:
         return state_of(StoreReader.open(inner), trial.scenario.kind)
-    except Exception:
+    except ZarrVectorsError:
         return NOTHING
 
 
