@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from zarr_vectors.storage.layers import ReadingLayer
+from zarr_vectors.storage.layers import PassingLayer, ReadingLayer
 from zarr_vectors.storage.local import LocalStorage
-from zarr_vectors.storage.port import Blob, Listing, Range, Storage
+from zarr_vectors.storage.port import Storage
 
 
 @dataclass(frozen=True, slots=True)
-class ReadOnlyStorage(ReadingLayer):
+class ReadOnlyStorage(PassingLayer, ReadingLayer):
     """A view of a storage for reading.
 
     Attributes
@@ -21,22 +20,6 @@ class ReadOnlyStorage(ReadingLayer):
     """
 
     inner: Storage
-
-    def get_many(self, requests: Sequence[Range]) -> list[Blob | None]:
-        """Read many ranges in one round."""
-        return self.inner.get_many(requests)
-
-    def list_folders(self, prefixes: Sequence[str]) -> list[Listing]:
-        """List one level below each prefix."""
-        return self.inner.list_folders(prefixes)
-
-    def list_all(self, prefix: str = "") -> list[str]:
-        """List every address at any depth below a prefix."""
-        return self.inner.list_all(prefix)
-
-    def exists(self, address: str) -> bool:
-        """Say whether there is an object at an address."""
-        return self.inner.exists(address)
 
 
 def for_reading(storage: Storage) -> Storage:

@@ -8,7 +8,7 @@ import zarr.abc.store
 
 from zarr_vectors.exceptions import ReadOnlyStoreError
 from zarr_vectors.storage.adapter import StorageStore
-from zarr_vectors.storage.port import INTERNAL_PREFIX, BlobParts, Listing, Storage
+from zarr_vectors.storage.port import INTERNAL_PREFIX, Blob, BlobParts, Listing, Range, Storage
 from zarr_vectors.typing import Bytes
 
 
@@ -43,6 +43,28 @@ class Layer:
     def can_list(self) -> bool:
         """As the storage below."""
         return self.inner.can_list
+
+
+class PassingLayer(Layer):
+    """A storage on top of another through which what is below is read as it is."""
+
+    __slots__ = ()
+
+    def get_many(self, requests: Sequence[Range]) -> list[Blob | None]:
+        """Read many ranges in one round."""
+        return self.inner.get_many(requests)
+
+    def list_folders(self, prefixes: Sequence[str]) -> list[Listing]:
+        """List one level below each prefix."""
+        return self.inner.list_folders(prefixes)
+
+    def list_all(self, prefix: str = "") -> list[str]:
+        """List every address at any depth below a prefix."""
+        return self.inner.list_all(prefix)
+
+    def exists(self, address: str) -> bool:
+        """Say whether there is an object at an address."""
+        return self.inner.exists(address)
 
 
 class ReadingLayer(Layer):

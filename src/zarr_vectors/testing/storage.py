@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from zarr_vectors.storage.adapter import StorageStore
-from zarr_vectors.storage.layers import Layer
+from zarr_vectors.storage.layers import Layer, PassingLayer
 from zarr_vectors.storage.port import Blob, BlobParts, Listing, Range, Storage, ZarrStore, parts_of
 from zarr_vectors.typing import Bytes
 
@@ -133,7 +133,7 @@ class CountingStorage(Layer):
 
 
 @dataclass(slots=True)
-class RecordingStorage(Layer):
+class RecordingStorage(PassingLayer):
     """A storage that notes every change of a single object of another one, with its bytes.
 
     Attributes
@@ -146,22 +146,6 @@ class RecordingStorage(Layer):
 
     inner: Storage
     log: list[tuple[str, bytes | None]] = field(default_factory=list)
-
-    def get_many(self, requests: Sequence[Range]) -> list[Blob | None]:
-        """Read."""
-        return self.inner.get_many(requests)
-
-    def list_folders(self, prefixes: Sequence[str]) -> list[Listing]:
-        """List."""
-        return self.inner.list_folders(prefixes)
-
-    def list_all(self, prefix: str = "") -> list[str]:
-        """List."""
-        return self.inner.list_all(prefix)
-
-    def exists(self, address: str) -> bool:
-        """Look."""
-        return self.inner.exists(address)
 
     def put_many(self, items: Iterable[tuple[str, BlobParts]]) -> None:
         """Write and note it."""

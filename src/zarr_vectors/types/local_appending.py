@@ -97,16 +97,10 @@ def append_points(
         return None
     warn_of_rounding(moved, space.grid.bin_shape or space.grid.chunk_shape, elements.positions.dtype)
     index, groups = level.arrays.object_index, level.arrays.groups
-    return PointsSummary(
-        vertex_count=level.metadata.vertex_count,
-        chunk_count=len(level.chunks),
-        object_count=0 if index is None else index.count,
-        group_count=0 if groups is None else groups.count,
-        bins_per_chunk=space.grid.n_bins,
-        chunk_shape=space.grid.chunk_shape,
-        bin_shape=space.grid.bin_shape or space.grid.chunk_shape,
-        bounds=space.bounds,
-        ignored_count=len(outside),
+    objects = 0 if index is None else index.count
+    count = 0 if groups is None else groups.count
+    return PointsSummary.of(
+        space, level.metadata.vertex_count, len(level.chunks), objects, count, ignored_count=len(outside)
     )
 
 

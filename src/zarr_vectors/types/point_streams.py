@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from zarr_vectors.constants import LINKS_SEQUENTIAL
 from zarr_vectors.exceptions import ArgumentError
 from zarr_vectors.formats.columns import decode_column
 from zarr_vectors.model.attributes import AttributeSpec, Column
@@ -23,18 +22,15 @@ from zarr_vectors.rechunking.level import bins_in_chunk
 from zarr_vectors.spatial.partition import Leading
 from zarr_vectors.types.attribute_chunks import AttributeChunks, chunk_by, require_few
 from zarr_vectors.types.point_batches import OBJECT, Arrivals
-from zarr_vectors.types.points import GEOMETRY_TYPE, PointsSummary
+from zarr_vectors.types.point_summary import PointsSummary, store_points
 from zarr_vectors.types.positions import stored_dtype, warn_of_rounding
 from zarr_vectors.types.storing import (
     Destination,
     Space,
     StoreOptions,
     check_space,
-    level_zero,
-    new_root,
     parse_bounds,
     plan_space_of,
-    store_elements,
 )
 from zarr_vectors.types.tables import Attributes, Specs, check_specs, make_groups, make_objects
 from zarr_vectors.typing import AnyArray, IntArray
@@ -204,27 +200,7 @@ def _write(
     cells, by_attribute = _file(arrivals, space.grid, said.chunk_by_attribute, objects, folder, budget)
     if objects is not None and cells.objects is not None:
         cells = replace(cells, objects=replace(cells.objects, attributes=objects.attributes), groups=groups)
-    root = new_root(
-        space,
-        cells,
-        geometry_type=GEOMETRY_TYPE,
-        links_convention=LINKS_SEQUENTIAL,
-        shell=shell,
-        name=destination.storage.name,
-    )
-    keys = {} if by_attribute is None else by_attribute.level_keys(space.axes)
-    store_elements(destination, root, cells, level_zero(space, cells, **keys), options, said.metadata)
-    return PointsSummary(
-        vertex_count=cells.count,
-        chunk_count=len(cells.chunks),
-        object_count=0 if cells.objects is None else len(cells.objects.ids),
-        group_count=0 if cells.groups is None else cells.groups.count,
-        bins_per_chunk=space.grid.n_bins,
-        chunk_shape=space.grid.chunk_shape,
-        bin_shape=space.grid.bin_shape or space.grid.chunk_shape,
-        bounds=space.bounds,
-        ignored_count=arrivals.ignored,
-    )
+    return store_points(destination, space, cells, by_attribute, options, said.metadata, arrivals.ignored)
 
 
 def _grown(space: Space, arrivals: Arrivals) -> Any:

@@ -1,14 +1,23 @@
-"""What a writer of points did, and which points it leaves out."""
+"""The end of every writer of points: its level, what it did, and which points it leaves out."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
+from zarr_vectors.constants import LINKS_SEQUENTIAL
+from zarr_vectors.model.cells import Cells
 from zarr_vectors.model.elements import Elements, Objects
+from zarr_vectors.types.attribute_chunks import AttributeChunks
 from zarr_vectors.types.results import Result
+from zarr_vectors.types.storing import Destination, Space, level_zero, new_root, store_elements
 from zarr_vectors.typing import IntArray
+from zarr_vectors.write.options import WriteOptions
+
+GEOMETRY_TYPE = "point_cloud"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +47,66 @@ class PointsSummary(Result):
     bin_shape: tuple[float, ...]
     bounds: tuple[tuple[float, ...], tuple[float, ...]]
     ignored_count: int = 0
+
+    @classmethod
+    def of(
+        cls, space: Space, vertex_count: int, chunk_count: int, object_count: int, group_count: int, ignored_count: int
+    ) -> PointsSummary:
+        """Return what is said of some counts, in the space of a store."""
+        return cls(
+            vertex_count,
+            chunk_count,
+            object_count,
+            group_count,
+            bins_per_chunk=space.grid.n_bins,
+            chunk_shape=space.grid.chunk_shape,
+            bin_shape=space.grid.bin_shape or space.grid.chunk_shape,
+            bounds=space.bounds,
+            ignored_count=ignored_count,
+        )
+
+
+def store_points(
+    destination: Destination,
+    space: Space,
+    cells: Cells,
+    by_attribute: AttributeChunks | None,
+    options: WriteOptions,
+    metadata: Mapping[str, Any] | None,
+    ignored_count: int,
+) -> PointsSummary:
+    """Write a store of one level of points from its cells.
+
+    Parameters
+    ----------
+    destination : Destination
+        Where to write.
+    space : Space
+        Axes, grid and bounds.
+    cells : Cells
+        The points.
+    by_attribute : AttributeChunks, optional
+        How chunks go by an attribute.
+    options : WriteOptions
+        Revision, compression, shards.
+    metadata : mapping, optional
+        Metadata of the user.
+    ignored_count : int
+        How many points have been left out.
+    """
+    root = new_root(
+        space,
+        cells,
+        geometry_type=GEOMETRY_TYPE,
+        links_convention=LINKS_SEQUENTIAL,
+        shell=destination.kept_root,
+        name=destination.storage.name,
+    )
+    keys = {} if by_attribute is None else by_attribute.level_keys(space.axes)
+    store_elements(destination, root, cells, level_zero(space, cells, **keys), options, metadata)
+    objects = 0 if cells.objects is None else len(cells.objects.ids)
+    groups = 0 if cells.groups is None else cells.groups.count
+    return PointsSummary.of(space, cells.count, len(cells.chunks), objects, groups, ignored_count)
 
 
 def without_rows(elements: Elements, rows: IntArray) -> Elements:

@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from zarr_vectors.constants import LINKS_SEQUENTIAL, ORIGINAL_INDEX_ATTRIBUTE
+from zarr_vectors.constants import ORIGINAL_INDEX_ATTRIBUTE
 from zarr_vectors.exceptions import ArgumentError
 from zarr_vectors.formats.columns import decode_column
 from zarr_vectors.model.attributes import AttributeSpec, Column
@@ -35,19 +35,16 @@ from zarr_vectors.types.appending import (
 )
 from zarr_vectors.types.attribute_chunks import chunk_by, leading_of
 from zarr_vectors.types.local_appending import append_points, goes_locally
+from zarr_vectors.types.point_summary import GEOMETRY_TYPE, store_points, without_rows
 from zarr_vectors.types.point_summary import PointsSummary as PointsSummary
-from zarr_vectors.types.point_summary import without_rows
 from zarr_vectors.types.positions import as_positions, cast_positions, stored_dtype, warn_of_rounding
 from zarr_vectors.types.results import Result
 from zarr_vectors.types.storing import (
     Destination,
     StoreOptions,
     check_space,
-    level_zero,
-    new_root,
     plan_space,
     settle_bounds,
-    store_elements,
 )
 from zarr_vectors.types.tables import (
     Attributes,
@@ -61,8 +58,6 @@ from zarr_vectors.types.tables import (
 )
 from zarr_vectors.typing import AnyArray, FloatArray, IntArray
 from zarr_vectors.write.options import Progress, WriteOptions
-
-GEOMETRY_TYPE = "point_cloud"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -294,27 +289,7 @@ def _write_new(
     cells = partition(elements, space.grid, rule, leading=leading_of(by_attribute))
     del elements
     cells = _with_fragment_columns(cells, fragment_attributes, specs)
-    root = new_root(
-        space,
-        cells,
-        geometry_type=GEOMETRY_TYPE,
-        links_convention=LINKS_SEQUENTIAL,
-        shell=shell,
-        name=destination.storage.name,
-    )
-    keys = {} if by_attribute is None else by_attribute.level_keys(space.axes)
-    store_elements(destination, root, cells, level_zero(space, cells, **keys), options, said.metadata)
-    return PointsSummary(
-        vertex_count=cells.count,
-        chunk_count=len(cells.chunks),
-        object_count=0 if cells.objects is None else len(cells.objects.ids),
-        group_count=0 if cells.groups is None else cells.groups.count,
-        bins_per_chunk=space.grid.n_bins,
-        chunk_shape=space.grid.chunk_shape,
-        bin_shape=space.grid.bin_shape or space.grid.chunk_shape,
-        bounds=space.bounds,
-        ignored_count=len(outside),
-    )
+    return store_points(destination, space, cells, by_attribute, options, said.metadata, len(outside))
 
 
 def _with_fragment_columns(cells: Cells, attributes: Attributes, specs: Specs) -> Cells:
