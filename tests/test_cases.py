@@ -27,6 +27,11 @@ PROGRAMS = sorted(CASES.glob("[0-9]*.py")) if CASES.is_dir() else []
 @pytest.mark.parametrize("program", [p for p in PROGRAMS if p.stem not in LATER], ids=lambda program: program.stem)
 def test_case(program: Path) -> None:
     done = subprocess.run(
-        [sys.executable, "-B", program.name], cwd=program.parent, capture_output=True, text=True, timeout=300, check=False
+        [sys.executable, "-B", program.name],
+        cwd=program.parent,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr

@@ -96,7 +96,7 @@ def test_storages_and_what_has_one() -> None:
         ("x", {"region": "eu"}, "takes no storage options: region"),
         ("", {}, "the path is empty"),
         ("a\0b", {}, "NUL"),
-        (3, {}, "a int cannot be opened"),
+        (3, {}, "type int cannot be opened"),
         ("x", {"backend": "zarr"}, "takes a zarr-python Store"),
         ("x", {"backend": "obstore"}, "obstore does not open 'x'"),
         ("s3://b/x", {"backend": "local"}, "backend='local' opens paths"),

@@ -57,8 +57,9 @@ class Group(ChunkArrays):
                 f"zarr_group: expected a group of zarr-python, got {type(zarr_group).__name__}; a store is opened "
                 "with open_store"
             )
-        mode: Mode = "r" if zarr_group.store.read_only else "r+"
-        self._handle = StoreHandle(resolve_storage(zarr_group.store, mode=mode))
+        store = zarr_group.store
+        mode: Mode = "r" if store.read_only or not store.supports_deletes else "r+"
+        self._handle = StoreHandle(resolve_storage(store, mode=mode))
         self._path = zarr_group.path.strip("/")
 
     @classmethod

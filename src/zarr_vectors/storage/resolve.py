@@ -4,17 +4,27 @@ from __future__ import annotations
 
 import os
 import re
+import zipfile
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
+import zarr
 import zarr.abc.store
 import zarr.storage
 
-from zarr_vectors.exceptions import ArgumentError, MissingExtraError, StoreError, UnsupportedFeatureError
+from zarr_vectors.exceptions import (
+    ArgumentError,
+    MissingExtraError,
+    ReadOnlyStoreError,
+    StoreError,
+    StoreNotFoundError,
+    UnsupportedFeatureError,
+)
 from zarr_vectors.storage.adapter import StorageStore
 from zarr_vectors.storage.backend import BackendStorage, StorageBackend
+from zarr_vectors.storage.bridge import run
 from zarr_vectors.storage.connect import OBJECT_SCHEMES, connect
 from zarr_vectors.storage.failures import without_secrets
 from zarr_vectors.storage.local import LocalStorage
@@ -25,7 +35,7 @@ from zarr_vectors.storage.transactional import IcechunkStorage
 from zarr_vectors.storage.zarr_backed import ZarrStorage
 
 StorePath: TypeAlias = "str | os.PathLike[str] | zarr.abc.store.Store | Storage | object"
-"""What can be opened: a path, a URL, a zarr-python store, a storage, or what has one (a `Group`)."""
+"""What can be opened: a path, a URL, a store or group of zarr-python, a storage, or what has one (a `Group`)."""
 
 Mode: TypeAlias = Literal["r", "r+", "a", "w", "w-"]
 """As in Python's own `open` and zarr-python: only ``"r"`` refuses writes."""
@@ -34,6 +44,9 @@ Backend: TypeAlias = Literal["local", "obstore", "fsspec", "zarr", "icechunk"]
 """Which library reaches the store."""
 
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+")
+_LOCAL_ZIP = re.compile(r"zip://(?P<path>.*?)::(?:file://)?(?P<file>(?!\w+://).+)")
+"""How fsspec spells what is in a zip file on this machine; its own listing of the folders in there is wrong."""
+
 _MODES = ("r", "r+", "a", "w", "w-")
 _BACKENDS = ("local", "obstore", "fsspec", "zarr", "icechunk")
 
@@ -59,7 +72,7 @@ def detect_scheme(url: str | os.PathLike[str]) -> str:
     >>> detect_scheme("C:/data/store.zv")
     ''
     """
-    head, mark, _ = os.fspath(url).partition("://")
+    head, mark, _ = os.fsdecode(url).partition("://")
     return head.lower() if mark and _SCHEME.fullmatch(head) else ""
 
 
@@ -70,8 +83,9 @@ def resolve_storage(
 
     Parameters
     ----------
-    path : str, path, zarr Store, Storage, StorageBackend, or object with a `storage` attribute
-        Where the store is or will be. A storage is given back as it is, whatever the mode.
+    path : str, path, zarr Store, zarr.Group, StorePath, Storage, StorageBackend, or object with a `storage` attribute
+        Where the store is or will be; a group of zarr-python is the root of the store. A zip file, by its path or as a
+        ``ZipStore`` that need not be open, can be read. A storage is given back as it is, whatever the mode.
     mode : {"r", "r+", "a", "w", "w-"}
         ``"r"`` refuses writes; the others allow them.
     backend : {"local", "obstore", "fsspec", "zarr", "icechunk"}, optional
@@ -97,7 +111,7 @@ def resolve_storage(
     MissingExtraError
         fsspec or Icechunk would be needed and is not installed.
     ReadOnlyStoreError
-        The URL is one of plain HTTP, and the mode allows writing.
+        The URL is one of plain HTTP, or the place a zip file, and the mode allows writing.
     StoreError
         A host that fsspec asks at once does not answer.
     """
@@ -107,14 +121,19 @@ def resolve_storage(
         raise ArgumentError(f"backend {backend!r} is not known: use one of {', '.join(map(repr, _BACKENDS))}")
     if not isinstance(path, str | os.PathLike):
         return _from_object(path, mode == "r", backend_kwargs)
-    text = os.fspath(path)
+    text = os.fsdecode(path)
     scheme = detect_scheme(text)
+    if scheme == "zip" and backend is None and (inner := _LOCAL_ZIP.fullmatch(text)) and not backend_kwargs:
+        return _in_zip(Path(inner["file"]), mode == "r", inner["path"].strip("/"))
     chosen = backend or _default_backend(scheme, text)
     if chosen == "icechunk":
         return _through_icechunk(text, mode == "r", backend_kwargs)
     if chosen == "local":
         _no_options(text, backend_kwargs)
-        return LocalStorage(_local_path(text, scheme), read_only=mode == "r")
+        folder = _local_path(text, scheme)
+        if folder.suffix.lower() == ".zip" and not folder.is_dir():
+            return _in_zip(folder, mode == "r")
+        return LocalStorage(folder, read_only=mode == "r")
     if chosen == "obstore":
         if scheme not in OBJECT_SCHEMES:
             raise ArgumentError(f"obstore does not open {without_secrets(text)!r}; it knows {_known()}")
@@ -145,7 +164,7 @@ def _no_options(path: str, options: dict[str, Any]) -> None:
 
 def local_folder(path: str | os.PathLike[str]) -> Path | None:
     """Return the folder that a path or ``file://`` URL names, None where it names something else."""
-    text = os.fspath(path)
+    text = os.fsdecode(path)
     scheme = detect_scheme(text)
     try:
         return _local_path(text, scheme) if scheme in ("", "file") else None
@@ -171,17 +190,10 @@ def _local_path(text: str, scheme: str) -> Path:
 def _from_object(place: object, read_only: bool, options: dict[str, Any]) -> Storage:
     if options:
         raise ArgumentError(f"a {type(place).__name__} takes no storage options: {', '.join(sorted(options))}")
-    if isinstance(place, zarr.storage.LocalStore):
-        return LocalStorage(place.root, read_only=read_only or place.read_only)
-    if isinstance(place, zarr.storage.ObjectStore):
-        url = without_secrets(str(place.store))
-        return ObjectStorage(place.store, "", url, read_only=read_only or place.read_only)
-    if isinstance(place, StorageStore) and not read_only and not place.read_only:
-        return place.storage
-    if type(place).__module__.partition(".")[0] == SCHEME and hasattr(place, "session"):
-        return IcechunkStorage.of(place, read_only=read_only)
+    if isinstance(place, zarr.Group | zarr.storage.StorePath):
+        return _from_zarr(place.store, place.path.strip("/"), read_only, place.read_only)
     if isinstance(place, zarr.abc.store.Store):
-        return ZarrStorage(place, refuse_writes=read_only)
+        return _from_zarr(place, "", read_only)
     if isinstance(place, Storage):
         return place
     if isinstance(storage := getattr(place, "storage", None), Storage):
@@ -189,7 +201,54 @@ def _from_object(place: object, read_only: bool, options: dict[str, Any]) -> Sto
     if isinstance(place, StorageBackend):
         return BackendStorage(place, refuse_writes=read_only)
     raise ArgumentError(
-        f"a {type(place).__name__} cannot be opened: give a path, a URL, a zarr-python Store or a Group"
+        f"an object of type {type(place).__name__} cannot be opened: give a path, a URL, a store or group of "
+        "zarr-python (zarr.Group, zarr.storage.…), or a group of open_store"
+    )
+
+
+def _from_zarr(store: zarr.abc.store.Store, path: str, read_only: bool, refuses: bool = False) -> Storage:
+    """Give the storage of a store of zarr-python from a path on."""
+    if isinstance(store, zarr.storage.ZipStore):
+        if not read_only:
+            raise _zip_is_read_only(store.path)
+        return ZarrStorage(store, path, refuse_writes=True) if store._is_open else _in_zip(store.path, True, path)
+    read_only = read_only or refuses
+    if isinstance(store, zarr.storage.LocalStore):
+        return LocalStorage(store.root / path, read_only=read_only or store.read_only)
+    if isinstance(store, zarr.storage.ObjectStore):
+        url = without_secrets("/".join([str(store.store), path] if path else [str(store.store)]))
+        return ObjectStorage(store.store, path, url, read_only=read_only or store.read_only)
+    if isinstance(store, StorageStore) and not path and not read_only and not store.read_only:
+        return store.storage
+    if type(store).__module__.partition(".")[0] == SCHEME and hasattr(store, "session"):
+        if path:
+            raise ArgumentError(
+                f"a group below the root ({path!r}) of an Icechunk session cannot be opened: give its root"
+            )
+        return IcechunkStorage.of(store, read_only=read_only)
+    return ZarrStorage(store, path, refuse_writes=read_only)
+
+
+def _in_zip(file: Path, read_only: bool, path: str = "") -> Storage:
+    """Give what is in a zip file; where it is all in one folder, as archivers pack it, that folder."""
+    if not read_only:
+        raise _zip_is_read_only(file)
+    try:
+        with zipfile.ZipFile(file) as opened:
+            names = opened.namelist()
+        store = run(zarr.storage.ZipStore.open(file, mode="r"))
+    except (OSError, zipfile.BadZipFile) as error:
+        raise StoreNotFoundError(f"{file}: no zip file can be read there: {error}") from error
+    folders = {name.partition("/")[0] for name in names}
+    if not path and len(folders) == 1 and f"{(folder := folders.pop())}/zarr.json" in names:
+        path = folder
+    return ZarrStorage(store, path, refuse_writes=True)
+
+
+def _zip_is_read_only(file: Path) -> ReadOnlyStoreError:
+    return ReadOnlyStoreError(
+        f"cannot write to {file}: what is in a zip file cannot be replaced; write a folder and pack it, for example "
+        "by shutil.make_archive (zip files can be read)"
     )
 
 

@@ -34,28 +34,32 @@ class ZarrStorage:
     ----------
     store : zarr.abc.store.Store
         The store; it is not copied, so its owner sees what is written.
+    path : str
+        Where in the store addresses start.
     refuse_writes : bool
         Refuse writes even where the store takes them.
     """
 
     store: Store
+    path: str = ""
     refuse_writes: bool = False
 
     @property
     def url(self) -> str:
         """What the store calls itself, without credentials."""
-        return without_secrets(str(self.store))
+        return without_secrets(f"{self.store}/{self.path}" if self.path else str(self.store))
 
     @property
     def name(self) -> str:
         """Last segment of the store's own path, if it has one, else the kind of store."""
-        path = str(getattr(self.store, "path", "")).rstrip("/")
+        path = (self.path or str(getattr(self.store, "path", ""))).rstrip("/")
         return path.rpartition("/")[2] or type(self.store).__name__
 
     @property
     def read_only(self) -> bool:
-        """As the store says."""
-        return self.refuse_writes or self.store.read_only or not self.store.supports_writes
+        """As the store says; one that cannot delete, such as a zip file, can hold no change."""
+        store = self.store
+        return self.refuse_writes or store.read_only or not (store.supports_writes and store.supports_deletes)
 
     @property
     def can_list(self) -> bool:
@@ -79,7 +83,7 @@ class ZarrStorage:
             return b"" if await self._is_object(read.address) else None
         wanted = _byte_request(read.start, read.stop)
         try:
-            buffer = await self.store.get(read.address, default_buffer_prototype(), wanted)
+            buffer = await self.store.get(self._key(read.address), default_buffer_prototype(), wanted)
         except FileNotFoundError:
             return None
         except Exception as error:
@@ -103,7 +107,7 @@ class ZarrStorage:
     async def _write(self, item: tuple[str, BlobParts]) -> None:
         buffer = default_buffer_prototype().buffer.from_bytes(bytes(joined(item[1])))
         try:
-            await self.store.set(item[0], buffer)
+            await self.store.set(self._key(item[0]), buffer)
         except Exception as error:
             raise explain(error, "write", item[0], self.url) from error
 
@@ -117,7 +121,8 @@ class ZarrStorage:
         check_address(address)
         if self.exists(address):
             return False
-        run(self.store.set_if_not_exists(address, default_buffer_prototype().buffer.from_bytes(bytes(data))))
+        buffer = default_buffer_prototype().buffer.from_bytes(bytes(data))
+        run(self.store.set_if_not_exists(self._key(address), buffer))
         return self.get_many([Range(address)])[0] == data
 
     def list_folders(self, prefixes: Sequence[str]) -> list[Listing]:
@@ -131,7 +136,7 @@ class ZarrStorage:
 
     async def _list_folder(self, prefix: str) -> Listing:
         try:
-            names = {name.rstrip("/") async for name in self.store.list_dir(prefix)} - {""}
+            names = {name.rstrip("/") async for name in self.store.list_dir(self._key(prefix))} - {""}
         except FileNotFoundError:
             return Listing([], [])
         except Exception as error:
@@ -144,10 +149,11 @@ class ZarrStorage:
     def list_all(self, prefix: str = "") -> list[str]:
         """List every address at any depth below a prefix, sorted."""
         self._check_listable()
-        top = check_prefix(prefix)
+        top = self._key(check_prefix(prefix))
+        start = len(self.path) + 1 if self.path else 0
 
         async def collect() -> list[str]:
-            return [key async for key in self.store.list_prefix(top + "/" if top else "")]
+            return [key[start:] async for key in self.store.list_prefix(top + "/" if top else "")]
 
         return sorted(run(collect()))
 
@@ -157,10 +163,10 @@ class ZarrStorage:
 
     async def _is_object(self, address: str) -> bool:
         """Read one byte: some stores say that folders exist, too."""
-        if not await self.store.exists(address):
+        if not await self.store.exists(self._key(address)):
             return False
         try:
-            first = await self.store.get(address, default_buffer_prototype(), RangeByteRequest(0, 1))
+            first = await self.store.get(self._key(address), default_buffer_prototype(), RangeByteRequest(0, 1))
         except (FileNotFoundError, IsADirectoryError):
             return False
         return first is not None
@@ -172,7 +178,7 @@ class ZarrStorage:
 
     async def _delete(self, address: str) -> None:
         try:
-            await self.store.delete(address)
+            await self.store.delete(self._key(address))
         except (FileNotFoundError, KeyError):
             return
         except Exception as error:
@@ -196,9 +202,12 @@ class ZarrStorage:
 
     def zarr_store(self) -> Store:
         """Give the store itself, for reading only if this storage is."""
-        if self.store.read_only or not self.read_only:
+        if not self.path and (self.store.read_only or not self.read_only):
             return self.store
         return StorageStore(self)
+
+    def _key(self, address: str) -> str:
+        return join(self.path, address) if address else self.path
 
     def _check_writable(self) -> None:
         if self.read_only:
