@@ -324,7 +324,7 @@ class FsGroup(Group):
     Parameters
     ----------
     path : str or path
-        Folder, or ``file://`` URL.
+        Folder, or ``file://`` URL. It may be empty, or hold what is no store.
     create : bool
         Make the folder, and an empty Zarr group in it, where there is none.
 
@@ -342,10 +342,10 @@ class FsGroup(Group):
         )
         storage = resolve_storage(path, mode="r+", backend="local")
         handle = StoreHandle(storage)
-        if not group_exists(handle, ""):
-            if not create:
-                raise StoreNotFoundError(f"{storage.url}: no such folder; pass create=True to make it")
-            write_documents(handle, missing_groups(handle, [""]))
+        if not create and not Path(storage.url).is_dir():
+            raise StoreNotFoundError(f"{storage.url}: no such folder; pass create=True to make it")
+        if create and (made := missing_groups(handle, [""])):
+            write_documents(handle, made)
         self._handle = handle
         self._path = ""
 

@@ -29,12 +29,12 @@ def commit(group: Group, message: str = "zarr-vectors write") -> str | None:
     group : Group
         Any group of the store.
     message : str
-        What was done; not empty.
+        What was done; not empty where versions are kept.
 
     Returns
     -------
     str or None
-        Identifier of the version; None on storages without versions, where nothing is pending.
+        Identifier of the version; None on storages without versions, where nothing is pending and nothing is done.
 
     Raises
     ------
@@ -43,10 +43,10 @@ def commit(group: Group, message: str = "zarr-vectors write") -> str | None:
     ReadOnlyStoreError
         The store was opened for reading.
     """
-    _check_message(message, "done")
     versions = versions_of(group.handle.storage)
     if versions is None:
         return None
+    _check_message(message, "done")
     group.handle.require_writable()
     try:
         return versions.commit(message)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import contextlib
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
@@ -54,16 +56,16 @@ class StorageBackend(Protocol):
         """Delete what is at a key; nothing happens where nothing is."""
 
     def delete_prefix(self, prefix: str) -> None:
-        """Delete every key below a prefix."""
+        """Delete every key that starts with a prefix, which ends in a slash or is empty."""
 
     def ensure_prefix(self, prefix: str) -> None:
         """Make the container at a prefix where the backend has containers; nothing elsewhere."""
 
     def list_prefix(self, prefix: str, *, recursive: bool = False) -> Iterable[str]:
-        """Yield keys below a prefix, relative to the root.
+        """Yield keys below a prefix, which does not end in a slash, relative to the root.
 
         With ``recursive=True`` every key at any depth; otherwise the immediate children, those that hold
-        further keys with a slash at their end.
+        further keys with a slash at their end. What starts with the prefix but is not below it does no harm.
         """
 
 
@@ -116,14 +118,9 @@ class BackendStorage:
         return [_part(whole[request.address], request) for request in requests]
 
     def _get(self, address: str) -> Blob | None:
-        try:
+        with self._explained("read", address), contextlib.suppress(KeyError, FileNotFoundError):
             return self.backend.get(address)
-        except (KeyError, FileNotFoundError):
-            return None
-        except ZarrVectorsError:
-            raise
-        except Exception as error:
-            raise explain(error, "read", address, self.url) from error
+        return None
 
     def put_many(self, items: Iterable[tuple[str, BlobParts]]) -> None:
         """Write objects."""
@@ -132,13 +129,9 @@ class BackendStorage:
 
     def _put(self, item: tuple[str, BlobParts]) -> None:
         address = check_address(item[0])
-        try:
+        with self._explained("write", address):
             self.backend.ensure_prefix(address.rpartition("/")[0])
             self.backend.put(address, bytes(joined(item[1])))
-        except ZarrVectorsError:
-            raise
-        except Exception as error:
-            raise explain(error, "write", address, self.url) from error
 
     def put_if_absent(self, address: str, data: Bytes) -> bool:
         """Write one object unless its key is taken; not atomic, since backends offer nothing for it."""
@@ -152,18 +145,29 @@ class BackendStorage:
         return [self._list_folder(check_prefix(prefix)) for prefix in prefixes]
 
     def _list_folder(self, prefix: str) -> Listing:
-        start = f"{prefix}/" if prefix else ""
-        names = [key.removeprefix(start) for key in self.backend.list_prefix(prefix, recursive=False)]
-        folders = sorted({name[:-1] for name in names if name.endswith("/")} - {""})
-        return Listing(folders, sorted({name for name in names if not name.endswith("/")} - {""}))
+        start = _below(prefix)
+        keys = self._list(prefix, recursive=False)
+        if prefix and start in keys:  # it lists what starts with the prefix, up to the next slash
+            keys = self._list(start, recursive=False)
+        names = {key.removeprefix(start) for key in keys if key.startswith(start)} - {""}
+        return Listing(
+            sorted(name[:-1] for name in names if name.endswith("/")),
+            sorted(name for name in names if not name.endswith("/")),
+        )
 
     def list_all(self, prefix: str = "") -> list[str]:
         """List every address at any depth below a prefix, sorted."""
-        return sorted(self.backend.list_prefix(check_prefix(prefix), recursive=True))
+        start = _below(check_prefix(prefix))
+        return sorted(key for key in self._list(prefix, recursive=True) if key.startswith(start))
+
+    def _list(self, prefix: str, *, recursive: bool) -> list[str]:
+        with self._explained("list", prefix):
+            return list(self.backend.list_prefix(prefix, recursive=recursive))
 
     def exists(self, address: str) -> bool:
         """Say whether there is an object at an address."""
-        return self.backend.exists(check_address(address))
+        with self._explained("read", address):
+            return bool(self.backend.exists(check_address(address)))
 
     def delete_many(self, addresses: Sequence[str]) -> None:
         """Delete objects; absent ones are skipped."""
@@ -171,15 +175,15 @@ class BackendStorage:
         each_in_flight(self._delete, iter(addresses), REQUESTS_IN_FLIGHT)
 
     def _delete(self, address: str) -> None:
-        try:
+        with self._explained("delete", address), contextlib.suppress(KeyError, FileNotFoundError):
             self.backend.delete(check_address(address))
-        except (KeyError, FileNotFoundError):
-            return
 
     def delete_prefix(self, prefix: str = "") -> None:
-        """Delete everything below a prefix."""
+        """Delete everything below a prefix, one by one what a backend leaves that takes no slash at its end."""
         self._check_writable()
-        self.backend.delete_prefix(check_prefix(prefix))
+        with self._explained("delete", prefix):
+            self.backend.delete_prefix(_below(check_prefix(prefix)))
+        self.delete_many(self.list_all(prefix))
 
     def move_many(self, pairs: Sequence[tuple[str, str]]) -> None:
         """Read objects, write them to their new addresses, and delete them at the old ones."""
@@ -196,11 +200,26 @@ class BackendStorage:
         """Give the same place as a zarr-python store."""
         return StorageStore(self)
 
+    @contextmanager
+    def _explained(self, verb: str, address: str) -> Iterator[None]:
+        """Turn the backend's own errors into ours."""
+        try:
+            yield
+        except ZarrVectorsError:
+            raise
+        except Exception as error:
+            raise explain(error, verb, address, self.url) from error
+
     def _check_writable(self) -> None:
         if self.read_only:
             raise ReadOnlyStoreError(
                 f"cannot write to {self.url}: it was opened for reading only; open it with mode='r+'"
             )
+
+
+def _below(prefix: str) -> str:
+    """Return how all keys below a prefix start."""
+    return f"{prefix}/" if prefix else ""
 
 
 def _part(blob: Blob | None, request: Range) -> Blob | None:

@@ -9,11 +9,8 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import re
 import shutil
-import socket
 import uuid
-import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -28,7 +25,7 @@ from zarr_vectors.storage.latest import keeps_latest
 from zarr_vectors.storage.local import LocalStorage
 from zarr_vectors.storage.lock import LOCK_FOLDER, refuse_held
 from zarr_vectors.storage.port import INTERNAL_PREFIX, Storage, get_whole, list_folder, put_one
-from zarr_vectors.storage.processes import describe_process, runs
+from zarr_vectors.storage.processes import describe_process, is_abandoned, signature
 from zarr_vectors.storage.versioned import versions_of
 
 UNFINISHED_NOTE = f"{INTERNAL_PREFIX}unfinished.json"
@@ -230,7 +227,7 @@ class _Beside:
             raise StoreError(f"{target.url}: a file is there, which a store does not replace; choose another path")
         remove_abandoned(target)
         self.target = target
-        folder = target.root.parent / f".{target.root.name}{_NEW}{_signature()}{uuid.uuid4().hex[:8]}"
+        folder = target.root.parent / f".{target.root.name}{_NEW}{signature()}{uuid.uuid4().hex[:8]}"
         self._made = [parent for parent in folder.parents if not parent.exists()]
         self.staging = _NamedStorage(folder, fsync=target.fsync, atomic=False, final=target.root)
 
@@ -286,11 +283,6 @@ class _NamedStorage(LocalStorage):
         return self.final.name
 
 
-def _signature() -> str:
-    """Give the part of a staging folder's name that tells whose it is."""
-    return f"{zlib.crc32(socket.gethostname().encode()):08x}-{os.getpid()}-"
-
-
 def _siblings(storage: LocalStorage, kind: str) -> list[Path]:
     start = f".{storage.root.name}{kind}"
     try:
@@ -303,8 +295,7 @@ def _siblings(storage: LocalStorage, kind: str) -> list[Path]:
 def remove_abandoned(storage: LocalStorage) -> None:
     """Remove staging folders beside a store whose writers on this computer do not run any more."""
     for path in _siblings(storage, _NEW):
-        owner = re.search(re.escape(_NEW) + r"([0-9a-f]{8})-(\d+)-", path.name)
-        if owner and _signature().startswith(owner[1]) and not runs(int(owner[2])):
+        if is_abandoned(path.name.partition(_NEW)[2]):
             shutil.rmtree(path, ignore_errors=True)
 
 

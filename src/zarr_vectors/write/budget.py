@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
+import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from zarr_vectors.exceptions import ArgumentError, StoreError, ZarrVectorsError
+from zarr_vectors.storage.processes import is_abandoned, signature
 
 MEMORY_BUDGET = 256 << 20
 """Bytes of rows that are held at once unless it is said otherwise."""
@@ -35,7 +39,7 @@ def parse_budget(memory_budget: Any) -> int:
 
 @contextmanager
 def working_folder(temporary_folder: Any) -> Iterator[Path]:
-    """Give a folder that is deleted afterwards.
+    """Give a folder that is deleted afterwards; those that killed processes left beside it are deleted first.
 
     Parameters
     ----------
@@ -52,7 +56,10 @@ def working_folder(temporary_folder: Any) -> Iterator[Path]:
     if temporary_folder is not None and not Path(temporary_folder).is_dir():
         raise ArgumentError(f"temporary_folder: {temporary_folder} is not a folder")
     try:
-        made = tempfile.TemporaryDirectory(prefix="zarr-vectors-", dir=temporary_folder, ignore_cleanup_errors=True)
+        remove_abandoned(tempfile.gettempdir() if temporary_folder is None else temporary_folder)
+        made = tempfile.TemporaryDirectory(
+            prefix=f"{_PREFIX}{signature()}", dir=temporary_folder, ignore_cleanup_errors=True
+        )
     except OSError as error:
         raise _unusable(temporary_folder, error) from error
     try:
@@ -64,6 +71,27 @@ def working_folder(temporary_folder: Any) -> Iterator[Path]:
         raise _unusable(temporary_folder, error) from error
 
 
+def remove_abandoned(place: Any) -> None:
+    """Remove working folders whose processes were killed: only real folders of this user, made on this computer.
+
+    Parameters
+    ----------
+    place : path
+        Where working folders are made.
+    """
+    with os.scandir(place) as entries:
+        left = [one for one in entries if one.name.startswith(_PREFIX) and is_abandoned(one.name[len(_PREFIX) :])]
+    for entry in left:
+        with contextlib.suppress(OSError):  # another process removes it at this moment
+            if entry.is_dir(follow_symlinks=False) and _is_own(entry.stat(follow_symlinks=False)):
+                shutil.rmtree(entry.path, ignore_errors=True)
+
+
+def _is_own(status: os.stat_result) -> bool:
+    return not hasattr(os, "getuid") or status.st_uid == os.getuid()
+
+
+_PREFIX = "zarr-vectors-"
 _FULL = {errno.ENOSPC, errno.EFBIG, errno.EDQUOT}
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -102,10 +104,32 @@ class Spill:
 
 
 def mapped(path: Path, dtype: np.dtype[Any], shape: tuple[int, ...], *, mode: str = "r") -> AnyArray:
-    """Return an array over a file; ``mode`` ``"w+"`` makes it, filled with zeros."""
+    """Return an array over a file; ``mode`` ``"w+"`` makes it, filled with zeros.
+
+    Raises
+    ------
+    OSError
+        The disk has no room for the file.
+    """
     if 0 in shape:
         return np.zeros(shape, dtype)
+    if mode == "w+":
+        _allocate(path, math.prod(shape) * dtype.itemsize)
+        mode = "r+"
     return np.asarray(np.memmap(path, dtype, mode, shape=shape))  # type: ignore[call-overload]
+
+
+def _allocate(path: Path, size: int) -> None:
+    """Make a file of zeros that has its place on the disk: writing to a hole of a full one would kill the process."""
+    with path.open("wb") as file:
+        if hasattr(os, "posix_fallocate"):
+            os.posix_fallocate(file.fileno(), 0, size)
+            return
+        for start in range(0, size, _ZEROS_AT_ONCE):
+            file.write(bytes(min(_ZEROS_AT_ONCE, size - start)))
+
+
+_ZEROS_AT_ONCE = 1 << 24
 
 
 def blocks(total: int, rows_at_once: int, cuts: IntArray | None = None) -> Iterator[tuple[int, int]]:
