@@ -21,6 +21,7 @@ from zarr_vectors.storage import (
     is_vacant,
     lock,
     overlay,
+    processes,
     put_one,
     recover,
     resolve_storage,
@@ -247,7 +248,7 @@ def test_what_dead_writers_left_is_removed_and_what_living_ones_write_is_not(
     assert len(list(tmp_path.iterdir())) == 3
     recover(storage)
     assert get_one(living.staging, "a") == b"1"
-    monkeypatch.setattr(replace_module, "runs", lambda process: False)
+    monkeypatch.setattr(processes, "runs", lambda process: False)
     recover(storage)
     assert sorted(path.name[:3] for path in tmp_path.iterdir()) == [".s2", "s"]
     assert contents(storage) == OLD
