@@ -20,7 +20,8 @@
     └── UnknownNameError                (also KeyError) an attribute, object, group or level that is not there
 
 Warnings: :class:`PrecisionWarning` when a cast to float32 moves positions noticeably,
-:class:`StaleLevelWarning` when a coarse level is older than the level it was made from.
+:class:`LossWarning` when a file has no place for something of a store, :class:`StaleLevelWarning` when a coarse level
+is older than the level it was made from.
 """
 
 from __future__ import annotations
@@ -99,6 +100,10 @@ class UnknownNameError(ZarrVectorsError, KeyError):
 
 class PrecisionWarning(UserWarning):
     """Storing positions as float32 moved them by a noticeable part of a bin."""
+
+
+class LossWarning(UserWarning):
+    """A file that was written has no place for something that the store holds; the message names it."""
 
 
 class StaleLevelWarning(UserWarning):

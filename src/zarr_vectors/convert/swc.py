@@ -1,22 +1,25 @@
-"""SWC files, the text format of neurons, to skeletons and back.
-
-A line of an SWC file is ``id label x y z radius parent``; the parent of a root is -1; lines that start with ``#`` are
-comments (SWC as described by Cannon et al. 1998).
-"""
+"""SWC files, the text format of neurons, to skeletons and back."""
 
 from __future__ import annotations
 
+import operator
 import os
 import warnings
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from zarr_vectors.exceptions import ArgumentError, ArrayError, StoreNotFoundError, UnknownNameError
+from zarr_vectors.constants import ORIGINAL_INDEX_ATTRIBUTE
+from zarr_vectors.convert.swc_text import SwcTable, decode_text, format_floats, format_text, parse_text
+from zarr_vectors.convert.target import whole_file
+from zarr_vectors.exceptions import ArgumentError, LossWarning, StoreNotFoundError, UnknownNameError
+from zarr_vectors.read.objects import read_object_ids
 from zarr_vectors.read.opening import open_reader
+from zarr_vectors.spatial.forests import roots_of
+from zarr_vectors.types.appending import JoinedMetadata
 from zarr_vectors.types.graphs import GraphResult, GraphSummary, read_graph, write_graph
 from zarr_vectors.types.results import Result
 from zarr_vectors.typing import AnyArray, FloatArray, IntArray
@@ -24,7 +27,9 @@ from zarr_vectors.typing import AnyArray, FloatArray, IntArray
 METADATA_KEY = "swc"
 ID_ATTRIBUTE, LABEL_ATTRIBUTE, RADIUS_ATTRIBUTE = "swc_id", "label", "radius"
 NAME_ATTRIBUTE = "name"
-_COLUMNS = 7
+_ROOT = -1
+_ROOTS = (_ROOT, 0, -2)
+"""What stands for the parent of a root, where no node has that number."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -38,13 +43,15 @@ class SwcNeuron(Result):
     edges : (M, 2) int64
         (child, parent) rows of ``positions``.
     radius : (N,) float64
-        Radii in the units of the file.
+        Radii in the units of the file; NaN where one is missing.
     label : (N,) int64
         What each node is: 0 undefined, 1 soma, 2 axon, 3 and 4 dendrites, 5 and up as the file means them.
     ids : (N,) int64
         Numbers of the nodes in the file.
     comments : tuple of str
-        Lines of comment without their mark.
+        Comments without their mark, those behind numbers as well.
+    extra : dict of str to (N,) int64 or float64
+        Columns beyond the seven, by the name in the first line, else ``column_8``, ….
     """
 
     positions: FloatArray
@@ -53,10 +60,15 @@ class SwcNeuron(Result):
     label: IntArray
     ids: IntArray
     comments: tuple[str, ...] = ()
+    extra: dict[str, AnyArray] = field(default_factory=dict)
 
 
 def read_swc(path: str | os.PathLike[str]) -> SwcNeuron:
-    """Read an SWC file.
+    """Read an SWC file in any of its dialects; numbers of nodes are exact up to 64 bits.
+
+    Columns may be divided by blanks, tabs or commas, named by a first line, and be more than seven; a text may begin
+    with a byte order mark and end its lines in any way; whole numbers may be written ``1.0``. The parent of a root is
+    -1, 0 or -2 where no node has that number, or the root itself. A radius may be missing (``nan``, ``NA``).
 
     Parameters
     ----------
@@ -68,55 +80,54 @@ def read_swc(path: str | os.PathLike[str]) -> SwcNeuron:
     StoreNotFoundError
         When there is no file.
     ArrayError
-        When a line is not seven numbers, a number is used twice, or a parent is not there.
+        When a line is not seven numbers, a number is used twice, a parent is not there, or parents run in a circle;
+        names the line.
     """
     file = Path(path)
     if not file.is_file():
         raise StoreNotFoundError(f"{file}: there is no such file")
-    lines = file.read_text(encoding="utf-8", errors="replace").splitlines()
-    comments = tuple(line.lstrip()[1:].strip() for line in lines if line.lstrip().startswith("#"))
-    try:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message=".*input contained no data", category=UserWarning)
-            table = np.loadtxt(lines, comments="#", usecols=range(_COLUMNS), ndmin=2).reshape(-1, _COLUMNS)
-    except ValueError as error:
-        raise ArrayError(f"{file}: cannot be read as SWC, seven numbers a line: {error}") from error
-    whole = table[:, [0, 1, 6]]
-    if not (np.isfinite(table).all() and (whole == np.rint(whole)).all()):
-        row = int(np.flatnonzero(~np.isfinite(table).all(axis=1) | (whole != np.rint(whole)).any(axis=1))[0])
-        raise ArrayError(f"{file}: node {row} has a number, label or parent that is no whole number: {table[row]}")
-    ids, label, parents = whole.astype(np.int64).T
-    return SwcNeuron(table[:, 2:5].copy(), _edges(file, ids, parents), table[:, 5].copy(), label, ids, comments)
+    table = parse_text(decode_text(file.read_bytes()), str(file))
+    return SwcNeuron(table.positions, _edges(table), table.radius, table.label, table.ids, table.comments, table.extra)
 
 
-def _edges(file: Path, ids: IntArray, parents: IntArray) -> IntArray:
+def _edges(table: SwcTable) -> IntArray:
     """Return (child, parent) rows for numbers of nodes and of their parents."""
+    ids, parents, lines = table.ids, table.parents, table.lines
     order = np.argsort(ids, kind="stable")
     ordered = ids[order]
-    if (ordered[1:] == ordered[:-1]).any():
-        raise ArrayError(f"{file}: number {int(ordered[1:][ordered[1:] == ordered[:-1]][0])} is given to several nodes")
-    children = np.flatnonzero(parents != -1)
-    wanted = parents[children]
-    places = np.minimum(np.searchsorted(ordered, wanted), max(0, len(ids) - 1))
-    missing = ordered[places] != wanted
+    again = ordered[1:] == ordered[:-1]
+    if again.any():
+        row = int(order[1:][again].min())
+        raise lines.refusal(row, f"number {int(ids[row])} is given to several nodes")
+    if (ids == _ROOT).any():
+        raise lines.refusal(int(order[ordered == _ROOT][0]), f"a node has the number {_ROOT}, which means no parent")
+    places = np.minimum(np.searchsorted(ordered, parents), max(0, len(ids) - 1))
+    there = ordered[places] == parents if len(ids) else np.zeros(0, bool)
+    missing = ~there & ~np.isin(parents, _ROOTS)
     if missing.any():
-        child = int(children[missing][0])
-        raise ArrayError(f"{file}: the parent of node {int(ids[child])} is {int(parents[child])}, which is not there")
-    return np.stack([children, order[places]], axis=1)
+        row = int(np.flatnonzero(missing)[0])
+        raise lines.refusal(row, f"the parent of node {int(ids[row])} is {int(parents[row])}, which is not there")
+    rows = np.where(there & (parents != ids), order[places] if len(ids) else places, -1)
+    circling = roots_of(rows) < 0
+    if circling.any():
+        row = int(np.flatnonzero(circling)[0])
+        raise lines.refusal(row, f"node {int(ids[row])} has no root: its parents run in a circle")
+    children = np.flatnonzero(rows >= 0)
+    return np.stack([children, rows[children]], axis=1)
 
 
 def ingest_swc(
     sources: Any,
     target: Any,
     *,
-    object_ids: Sequence[int] | None = None,
+    object_ids: Iterable[int] | None = None,
     metadata: Mapping[str, Any] | None = None,
     **options: Any,
 ) -> GraphSummary:
     """Make a store of SWC files, each a skeleton of its own.
 
-    Radius, label and number of every node become attributes ``radius``, ``label`` and ``swc_id``; the names of the
-    files the object attribute ``name``.
+    Radius, label and number of every node become attributes ``radius``, ``label`` and ``swc_id``, further columns
+    attributes of their name; the names of the files the object attribute ``name``.
 
     Parameters
     ----------
@@ -124,10 +135,11 @@ def ingest_swc(
         The files.
     target : str, path, zarr Store or Group
         Where to write.
-    object_ids : sequence of int, optional
-        Object of every file; 0, 1, … by default.
+    object_ids : iterable of int, optional
+        Object of every file; 0, 1, … by default, and what follows the highest id of the store with ``mode="a"``.
     metadata : mapping, optional
-        Your own metadata; the comments of the files are kept beside it, under ``swc``, by object id.
+        Your own metadata; the comments of the files are kept beside it, under ``swc``, by object id, also when more
+        files are appended.
     **options
         Of :func:`~zarr_vectors.types.graphs.write_graph`. Positions are float64 unless ``dtype`` says otherwise, so
         that they are exact.
@@ -137,35 +149,72 @@ def ingest_swc(
     StoreNotFoundError, ArrayError
         As :func:`read_swc`.
     ArgumentError, StoreError
-        As :func:`~zarr_vectors.types.graphs.write_graph`.
+        As :func:`~zarr_vectors.types.graphs.write_graph`; also when files differ in their further columns.
     """
     files = [Path(sources)] if isinstance(sources, (str, os.PathLike)) else [Path(source) for source in sources]
     if not files:
         raise ArgumentError("sources: expected at least one SWC file, got none")
-    ids = list(range(len(files))) if object_ids is None else [int(number) for number in object_ids]
-    if len(set(ids)) != len(files):
-        raise ArgumentError(f"object_ids: expected {len(files)} different ids, one per file, got {ids[:10]}")
-    neurons = [neuron for _, neuron in sorted(zip(ids, map(read_swc, files), strict=True), key=lambda pair: pair[0])]
-    names = [file.stem for _, file in sorted(zip(ids, files, strict=True), key=lambda pair: pair[0])]
-    comments = {str(number): list(n.comments) for number, n in zip(sorted(ids), neurons, strict=True) if n.comments}
+    ids = _object_ids(object_ids, len(files), target, options)
+    neurons = [read_swc(file) for file in files]
+    for file, neuron in zip(files, neurons, strict=True):
+        if list(neuron.extra) != list(neurons[0].extra):
+            raise ArgumentError(
+                f"sources: {file} has the further columns {list(neuron.extra)}, {files[0]} has "
+                f"{list(neurons[0].extra)}; make stores of their own, or give them the same columns"
+            )
+    columns = {name: [neuron.extra[name] for neuron in neurons] for name in neurons[0].extra}
+    comments = {str(number): list(neuron.comments) for number, neuron in zip(ids, neurons, strict=True)}
     options.setdefault("dtype", np.float64)
-    described = {**(options.pop("object_attributes", None) or {}), NAME_ATTRIBUTE: names}
+    described = {**(options.pop("object_attributes", None) or {}), NAME_ATTRIBUTE: [file.stem for file in files]}
     return write_graph(
         target,
         [neuron.positions for neuron in neurons],
         [neuron.edges for neuron in neurons],
         geometry_type="skeleton",
         is_directed=True,
-        object_ids=sorted(ids),
+        object_ids=ids,
         attributes={
+            **columns,
             RADIUS_ATTRIBUTE: [neuron.radius for neuron in neurons],
             LABEL_ATTRIBUTE: [neuron.label for neuron in neurons],
             ID_ATTRIBUTE: [neuron.ids for neuron in neurons],
         },
         object_attributes=described,
-        metadata={**(metadata or {}), METADATA_KEY: comments},
+        metadata={**(metadata or {}), METADATA_KEY: JoinedMetadata(comments, _join_comments)},
         **options,
     )
+
+
+def _object_ids(given: Iterable[int] | None, count: int, target: Any, options: Mapping[str, Any]) -> list[int]:
+    """Return the object of every file."""
+    if given is None:
+        first = _next_id(target, options) if options.get("mode") == "a" else 0
+        return list(range(first, first + count))
+    numbers = list(given)
+    try:
+        ids = [operator.index(number) for number in numbers]
+    except TypeError:
+        wrong = next(number for number in numbers if not hasattr(number, "__index__"))
+        raise ArgumentError(
+            f"object_ids: expected whole numbers of at most 64 bits, got {wrong!r} of {type(wrong).__name__}; convert "
+            "them to int before they lose digits"
+        ) from None
+    if len(set(ids)) != count or len(ids) != count:
+        raise ArgumentError(f"object_ids: expected {count} different ids, one per file, got {ids[:10]}")
+    return ids
+
+
+def _next_id(target: Any, options: Mapping[str, Any]) -> int:
+    """Return the id behind all of a store's; 0 where there is none."""
+    try:
+        held = read_object_ids(open_reader(target, backend=options.get("backend")).level(0))
+    except StoreNotFoundError:
+        return 0
+    return 0 if held is None or len(held) == 0 else int(held.max()) + 1
+
+
+def _join_comments(held: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    return {**held, **{number: [*held.get(number, []), *lines] for number, lines in given.items()}}
 
 
 def export_swc(
@@ -173,12 +222,15 @@ def export_swc(
 ) -> int:
     """Write one skeleton of a store as an SWC file.
 
+    Numbers are whole or the shortest decimals that give them back, roots have the parent -1, and a radius that is
+    missing is ``nan``. Comments stand first. Other attributes of nodes have no place; a ``LossWarning`` names them.
+
     Parameters
     ----------
     store : str, path, zarr Store or open Group
         The store.
     path : str or path
-        The file; replaced where it exists.
+        The file; replaced once the new one is complete.
     object_id : int, optional
         Which object; may be left out where there is only one.
     level : int
@@ -189,15 +241,18 @@ def export_swc(
     Returns
     -------
     int
-        Number of nodes written: in the order of their ``swc_id`` at level 0, else numbered along the branches.
+        Number of nodes written: with their ``swc_id`` and in its order at level 0 where every node has one of its
+        own, else numbered from 1 along the branches.
 
     Raises
     ------
     UnknownNameError
         When there is no such object.
     ArgumentError
-        When there are several objects and none is named, positions have not three columns, or a node has several
-        parents.
+        When there are several objects and none is named, positions have not three columns, a node has several
+        parents, or ``radius`` or ``label`` hold something else than a number of every node.
+    StoreError
+        When the file cannot be written; what was there is there as before.
     """
     reader = open_reader(store, **open_options)
     index = reader.level(level).arrays.object_index
@@ -208,30 +263,46 @@ def export_swc(
         raise ArgumentError(f"SWC files hold three columns of positions, the store has {found.positions.shape[1]}")
     if found.node_count == 0 and object_id is not None:
         raise UnknownNameError(f"object_id: object {object_id} has no nodes at level {level}")
-    rows = _swc_rows(found, numbered=level == 0)
-    digits = 9 if found.positions.dtype.itemsize <= 4 else 17
-    comments = (reader.attributes.get("user_metadata") or {}).get(METADATA_KEY) or {}
-    header = "\n".join(comments.get(str(0 if object_id is None else object_id), ["id label x y z radius parent"]))
-    numbers = ["%d", "%d", *[f"%.{digits}g"] * 3, "%.17g", "%d"]
-    np.savetxt(path, rows, fmt=numbers, header=header, comments="# ", encoding="utf-8")
+    columns = _swc_columns(found, numbered=level == 0)
+    only = read_object_ids(reader.level(level)) if object_id is None else None
+    number = object_id if only is None or len(only) == 0 else int(only[0])
+    held = (reader.attributes.get("user_metadata") or {}).get(METADATA_KEY) or {}
+    comments = held.get(str(0 if number is None else number), ["id label x y z radius parent"])
+    known = {RADIUS_ATTRIBUTE, LABEL_ATTRIBUTE, ID_ATTRIBUTE, ORIGINAL_INDEX_ATTRIBUTE}
+    lost = sorted(set(found.attributes) - known)
+    if lost:
+        warnings.warn(f"{path}: SWC files have no place for the attributes {lost}", LossWarning, stacklevel=2)
+    with whole_file(path) as file:
+        file.write(format_text(columns, comments).encode())
     return found.node_count
 
 
-def _swc_rows(found: GraphResult, *, numbered: bool) -> AnyArray:
-    """Return the lines of an SWC file ``(N, 7)``."""
+def _swc_columns(found: GraphResult, *, numbered: bool) -> list[AnyArray]:
+    """Return the seven columns of an SWC file as texts."""
     count = found.node_count
-    parents = np.full(count, -1, np.int64)
     if len(np.unique(found.edges[:, 0])) != found.edge_count:
         raise ArgumentError("a node has several parents, which SWC files cannot say; export a skeleton")
-    parents[found.edges[:, 0]] = found.edges[:, 1]
     ids = np.arange(1, count + 1)
-    if numbered and ID_ATTRIBUTE in found.attributes:
-        given = found.attributes[ID_ATTRIBUTE]
-        ids = given if len(np.unique(given)) == count else ids
-    rows = np.empty((count, _COLUMNS))
-    rows[:, 0] = ids
-    rows[:, 1] = found.attributes.get(LABEL_ATTRIBUTE, 0)
-    rows[:, 2:5] = found.positions
-    rows[:, 5] = found.attributes.get(RADIUS_ATTRIBUTE, 0)
-    rows[:, 6] = np.where(parents >= 0, ids[parents], -1)
-    return rows[np.argsort(ids, kind="stable")]
+    given = found.attributes.get(ID_ATTRIBUTE)
+    if numbered and given is not None and given.dtype.kind in "iu" and not np.ma.is_masked(given):
+        ids = np.ma.getdata(given) if len(np.unique(given)) == count else ids
+    parents = np.full(count, str(_ROOT), dtype=ids.astype(np.str_).dtype)
+    parents[found.edges[:, 0]] = ids[found.edges[:, 1]].astype(np.str_)
+    order = np.argsort(ids, kind="stable")
+    label = _numbers_of(found, LABEL_ATTRIBUTE, "iu")
+    radius = format_floats(_numbers_of(found, RADIUS_ATTRIBUTE, "iuf"))
+    axes = [format_floats(found.positions[:, axis]) for axis in range(3)]
+    return [column[order] for column in (ids.astype(np.str_), label.astype(np.str_), *axes, radius, parents)]
+
+
+def _numbers_of(found: GraphResult, name: str, kinds: str) -> AnyArray:
+    """Return an attribute of the nodes that an SWC file has a column for; zeros where the store has none."""
+    values = found.attributes.get(name)
+    if values is None:
+        return np.zeros(found.node_count, np.int64)
+    if values.dtype.kind not in kinds or values.ndim != 1 or np.ma.is_masked(values):
+        raise ArgumentError(
+            f"{name}: an SWC file holds one {'whole ' if 'f' not in kinds else ''}number a node, the attribute has "
+            f"dtype {values.dtype}, shape {values.shape}{' and missing values' if np.ma.is_masked(values) else ''}"
+        )
+    return np.ma.getdata(values)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -113,11 +113,33 @@ def _require_crs(store: StoreReader, said: StoreOptions) -> None:
         raise ArgumentError(f"crs: {given} given, but the store has {dict(held) or None}; appending cannot change it")
 
 
+class JoinedMetadata(dict[str, Any]):
+    """Metadata under one key that is joined with what a store holds there, rather than put in its place.
+
+    Parameters
+    ----------
+    values : mapping
+        What is given.
+    join : callable
+        Called with what the store holds and what is given, while the store is held for writing; returns both.
+    """
+
+    def __init__(self, values: Mapping[str, Any], join: Callable[[Mapping[str, Any], Mapping[str, Any]], Any]) -> None:
+        super().__init__(values)
+        self.join = join
+
+
 def merged_metadata(held: Any, given: Mapping[str, Any] | None) -> dict[str, Any] | None:
     """Return metadata of a store with what is given anew: by key, the later value of two under one key."""
     if given is None and held is None:
         return None
-    return {**(held if isinstance(held, Mapping) else {}), **(given or {})}
+    before = held if isinstance(held, Mapping) else {}
+    joined = {
+        key: value.join(before[key], value)
+        for key, value in (given or {}).items()
+        if isinstance(value, JoinedMetadata) and isinstance(before.get(key), Mapping)
+    }
+    return {**before, **(given or {}), **joined}
 
 
 def _shape(given: Any, ndim: int) -> tuple[float, ...] | None:
