@@ -13,12 +13,15 @@ import pytest
 
 from zarr_vectors.convert.las import export_las, ingest_las, read_las
 from zarr_vectors.convert.las.file import LasFile
+from zarr_vectors.convert.las.records import Record
 from zarr_vectors.convert.las.reference import read_reference
 from zarr_vectors.convert.las.wkt import parse_wkt
 from zarr_vectors.exceptions import (
     ArgumentError,
     ArrayError,
+    LossWarning,
     MissingExtraError,
+    StoreError,
     StoreNotFoundError,
     UnknownNameError,
     UnsupportedFeatureError,
@@ -264,11 +267,16 @@ def test_values_that_a_standard_dimension_cannot_keep_get_their_own(tmp_path: Pa
         "classification": np.array([2, 255]),
         "color": np.array([[1, 2, 3], [4, 5, 6]], np.uint8),
         "gps_time": np.array([np.nan, 1.0]),
+        "half": np.array([0.1, np.nan], np.float16),
+        "X": np.array([[7], [8]]),
     }
     write_points(tmp_path / "store", np.zeros((2, 3)), attributes=attributes, keep_order=True)
-    summary = export_las(tmp_path / "store", tmp_path / "out.las")
+    with pytest.warns(LossWarning, match="'intensity_stored'.*'return_number_stored'.*'X_stored'"):
+        summary = export_las(tmp_path / "store", tmp_path / "out.las")
     again = laspy.read(tmp_path / "out.las")
-    assert set(summary.extra_dimensions) == {"intensity_stored", "return_number_stored"}
+    assert set(summary.extra_dimensions) == {"intensity_stored", "return_number_stored", "half", "X_stored"}
+    assert np.array_equal(again["half"], attributes["half"], equal_nan=True)
+    assert np.array_equal(again["X_stored"], [7, 8])
     assert np.array_equal(again["intensity_stored"], [0.25, 0.5])
     assert np.array_equal(again["return_number_stored"], [3, 16])
     assert np.array_equal(again["classification"], [2, 255])
@@ -308,6 +316,19 @@ def test_refusals_name_what_is_wrong(tmp_path: Path) -> None:
     write_points(tmp_path / "far", np.array([[0.0, 0, 0], [1e7, 0, 0]]))
     with pytest.raises(ArgumentError, match="32 bits"):
         export_las(tmp_path / "far", tmp_path / "out.las", scale=1e-6)
+    write_points(tmp_path / "wide", np.zeros((2, 3)), attributes={"five": np.ones((2, 5), np.float32)})
+    with pytest.raises(UnsupportedFeatureError, match="'five' of 5 channels of float32"):
+        export_las(tmp_path / "wide", tmp_path / "out.las")
+    write_points(tmp_path / "classes", np.zeros((2, 3)), attributes={"classification": np.array([2, 256])})
+    with pytest.raises(UnsupportedFeatureError, match="'classification' of int64: the classes of LAS"):
+        export_las(tmp_path / "classes", tmp_path / "out.las")
+    with pytest.raises(UnsupportedFeatureError, match="COPC"):
+        export_las(tmp_path / "far", tmp_path / "out.copc.laz")
+    for scale in (0, [1, 2], np.nan, "fine"):
+        with pytest.raises(ArgumentError, match="scale: expected"):
+            export_las(tmp_path / "far", tmp_path / "out.las", scale=scale)
+    with pytest.raises(StoreError, match=r"out\.las: cannot be written: No such file"):
+        export_las(tmp_path / "far", tmp_path / "nowhere" / "out.las")
     assert not list(tmp_path.glob("*out*"))
 
 
@@ -320,14 +341,9 @@ def test_missing_laspy_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> 
         read_las(AUTZEN)
 
 
-class Record:
-    """A variable length record."""
-
-    def __init__(self, record_id: int, data: bytes) -> None:
-        self.user_id, self.record_id, self.data = "LASF_Projection", record_id, data
-
-    def record_data_bytes(self) -> bytes:
-        return self.data
+def projection(record_id: int, data: bytes) -> Record:
+    """Return a record that says something of the coordinates."""
+    return Record("LASF_Projection", record_id, "", data)
 
 
 WGS84 = 'GEOGCS["WGS 84",UNIT["degree",0.0174532925199433],AUTHORITY["EPSG","4326"]]'
@@ -348,7 +364,7 @@ UTM = (
     ],
 )
 def test_reference_of_well_known_text(text: str, name: str, epsg: int | None, units: tuple[str | None, ...]) -> None:
-    reference = read_reference([Record(2112, text.encode() + b"\0")])
+    reference = read_reference([projection(2112, text.encode() + b"\0")])
     assert reference.crs is not None
     assert reference.crs["name"] == name
     assert reference.crs.get("epsg") == epsg
@@ -358,7 +374,7 @@ def test_reference_of_well_known_text(text: str, name: str, epsg: int | None, un
 def test_reference_of_geotiff_keys() -> None:
     keys = [(1, 1, 0, 4), (1024, 0, 1, 1), (3072, 0, 1, 26910), (3076, 0, 1, 9001), (4099, 0, 1, 9002)]
     keys.append((3073, 34737, 4, 2))
-    records = [Record(34735, np.array(keys, "<u2").tobytes()), Record(34737, b"xxUTM|")]
+    records = [projection(34735, np.array(keys, "<u2").tobytes()), projection(34737, b"xxUTM|")]
     reference = read_reference(records)
     assert reference.crs == {"name": "UTM", "epsg": 26910}
     assert reference.units == ("meter", "meter", "foot")

@@ -29,7 +29,7 @@ def whole_file(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     place = Path(path)
     temporary = place.with_name(f".{place.name}-{os.getpid()}")
     try:
-        with temporary.open("wb") as file:
+        with _create(temporary) as file:
             yield file
         temporary.replace(place)
     except OSError as error:
@@ -39,3 +39,7 @@ def whole_file(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     finally:
         with suppress(OSError):
             temporary.unlink()
+
+
+def _create(path: Path) -> BinaryIO:
+    return path.open("wb")

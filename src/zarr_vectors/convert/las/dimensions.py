@@ -5,6 +5,7 @@ Names, meanings and units are those of the LAS 1.4 R15 specification (ASPRS), ta
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from zarr_vectors.exceptions import ArgumentError
+from zarr_vectors.exceptions import ArgumentError, ArrayError
 from zarr_vectors.formats.columns import check_name
 from zarr_vectors.model.attributes import AttributeSpec
 from zarr_vectors.typing import AnyArray, Document
@@ -21,6 +22,9 @@ COORDINATES = ("X", "Y", "Z")
 COLOUR = ("red", "green", "blue")
 COLOUR_ATTRIBUTE = "color"
 COLOUR_MEANING = "Colour channels, as the file scales them"
+_BLOCK = 1_000_000
+_ROUNDINGS = 4
+"""How many steps of 64-bit floats a value may move where it is multiplied and added to."""
 
 MEANINGS: Mapping[str, tuple[str | None, str]] = {
     "intensity": (None, "Strength of the returned pulse, as the file scales it"),
@@ -53,14 +57,16 @@ class Dimension:
         Name of the attribute.
     sources : tuple of str
         Names of the dimensions, one for each channel where there are several.
-    dtype : numpy.dtype
-        Type of the attribute's values.
+    stored : numpy.dtype
+        Type of the values in the file.
     elements : int
         Values of a row of an extra dimension.
     scales, offsets : (elements,) float64, optional
         ``value = raw * scale + offset`` of an extra dimension that is scaled.
-    raw : str, optional
-        NumPy type of an extra dimension's stored values; None for standard dimensions.
+    no_data : (elements,) array of ``stored``, optional
+        Stored value of an extra dimension that means "missing".
+    extra : bool
+        Whether the file's producer added it.
     description : str
         From the file, for extra dimensions.
     bits : int, optional
@@ -69,13 +75,50 @@ class Dimension:
 
     attribute: str
     sources: tuple[str, ...]
-    dtype: np.dtype[Any]
+    stored: np.dtype[Any]
     elements: int = 1
     scales: AnyArray | None = None
     offsets: AnyArray | None = None
-    raw: str | None = None
+    no_data: AnyArray | None = None
+    extra: bool = False
     description: str = ""
     bits: int | None = None
+
+    @classmethod
+    def of(cls, document: Document) -> Dimension:
+        """Return the extra dimension that a document describes."""
+        stored = np.dtype(str(document["type"]))
+        no_data = document.get("no_data")
+        return cls(
+            str(document["attribute"]),
+            (str(document["name"]),),
+            stored,
+            int(document.get("elements", 1)),
+            None if document.get("scales") is None else np.asarray(document["scales"], np.float64),
+            None if document.get("offsets") is None else np.asarray(document["offsets"], np.float64),
+            None if no_data is None else np.array([stored.type(value) for value in no_data], stored),
+            extra=True,
+            description=str(document.get("description", "")),
+        )
+
+    @property
+    def scaled(self) -> bool:
+        """Whether values are others than those that are stored; those of scale 1 and offset 0 are the same."""
+        if self.scales is None or self.offsets is None:
+            return False
+        return bool((self.scales != 1).any() or (self.offsets != 0).any())
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Type of the attribute's values."""
+        if self.bits is not None:
+            return np.dtype(np.bool_ if self.bits == 1 else np.uint8)
+        return np.dtype(np.float64) if self.scaled else self.stored
+
+    @property
+    def masked(self) -> bool:
+        """Whether missing values need a mask, since the type of the values has none of its own."""
+        return self.no_data is not None and self.dtype.kind != "f"
 
     @property
     def channels(self) -> int | None:
@@ -88,59 +131,142 @@ class Dimension:
         """Unit, description and channel names of the attribute."""
         if len(self.sources) > 1:
             return AttributeSpec(description=COLOUR_MEANING, channel_names=self.sources)
-        unit, meaning = MEANINGS.get(self.sources[0], (None, None)) if self.raw is None else (None, None)
+        unit, meaning = (None, None) if self.extra else MEANINGS.get(self.sources[0], (None, None))
         return AttributeSpec(unit=unit, description=meaning or self.description or None)
 
     def document(self) -> Document | None:
         """Return what is needed to make an extra dimension anew; None for standard ones."""
-        if self.raw is None:
+        if not self.extra:
             return None
         document: Document = {
             "attribute": self.attribute,
             "name": self.sources[0],
-            "type": self.raw,
+            "type": self.stored.str.lstrip("<>=|"),
             "elements": self.elements,
             "description": self.description,
         }
         if self.scales is not None and self.offsets is not None:
             document |= {"scales": self.scales.tolist(), "offsets": self.offsets.tolist()}
+        if self.no_data is not None:
+            document["no_data"] = [v if math.isfinite(v) else repr(v) for v in self.no_data.tolist()]
         return document
+
+    def empty(self, count: int) -> AnyArray:
+        """Return room for the attribute's values of some points."""
+        shape = (count,) if self.channels is None else (count, self.channels)
+        values = np.empty(shape, self.dtype)
+        return np.ma.MaskedArray(values, np.zeros(shape, bool)) if self.masked else values
 
     def holds(self, values: AnyArray) -> bool:
         """Return whether the dimension can keep an attribute's values as they are."""
         shape = (len(values),) if self.channels is None else (len(values), self.channels)
-        if values.shape != shape or values.dtype.kind not in "biuf":
-            return False
-        if self.scales is not None or values.size == 0:
-            return True
-        if self.bits is not None and not (values.min() >= 0 and values.max() < 2**self.bits):
-            return False
+        return values.shape == shape and all(
+            self.encode(values[start : start + _BLOCK]) is not None for start in range(0, max(1, len(values)), _BLOCK)
+        )
+
+    def encode(self, values: AnyArray) -> AnyArray | None:
+        """Return what is stored for values, missing ones as the no-data value; None where that would change one."""
+        plain = np.ma.getdata(values)
+        if plain.dtype.kind not in "biuf":
+            return None
+        missing = np.ma.getmaskarray(values) if isinstance(values, np.ma.MaskedArray) else np.zeros(plain.shape, bool)
+        if plain.dtype.kind == "f" and (self.stored.kind != "f" or self.no_data is not None):
+            missing = missing | np.isnan(plain)
+        if missing.any() and self.no_data is None:
+            return None
         with np.errstate(invalid="ignore", over="ignore"):
-            return bool(np.array_equal(values.astype(self.dtype), values, equal_nan=values.dtype.kind == "f"))
+            stored, same = self._scale(plain) if self.scaled else _cast(plain, self.stored)
+        if self.bits is not None:
+            same &= stored < 2**self.bits
+        if self.no_data is not None:
+            same &= stored != self.no_data
+            stored = np.where(missing, self.no_data, stored)
+        return stored if (same | missing).all() else None
+
+    def _scale(self, values: AnyArray) -> tuple[AnyArray, AnyArray]:
+        """Return ``(value - offset) / scale`` in the stored type, and where that gives the value back."""
+        floats, same = _cast(values, np.dtype(np.float64))
+        scales, offsets = self._conversion(values)
+        raw = (floats - offsets) / scales
+        if self.stored.kind != "f":
+            limits = np.iinfo(self.stored)
+            raw = np.rint(raw)
+            same &= (raw >= float(limits.min)) & (raw < float(limits.max) + (1 if self.stored.itemsize < 8 else 0))
+            raw = np.where(same, raw, 0)
+        stored = raw.astype(self.stored)
+        allowed = _ROUNDINGS * np.spacing(np.maximum(np.abs(floats), np.abs(offsets)))
+        back = stored * scales + offsets
+        given_back = (np.abs(back - floats) <= allowed) | (back == floats) | (np.isnan(back) & np.isnan(floats))
+        return stored, same & given_back
+
+    def _conversion(self, values: AnyArray) -> tuple[AnyArray, AnyArray]:
+        assert self.scales is not None
+        assert self.offsets is not None
+        return (self.scales, self.offsets) if values.ndim == 2 else (self.scales[0], self.offsets[0])
 
     def values(self, points: Any) -> AnyArray:
-        """Return the attribute's values of a laspy point record."""
+        """Return the attribute's values of a laspy point record.
+
+        Raises
+        ------
+        ArrayError
+            When 64-bit floats cannot hold values times their scale exactly.
+        """
         if len(self.sources) > 1:
             return np.stack([np.asarray(points[name]) for name in self.sources], axis=1)
-        if self.raw is None:
+        if not self.extra:
             return np.asarray(points[self.sources[0]]).astype(self.dtype, copy=False)
         stored = np.asarray(points.array[self.sources[0]])
-        if self.scales is None or self.offsets is None:
-            return stored
-        if stored.ndim == 1:
-            return np.asarray(stored * self.scales[0] + self.offsets[0])
-        return np.asarray(stored * self.scales + self.offsets)
+        values = stored
+        if self.scaled:
+            scales, offsets = self._conversion(stored)
+            values = stored * scales + offsets
+        if self.no_data is not None:
+            missing = stored == self.no_data
+            values = np.ma.MaskedArray(values, missing) if self.masked else np.where(missing, np.nan, values)
+        if self.scaled and not self._gives_back(values, stored):
+            raise ArrayError(
+                f"the dimension {self.sources[0]!r} holds numbers of {self.stored} that 64-bit floats do not give back "
+                f"at scale {self.scales}; leave it out of attributes="
+            )
+        return values
+
+    def _gives_back(self, values: AnyArray, stored: AnyArray) -> bool:
+        again = self.encode(values)
+        return again is not None and np.array_equal(again, stored, equal_nan=self.stored.kind == "f")
 
 
-def list_dimensions(point_format: Any) -> list[Dimension]:
-    """Return the attributes that hold everything of a point format except the coordinates.
+def _cast(values: AnyArray, stored: np.dtype[Any]) -> tuple[AnyArray, AnyArray]:
+    """Return values in another type, and where they are the same there; a NaN stays one."""
+    cast = values.astype(stored, copy=False)
+    same = np.asarray(cast.astype(values.dtype, copy=False) == values)
+    # What is beyond a type comes back by chance: it wraps, or stays at the type's end.
+    if values.dtype.kind == "f" and stored.kind == "f":
+        same |= np.isnan(values)
+    elif values.dtype.kind == "f":
+        same &= values < 2.0 ** (8 * stored.itemsize - (stored.kind == "i"))
+    elif stored.kind == "f":
+        same &= cast < 2.0 ** (8 * values.dtype.itemsize - (values.dtype.kind == "i"))
+    else:
+        same &= (cast < 0) == (values < 0)
+    return cast, same
+
+
+def list_dimensions(header: Any) -> list[Dimension]:
+    """Return the attributes that hold everything of a file's points except the coordinates.
 
     Parameters
     ----------
-    point_format : laspy.PointFormat
+    header : laspy.LasHeader
         Of the file.
     """
-    found = {info.name: info for info in point_format.dimensions}
+    found = {info.name: info for info in header.point_format.dimensions}
+    no_data = {
+        struct.format_name(): struct.no_data
+        for record in header.vlrs.get("ExtraBytesVlr")
+        for struct in record.extra_bytes_structs
+        if struct.data_type
+    }
     taken: set[str] = set()
     dimensions = []
     if set(COLOUR) <= set(found):
@@ -151,7 +277,10 @@ def list_dimensions(point_format: Any) -> list[Dimension]:
             continue
         attribute = _attribute_name(name, taken)
         taken.add(attribute.lower())
-        dimensions.append(_standard(name, attribute, info) if info.is_standard else _extra(name, attribute, info))
+        if info.is_standard:
+            dimensions.append(_standard(name, attribute, info))
+        else:
+            dimensions.append(_extra(name, attribute, info, no_data.get(name)))
     return dimensions
 
 
@@ -159,23 +288,22 @@ def _standard(name: str, attribute: str, info: Any) -> Dimension:
     """Return a dimension of the specification; bit fields of one bit are booleans."""
     if info.dtype is not None:
         return Dimension(attribute, (name,), np.dtype(info.dtype))
-    field_type = np.dtype(np.bool_ if info.num_bits == 1 else np.uint8)
-    return Dimension(attribute, (name,), field_type, bits=int(info.num_bits))
+    return Dimension(attribute, (name,), np.dtype(np.uint8), bits=int(info.num_bits))
 
 
-def _extra(name: str, attribute: str, info: Any) -> Dimension:
+def _extra(name: str, attribute: str, info: Any, no_data: AnyArray | None) -> Dimension:
     """Return a dimension that the file's producer added."""
-    stored = np.dtype(info.dtype).base
     scaled = bool(info.is_scaled)
     return Dimension(
         attribute,
         (name,),
-        np.dtype(np.float64) if scaled else stored,
+        np.dtype(info.dtype).base,
         int(info.num_elements),
         np.atleast_1d(np.asarray(info.scales, np.float64)) if scaled else None,
         np.atleast_1d(np.asarray(info.offsets, np.float64)) if scaled else None,
-        stored.str.lstrip("<>=|"),
-        str(info.description or "").rstrip("\x00 "),
+        no_data,
+        extra=True,
+        description=str(info.description or "").rstrip("\x00 "),
     )
 
 

@@ -13,6 +13,7 @@ import numpy as np
 
 from zarr_vectors.convert.las.dimensions import Dimension, list_dimensions
 from zarr_vectors.convert.las.header import header_document
+from zarr_vectors.convert.las.records import Record, read_records
 from zarr_vectors.convert.las.reference import Reference, read_reference
 from zarr_vectors.exceptions import ArrayError, StoreNotFoundError, UnknownNameError, ZarrVectorsError
 from zarr_vectors.extras import require
@@ -37,12 +38,15 @@ class LasFile:
         Everything that points have beside coordinates.
     reference : Reference
         Coordinate reference system and units.
+    records : pair of lists of Record
+        Variable length records before and behind the points.
     """
 
     name: str
     reader: Any
     dimensions: list[Dimension]
     reference: Reference
+    records: tuple[list[Record], list[Record]]
 
     @property
     def count(self) -> int:
@@ -67,7 +71,7 @@ class LasFile:
     @property
     def document(self) -> Document:
         """The rest of the header, with its variable length records."""
-        return header_document(self.reader.header, self.dimensions)
+        return {"file": Path(self.name).name, **header_document(self.reader.header, self.dimensions, self.records)}
 
     def row_bytes(self, names: Collection[str]) -> int:
         """Return how many bytes a point takes with some of its attributes."""
@@ -133,7 +137,7 @@ class LasFile:
         kept = [dim for name in self.names(names) for dim in self.dimensions if dim.attribute == name]
         try:
             positions = np.empty((self.count, 3), np.float64)
-            attributes = {dim.attribute: np.empty(_shape(dim, self.count), dim.dtype) for dim in kept}
+            attributes = {dim.attribute: dim.empty(self.count) for dim in kept}
         except (MemoryError, ValueError) as error:
             raise ArrayError(
                 f"{self.name}: the header promises {self.count} points, which memory cannot hold; it is damaged, "
@@ -157,10 +161,6 @@ class LasFile:
         return positions
 
 
-def _shape(dimension: Dimension, count: int) -> tuple[int, ...]:
-    return (count,) if dimension.channels is None else (count, dimension.channels)
-
-
 @contextmanager
 def open_las(path: str | os.PathLike[str]) -> Iterator[LasFile]:
     """Open a LAS or LAZ file.
@@ -180,10 +180,12 @@ def open_las(path: str | os.PathLike[str]) -> Iterator[LasFile]:
         raise StoreNotFoundError(f"{name}: there is no such file")
     with ExitStack() as stack:
         with _damage_named(name):
-            reader = stack.enter_context(laspy.open(path))
-            records = [*(reader.header.vlrs or []), *(reader.header.evlrs or [])]
-            file = LasFile(name, reader, list_dimensions(reader.header.point_format), read_reference(records))
-        yield file
+            reader = stack.enter_context(laspy.open(path, read_evlrs=False))
+            with Path(path).open("rb") as file:
+                records = read_records(file, reader.header)
+            reference = read_reference([*records[0], *records[1]])
+            opened = LasFile(name, reader, list_dimensions(reader.header), reference, records)
+        yield opened
 
 
 @contextmanager
@@ -193,6 +195,6 @@ def _damage_named(name: str) -> Iterator[None]:
     try:
         yield
     except (laspy.errors.LaspyException, ValueError, EOFError, RuntimeError) as error:
-        if isinstance(error, ZarrVectorsError):
+        if isinstance(error, ZarrVectorsError) and not isinstance(error, ArrayError):
             raise
         raise ArrayError(f"{name}: cannot be read as LAS: {error}") from error

@@ -4,41 +4,91 @@ from __future__ import annotations
 
 import base64
 import datetime
-from collections.abc import Iterable
+import uuid
+from collections.abc import Collection, Iterable, Mapping
+from types import SimpleNamespace
 from typing import Any
 
 from zarr_vectors.convert.las.dimensions import Dimension
+from zarr_vectors.convert.las.records import Record, field_text
+from zarr_vectors.exceptions import ArgumentError
 from zarr_vectors.extras import require
 from zarr_vectors.typing import Document
 
 METADATA_KEY = "las"
 """Key of the user metadata of a store that holds the document."""
+APPENDED_KEY = "appended"
+"""Key of the document that holds those of the files that were appended to the store."""
+GPS_ATTRIBUTE = "gps_time"
+WAVE_ATTRIBUTE = "wavepacket_offset"
+"""Where in the waveforms of the file that of a point begins."""
+_OLDEST = "1.1"
 
-DERIVED_RECORDS = {("laszip encoded", 22204), ("LASF_Spec", 4), ("copc", 1), ("copc", 1000)}
-"""Records that describe how a file is laid out or are made anew from its dimensions."""
 
-
-def header_document(header: Any, dimensions: Iterable[Dimension]) -> Document:
+def header_document(
+    header: Any, dimensions: Iterable[Dimension], records: tuple[list[Record], list[Record]]
+) -> Document:
     """Return what a header says, without counts and extents, which follow from the points."""
     created = header.creation_date
-    return {
+    document: Document = {
         "version": str(header.version),
         "point_format": int(header.point_format.id),
         "scales": [float(scale) for scale in header.scales],
         "offsets": [float(offset) for offset in header.offsets],
         "file_source_id": int(header.file_source_id),
         "global_encoding": int(header.global_encoding.value),
+        "guid": str(header.uuid),
         "system_identifier": _text(header.system_identifier),
         "generating_software": _text(header.generating_software),
         "creation_date": None if created is None else created.isoformat(),
-        "extra_dimensions": [document for dim in dimensions if (document := dim.document()) is not None],
-        "records": _record_documents(header.vlrs or []),
-        "extended_records": _record_documents(header.evlrs or []),
+        "extra_dimensions": [made for dim in dimensions if (made := dim.document()) is not None],
     }
+    for key, kept in zip(("records", "extended_records"), records, strict=True):
+        document[key] = [record.document() for record in kept if not record.derived]
+    for key in ("extra_header_bytes", "extra_vlr_bytes"):
+        if getattr(header, key, b""):
+            document[key] = base64.b64encode(getattr(header, key)).decode("ascii")
+    if getattr(header, "gps_time_offset", 0):
+        document["gps_time_offset"] = int(header.gps_time_offset)
+    return document
+
+
+def _text(value: str | bytes) -> str:
+    return field_text(value) if isinstance(value, bytes) else value
+
+
+def join_headers(held: Mapping[str, Any], given: Mapping[str, Any], names: Collection[str]) -> Document:
+    """Return the document of a store with that of a file that is appended; what the first says stays.
+
+    Parameters
+    ----------
+    held, given : dict
+        Of the store and of the file, as :func:`header_document` makes them.
+    names : collection of str
+        Attributes that are taken over.
+
+    Raises
+    ------
+    ArgumentError
+        When values of the two cannot be understood in one file.
+    """
+    weeks = [document.get("global_encoding", 0) & 1 for document in (held, given)]
+    if GPS_ATTRIBUTE in names and weeks[0] != weeks[1]:
+        said = ["seconds of the week", "standard seconds minus 1e9"]
+        raise ArgumentError(
+            f"mode='a': GPS times of the store are {said[weeks[0]]}, those of {given.get('file')} {said[weeks[1]]}; "
+            f"make a store of its own, or leave {GPS_ATTRIBUTE} out of the attributes of both"
+        )
+    if WAVE_ATTRIBUTE in names:
+        raise ArgumentError(
+            f"mode='a': the points of {given.get('file')} name places in its own waveforms, which cannot be joined "
+            "with those of the store; make a store of its own, or leave the wavepacket_* attributes out of both"
+        )
+    return {**held, APPENDED_KEY: [*held.get(APPENDED_KEY, []), dict(given)]}
 
 
 def make_header(document: Document) -> Any:
-    """Return the laspy header that a document describes.
+    """Return the laspy header that a document describes, without the records behind the points.
 
     Parameters
     ----------
@@ -47,63 +97,63 @@ def make_header(document: Document) -> Any:
         ``offsets``.
     """
     laspy = require("laspy", "las", "LAS files")
-    header = laspy.LasHeader(version=document["version"], point_format=document["point_format"])
+    version = max(document["version"], _OLDEST)
+    header = laspy.LasHeader(version=version, point_format=document["point_format"])
     header.scales, header.offsets = document["scales"], document["offsets"]
     header.file_source_id = document.get("file_source_id", 0)
     header.global_encoding = type(header.global_encoding)(document.get("global_encoding", 0))
-    header.system_identifier = document.get("system_identifier", "OTHER")
-    header.generating_software = document.get("generating_software", "zarr-vectors")
-    if document.get("creation_date"):
-        header.creation_date = datetime.date.fromisoformat(document["creation_date"])
-    extra = [
-        laspy.ExtraBytesParams(
-            name=dimension["name"],
-            type=_extra_type(dimension),
-            description=dimension.get("description", ""),
-            scales=dimension.get("scales"),
-            offsets=dimension.get("offsets"),
-        )
-        for dimension in document.get("extra_dimensions", [])
-    ]
+    header.uuid = uuid.UUID(document.get("guid", "0" * 32))
+    header.system_identifier = document.get("system_identifier", "OTHER").encode("latin-1")
+    header.generating_software = document.get("generating_software", "zarr-vectors").encode("latin-1")
+    if "creation_date" in document:
+        header.creation_date = _date(document["creation_date"])
+    for key in ("extra_header_bytes", "extra_vlr_bytes"):
+        setattr(header, key, base64.b64decode(document.get(key, "")))
+    if "gps_time_offset" in document:
+        header.gps_time_offset = document["gps_time_offset"]
+    extra = [_extra_dimension(laspy, dimension) for dimension in document.get("extra_dimensions", [])]
     if extra:
         header.add_extra_dims(extra)
-    header.vlrs.extend(_records(laspy, document.get("records", [])))
-    if document.get("extended_records"):
-        header.evlrs = laspy.vlrs.vlrlist.VLRList()
-        header.evlrs.extend(_records(laspy, document["extended_records"]))
+    for described in header.vlrs.get("ExtraBytesVlr"):
+        for struct in described.extra_bytes_structs:
+            if struct.data_type:
+                # laspy takes the smallest and the largest value from one point of every batch.
+                struct.options &= ~(struct.MIN_BIT_MASK | struct.MAX_BIT_MASK)
+    header._vlrs = _records_before(laspy, header.vlrs, map(Record.of, document.get("records", [])))
     return header
 
 
-def _extra_type(dimension: Document) -> str:
+def _date(text: str | None) -> Any:
+    """Return the day a file was made on; for a file that states none, what laspy writes as zeros."""
+    if text is not None:
+        return datetime.date.fromisoformat(text)
+    return SimpleNamespace(year=0, timetuple=lambda: SimpleNamespace(tm_yday=0))
+
+
+def _extra_dimension(laspy: Any, dimension: Document) -> Any:
     elements = int(dimension.get("elements", 1))
-    return str(dimension["type"]) if elements == 1 else f"{elements}{dimension['type']}"
+    made = Dimension.of(dimension)
+    return laspy.ExtraBytesParams(
+        name=dimension["name"],
+        type=str(dimension["type"]) if elements == 1 else f"{elements}{dimension['type']}",
+        description=dimension.get("description", ""),
+        scales=made.scales,
+        offsets=made.offsets,
+        no_data=made.no_data,
+    )
 
 
-def _text(value: Any) -> str:
-    text = value.decode("latin-1") if isinstance(value, bytes) else str(value)
-    return text.rstrip("\x00 ")
+def _records_before(laspy: Any, made: Iterable[Any], kept: Iterable[Record]) -> Any:
+    """Return records in laspy's list, which writes those that were kept byte for byte."""
 
+    class Records(laspy.vlrs.vlrlist.VLRList):  # type: ignore[misc]
+        def write_to(self, stream: Any, as_extended: bool = False, encoding_errors: str = "strict") -> int:
+            written = 0
+            for record in self:
+                if not isinstance(record, Record):
+                    data = bytes(record.record_data_bytes())
+                    record = Record(_text(record.user_id), record.record_id, _text(record.description), data)
+                written += stream.write(record.encode(extended=as_extended))
+            return written
 
-def _record_documents(records: Iterable[Any]) -> list[Document]:
-    return [
-        {
-            "user_id": _text(record.user_id),
-            "record_id": int(record.record_id),
-            "description": _text(record.description),
-            "data": base64.b64encode(bytes(record.record_data_bytes())).decode("ascii"),
-        }
-        for record in records
-        if (_text(record.user_id), int(record.record_id)) not in DERIVED_RECORDS
-    ]
-
-
-def _records(laspy: Any, documents: Iterable[Document]) -> list[Any]:
-    return [
-        laspy.VLR(
-            user_id=document["user_id"],
-            record_id=document["record_id"],
-            description=document["description"],
-            record_data=base64.b64decode(document["data"]),
-        )
-        for document in documents
-    ]
+    return Records([*made, *kept])

@@ -9,10 +9,12 @@ from typing import Any
 import numpy as np
 
 from zarr_vectors.convert.las.file import LasFile, open_las
-from zarr_vectors.convert.las.header import METADATA_KEY
+from zarr_vectors.convert.las.header import METADATA_KEY, join_headers
 from zarr_vectors.convert.las.reading import POINTS_A_CHUNK
+from zarr_vectors.types.appending import JoinedMetadata
 from zarr_vectors.types.point_streams import write_points_stream
 from zarr_vectors.types.points import PointsSummary, write_points
+from zarr_vectors.typing import Document
 from zarr_vectors.write.budget import MEMORY_BUDGET, parse_budget
 from zarr_vectors.write.options import Progress
 from zarr_vectors.write.streaming import rows_within
@@ -34,7 +36,10 @@ def ingest_las(
     temporary_folder: Any = None,
     **options: Any,
 ) -> PointsSummary:
-    """Make a store of a LAS or LAZ file, with every dimension of its points; the file need not fit into memory.
+    """Make a store of a LAS, LAZ or COPC file, with every dimension of its points; it need not fit into memory.
+
+    Values of extra dimensions with a scale become 64-bit floats, except those of scale 1 and offset 0, which keep
+    their type. A dimension's no-data value is missing in the store: NaN, or a masked whole number.
 
     Parameters
     ----------
@@ -49,7 +54,8 @@ def ingest_las(
     attribute_specs : mapping, optional
         ``unit``, ``description`` and ``channel_names`` by attribute, before those of the LAS specification.
     metadata : mapping, optional
-        Your own metadata; the header of the file is kept beside it, under ``las``.
+        Your own metadata; the header of the file is kept beside it, under ``las``; with ``mode="a"`` that of the
+        first file stays, and those of later ones follow under ``appended``.
     read_progress : callable, optional
         Called with ``(points read, points)``; ``progress`` is called while the store is written.
     memory_budget : int
@@ -72,18 +78,23 @@ def ingest_las(
     MissingExtraError, StoreNotFoundError, ArrayError
         As :func:`read_las`; what was at the target is there as before.
     ArgumentError, StoreError
-        As :func:`~zarr_vectors.types.points.write_points`.
+        As :func:`~zarr_vectors.types.points.write_points`; also when a file is appended whose coordinate reference
+        system or GPS times are others than those of the store, or whose points name waveforms.
     """
     budget = parse_budget(memory_budget)
     with open_las(source) as file:
         names = file.names(attributes)
         described = {name: spec for name, spec in file.attribute_specs.items() if name in names}
+
+        def join(held: Mapping[str, Any], given: Mapping[str, Any]) -> Document:
+            return join_headers(held, given, names)
+
         options.setdefault("dtype", np.float64)
         options.setdefault("crs", file.crs)
         options |= {
             "attribute_specs": {**described, **(attribute_specs or {})},
             "axis_units": file.axis_units if axis_units is None else axis_units,
-            "metadata": {**(metadata or {}), METADATA_KEY: file.document},
+            "metadata": {**(metadata or {}), METADATA_KEY: JoinedMetadata(file.document, join)},
         }
         held = rows_within(budget, file.row_bytes(names))
         if _at_once(options) or file.count <= held:

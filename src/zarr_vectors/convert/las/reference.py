@@ -7,12 +7,13 @@ of the OGC GeoTIFF standard (19-008r4).
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from zarr_vectors.convert.las.records import LONGEST, Record
 from zarr_vectors.convert.las.wkt import WktNode, parse_wkt
 from zarr_vectors.typing import Document
 
@@ -20,6 +21,8 @@ PROJECTION_USER = "LASF_Projection"
 WKT_RECORD = 2112
 GEO_KEYS_RECORD = 34735
 GEO_TEXTS_RECORD = 34737
+_WKT_BIT = 16
+"""Bit of the global encoding that says that the reference system is well-known text."""
 
 MODEL_TYPE_KEY, CITATION_KEY = 1024, 1026
 GEODETIC_CRS_KEY, GEODETIC_CITATION_KEY, ANGULAR_UNITS_KEY = 2048, 2049, 2054
@@ -65,19 +68,15 @@ class Reference:
     units: tuple[str | None, str | None, str | None]
 
 
-def read_reference(records: Iterable[Any]) -> Reference:
+def read_reference(records: Iterable[Record]) -> Reference:
     """Read the reference system from the variable length records of a file.
 
     Parameters
     ----------
-    records : iterable of laspy VLR
-        Ordinary and extended ones.
+    records : iterable of Record
+        Before and behind the points.
     """
-    data = {
-        int(record.record_id): bytes(record.record_data_bytes())
-        for record in records
-        if str(record.user_id).rstrip("\x00") == PROJECTION_USER
-    }
+    data = {record.record_id: record.data for record in records if record.user_id.rstrip() == PROJECTION_USER}
     if WKT_RECORD in data:
         text = data[WKT_RECORD].decode("utf-8", "replace").rstrip("\x00 ")
         node = parse_wkt(text)
@@ -151,3 +150,39 @@ def _of_keys(directory: bytes, texts: bytes) -> Reference:
     unit = values.get(ANGULAR_UNITS_KEY if geographic else LINEAR_UNITS_KEY, 0)
     plane = UNITS_BY_EPSG.get(unit)
     return Reference(crs or None, (plane, plane, UNITS_BY_EPSG.get(values.get(VERTICAL_UNITS_KEY, 0))))
+
+
+def state_crs(
+    document: Document, crs: Mapping[str, Any] | None, units: Sequence[str | None]
+) -> tuple[Document, list[str]]:
+    """Return the document of a header that states the reference system of a store, and what it cannot state.
+
+    Parameters
+    ----------
+    document : dict
+        Of the header; its own records stay where they say the same.
+    crs : mapping, optional
+        Of the store; none where it does not know one.
+    units : sequence of str or None
+        Of x, y and z.
+    """
+    keys = ("records", "extended_records")
+    stated = read_reference(Record.of(record) for key in keys for record in document.get(key, []))
+    if not crs:
+        lost = stated.crs is None and any(units)
+        named = ", ".join(f"{axis} {unit}" for axis, unit in zip("xyz", units, strict=True) if unit)
+        return document, [f"the units of its axes ({named})"] if lost else []
+    if stated.crs == dict(crs):
+        return document, []
+    changed = {
+        key: [record for record in document.get(key, []) if record["user_id"].rstrip() != PROJECTION_USER]
+        for key in keys
+    }
+    text = crs.get("wkt")
+    if not isinstance(text, str):
+        return {**document, **changed}, [
+            f"its coordinate reference system {dict(crs)}, which has no well-known text (crs['wkt'])"
+        ]
+    record = Record(PROJECTION_USER, WKT_RECORD, "", text.encode() + b"\0")
+    changed["records" if len(record.data) <= LONGEST else "extended_records"].append(record.document())
+    return {**document, **changed, "global_encoding": document.get("global_encoding", 0) | _WKT_BIT}, []

@@ -2,29 +2,47 @@
 
 from __future__ import annotations
 
-import math
 import os
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from zarr_vectors.constants import ORIGINAL_INDEX_ATTRIBUTE
-from zarr_vectors.convert.las.dimensions import COLOUR, COORDINATES, Dimension, list_dimensions
-from zarr_vectors.convert.las.header import METADATA_KEY, make_header
-from zarr_vectors.exceptions import ArgumentError, UnsupportedFeatureError
+from zarr_vectors.convert.las.dimensions import COLOUR, COORDINATES, Dimension
+from zarr_vectors.convert.las.header import APPENDED_KEY, METADATA_KEY, WAVE_ATTRIBUTE, make_header
+from zarr_vectors.convert.las.placing import Placed, place_columns
+from zarr_vectors.convert.las.records import Record, write_behind
+from zarr_vectors.convert.las.reference import state_crs
+from zarr_vectors.convert.las.scaling import (
+    Scaling,
+    choose_scaling,
+    given_scaling,
+    measure_loss,
+    parse_scale,
+    scalings_of,
+)
+from zarr_vectors.convert.target import whole_file
+from zarr_vectors.exceptions import (
+    ArgumentError,
+    LossWarning,
+    PrecisionWarning,
+    StoreError,
+    UnsupportedFeatureError,
+)
 from zarr_vectors.extras import require
 from zarr_vectors.read.opening import open_reader
-from zarr_vectors.types.points import PointsResult, read_points
+from zarr_vectors.read.store import StoreReader
+from zarr_vectors.types.points import read_points
 from zarr_vectors.typing import AnyArray, Document, FloatArray
 from zarr_vectors.write.options import Progress
 
 POINTS_A_CHUNK = 1_000_000
 PLAIN_FORMAT = {"version": "1.4", "point_format": 7}
 """Version and point format for stores that do not come from a LAS file: GPS time and colour."""
-FINEST_SCALE = 1e-3
+_EXTERNAL_WAVEFORMS = 4
+"""Bit of the global encoding."""
 _SUFFIXES = (".las", ".laz")
 
 
@@ -61,8 +79,20 @@ def export_las(
 
     A store that ``ingest_las`` made gets its header, point format, scales and records back, so that the file
     holds the same numbers as the one it came from; the points are in the original order where the store was
-    made with ``keep_order=True``. Attributes that the point format has no place for become extra dimensions;
-    one whose name is taken by a dimension that cannot keep its values is called ``<name>_stored``.
+    made with ``keep_order=True``. Of several files in one store the first gives the header. Every value is written
+    exactly, else the export is refused:
+
+    - Coordinates keep the scale of the file where it gives all of them back, else get one that does; where 32 bits
+      allow none, the finest, with a ``PrecisionWarning`` where places fall together.
+    - Classes and returns that an older point format has no bits for are written in the newer one that is like it.
+    - Extra dimensions keep type and scale where those give the values back, else get a wider type, else that of the
+      attribute: values that are no multiple of the scale, or NaN without a no-data value, make it a plain float.
+    - Attributes that the point format has no place for become extra dimensions; one whose name is taken by a
+      dimension that cannot keep its values is called ``<name>_stored``.
+
+    What a LAS file cannot say (objects, groups, a reference system without well-known text, units without a
+    reference system), a dimension that is left 0 for another, and waveforms in a file of their own are named by a
+    ``LossWarning``.
 
     Parameters
     ----------
@@ -77,8 +107,8 @@ def export_las(
     attributes : sequence of str, optional
         Attributes to write; all by default.
     scale : number or 3 numbers, optional
-        Resolution of the stored coordinates; by default that of the original file, else 0.001 or the finest
-        that the extent allows.
+        Resolution of the stored coordinates, in place of the one that keeps them; a ``PrecisionWarning`` says how far
+        points move.
     progress : callable, optional
         Called with ``(points written, points)``.
 
@@ -90,12 +120,13 @@ def export_las(
         When the points do not have three axes, the target is named otherwise, or coordinates do not fit into
         32 bits at the scale.
     UnsupportedFeatureError
-        For an attribute that LAS cannot hold (texts, dates); names it.
+        For an attribute that LAS cannot hold (texts, dates), and for COPC files; names it.
+    StoreError
+        When the file cannot be written; what was there is there as before.
     """
-    laspy = require("laspy", "las", "LAS files")
-    place = Path(target)
-    if place.suffix.lower() not in _SUFFIXES:
-        raise ArgumentError(f"target: expected a name that ends in .las or .laz, got {os.fspath(target)!r}")
+    require("laspy", "las", "LAS files")
+    place = _target(target)
+    scales = parse_scale(scale)
     store = open_reader(source)
     if store.root.ndim != 3:
         raise ArgumentError(f"{store.storage.url}: LAS points have three axes, the store has {store.root.ndim}")
@@ -103,90 +134,91 @@ def export_las(
     points = read_points(store, level=level, bbox=bbox, attributes=attributes, restore_order=ordered)
     columns = {name: values for name, values in points.attributes.items() if name != ORIGINAL_INDEX_ATTRIBUTE}
     origin = (store.attributes.get("user_metadata") or {}).get(METADATA_KEY) or {}
-    document = _document(origin, points, columns, scale)
-    header = make_header(document)
-    pairs = _pairs(list_dimensions(header.point_format), document, columns)
-    temporary = place.with_name(f".{place.stem}-{os.getpid()}{place.suffix.lower()}")
-    try:
-        with laspy.open(temporary, mode="w", header=header) as writer:
-            _write_points(laspy, writer, header, points.positions, pairs, progress)
-            if header.evlrs:
-                writer.write_evlrs(header.evlrs)
-        temporary.replace(place)
-    finally:
-        temporary.unlink(missing_ok=True)
-    extra = tuple(dimension["name"] for dimension in document["extra_dimensions"])
-    return LasSummary(len(points), int(document["point_format"]), extra)
+    files = [origin, *origin.get(APPENDED_KEY, [])]
+    scaling = [_scaling(points.positions[:, axis], files, axis, scales) for axis in range(3)]
+    document = {**PLAIN_FORMAT, **origin}
+    document |= {"scales": [one.scale for one in scaling], "offsets": [one.offset for one in scaling]}
+    document, lost = state_crs(document, store.root.crs, [axis.unit for axis in store.root.axes])
+    placed = place_columns(document, columns, files)
+    _warn(place, store, placed, lost, has_objects=points.object_ids is not None)
+    _warn_of_moves(points.positions, scaling, store, given=scales is not None)
+    _write(place, placed, points.positions, scaling, progress)
+    extra = tuple(dimension["name"] for dimension in placed.document["extra_dimensions"])
+    return LasSummary(len(points), int(placed.document["point_format"]), extra)
 
 
-def _document(
-    origin: Document,
-    points: PointsResult,
-    columns: dict[str, AnyArray],
-    scale: float | Sequence[float] | None,
-) -> Document:
-    """Return the header's document: that of the original file, with what the columns need added."""
-    document: Document = {**PLAIN_FORMAT, **origin}
-    if scale is not None or "scales" not in document:
-        document |= _quantisation(points.positions, scale)
-    everything = {dim.attribute: dim for dim in list_dimensions(make_header(document).point_format)}
-    placed = {name for name, values in columns.items() if name in everything and everything[name].holds(values)}
-    kept = [extra for extra in document.get("extra_dimensions", []) if extra["attribute"] in placed]
-    added = [
-        _extra_dimension(name, f"{name}_stored" if name in everything else name, values)
-        for name, values in columns.items()
-        if name not in placed
-    ]
-    document["extra_dimensions"] = kept + added
-    return document
-
-
-def _quantisation(positions: FloatArray, scale: float | Sequence[float] | None) -> Document:
-    """Return scales and offsets with which coordinates fit into signed 32-bit numbers."""
-    if len(positions) == 0:
-        return {"scales": [FINEST_SCALE] * 3, "offsets": [0.0] * 3}
-    low, high = positions.min(axis=0).astype(np.float64), positions.max(axis=0).astype(np.float64)
-    if scale is None:
-        needed = np.maximum((high - low) / np.iinfo(np.int32).max, np.finfo(np.float64).tiny)
-        scales = [max(FINEST_SCALE, 10.0 ** math.ceil(math.log10(float(size)))) for size in needed]
-    else:
-        scales = np.broadcast_to(np.asarray(scale, np.float64), 3).tolist()
-    return {"scales": scales, "offsets": np.floor(low).tolist()}
-
-
-def _extra_dimension(attribute: str, name: str, values: AnyArray) -> Document:
-    """Describe a dimension for an attribute that LAS does not know; table 24 of LAS 1.4 R15 has the types."""
-    kind = np.dtype(np.uint8) if values.dtype.kind == "b" else values.dtype
-    if kind.kind not in "iuf" or kind.itemsize > 8 or kind == np.float16:
+def _target(target: str | os.PathLike[str]) -> Path:
+    place = Path(target)
+    if place.suffix.lower() not in _SUFFIXES:
+        raise ArgumentError(f"target: expected a name that ends in .las or .laz, got {os.fspath(target)!r}")
+    if place.name.lower().endswith(".copc.laz"):
         raise UnsupportedFeatureError(
-            f"attribute {attribute!r} of {values.dtype} has no place in LAS, which holds numbers of "
-            "8 to 64 bits; leave it out of attributes="
+            f"target: {os.fspath(target)!r} names a COPC file, whose points lie in an octree: these are not written; "
+            "end the name in .laz for a plain LAZ file"
         )
-    if len(name.encode()) > 32:
-        raise UnsupportedFeatureError(f"attribute {attribute!r}: names of LAS dimensions have at most 32 bytes")
-    elements = 1 if values.ndim == 1 else values.shape[1]
-    return {
-        "attribute": attribute,
-        "name": name,
-        "type": kind.str.lstrip("<>=|"),
-        "elements": elements,
-        "description": "",
-    }
+    return place
 
 
-def _pairs(
-    dimensions: list[Dimension], document: Document, columns: dict[str, AnyArray]
-) -> list[tuple[Dimension, AnyArray]]:
-    """Match the dimensions of the file with the columns."""
-    extras = {extra["name"]: extra["attribute"] for extra in document["extra_dimensions"]}
-    taken = set(extras.values())
-    pairs = []
-    for dimension in dimensions:
-        if dimension.raw is not None:
-            pairs.append((dimension, columns[extras[dimension.sources[0]]]))
-        elif dimension.attribute in columns and dimension.attribute not in taken:
-            pairs.append((dimension, columns[dimension.attribute]))
-    return pairs
+def _scaling(values: FloatArray, files: Sequence[Document], axis: int, given: Sequence[float] | None) -> Scaling:
+    return choose_scaling(values, scalings_of(files, axis)) if given is None else given_scaling(values, given[axis])
+
+
+def _warn(place: Path, store: StoreReader, placed: Placed, lost: list[str], *, has_objects: bool) -> None:
+    """Name what the file does not say."""
+    lost = list(lost)
+    if has_objects:
+        lost.append("the object of every point, and groups of objects")
+    lost += [
+        f"values of {name!r}, which the dimension of that name cannot keep and leaves 0: they are in {extra!r}"
+        for name, extra in placed.renamed.items()
+    ]
+    if placed.document.get("global_encoding", 0) & _EXTERNAL_WAVEFORMS and any(
+        dimension.attribute == WAVE_ATTRIBUTE for dimension, _ in placed.pairs
+    ):
+        beside = Path(placed.document.get("file", "the original")).with_suffix(".wdp").name
+        lost.append(f"the waveforms of its points, which are in {beside}: copy it to {place.with_suffix('.wdp').name}")
+    if lost:
+        warnings.warn(
+            f"{place}: what the file does not hold of {store.storage.url}: {'; '.join(lost)}", LossWarning, stacklevel=3
+        )
+
+
+def _warn_of_moves(positions: FloatArray, scaling: Sequence[Scaling], store: StoreReader, *, given: bool) -> None:
+    """Say how far coordinates move where that can be noticed."""
+    said = []
+    for axis, one, values in zip(store.root.axes, scaling, positions.T, strict=True):
+        loss = measure_loss(values, one, f"axis {axis.name}")
+        if loss is not None and (given or loss.noticeable):
+            unit = f" {axis.unit}" if axis.unit else ""
+            said.append(
+                f"{axis.name} by up to {loss.moved:.3g}{unit} at scale {one.scale:g} ({loss.before:,} different "
+                f"coordinates become {loss.after:,})"
+            )
+    if said:
+        remedy = "leave out scale= to keep them" if given else "export parts of the space, which get finer scales"
+        warnings.warn(f"points move: {', '.join(said)}; {remedy}", PrecisionWarning, stacklevel=3)
+
+
+def _write(
+    place: Path, placed: Placed, positions: FloatArray, scaling: Sequence[Scaling], progress: Progress | None
+) -> None:
+    """Write the file, whole or not at all."""
+    laspy = require("laspy", "las", "LAS files")
+    header = make_header(placed.document)
+    with whole_file(place) as file:
+        try:
+            writer = laspy.LasWriter(
+                file,
+                header,
+                do_compress=place.suffix.lower() == ".laz",
+                closefd=False,
+                encoding_errors="surrogateescape",
+            )
+            _write_points(laspy, writer, header, positions, placed.pairs, scaling, progress)
+            write_behind(writer, map(Record.of, placed.document.get("extended_records", [])))
+            writer.close()
+        except (laspy.errors.LaspyException, RuntimeError) as error:
+            raise StoreError(f"{place}: cannot be written: {error}") from error
 
 
 def _write_points(
@@ -195,14 +227,15 @@ def _write_points(
     header: Any,
     positions: FloatArray,
     pairs: list[tuple[Dimension, AnyArray]],
+    scaling: Sequence[Scaling],
     progress: Progress | None,
 ) -> None:
     count = len(positions)
     for start in range(0, count, POINTS_A_CHUNK):
         rows = slice(start, min(start + POINTS_A_CHUNK, count))
         record = laspy.ScaleAwarePointRecord.zeros(rows.stop - start, header=header)
-        for d, name in enumerate(COORDINATES):
-            record.array[name] = _quantised(positions[rows, d], header.scales[d], header.offsets[d], f"axis {name}")
+        for axis, (name, one) in enumerate(zip(COORDINATES, scaling, strict=True)):
+            record.array[name] = one.encode(positions[rows, axis], f"axis {name}")
         for dimension, values in pairs:
             _fill(record, dimension, values[rows])
         writer.write_points(record)
@@ -211,26 +244,12 @@ def _write_points(
 
 
 def _fill(record: Any, dimension: Dimension, values: AnyArray) -> None:
+    stored = dimension.encode(values)
+    assert stored is not None
     if dimension.sources == COLOUR:
         for channel, name in enumerate(COLOUR):
-            record[name] = values[:, channel]
-    elif dimension.raw is None:
-        record[dimension.sources[0]] = values.astype(np.uint8) if values.dtype.kind == "b" else values
-    elif dimension.scales is None or dimension.offsets is None:
-        record.array[dimension.sources[0]] = values
+            record.array[name] = stored[:, channel]
+    elif dimension.bits is None:
+        record.array[dimension.sources[0]] = stored
     else:
-        scales = dimension.scales if values.ndim == 2 else dimension.scales[0]
-        offsets = dimension.offsets if values.ndim == 2 else dimension.offsets[0]
-        record.array[dimension.sources[0]] = np.rint((values - offsets) / scales)
-
-
-def _quantised(values: FloatArray, scale: float, offset: float, what: str) -> AnyArray:
-    """Return ``round((value - offset) / scale)``, the inverse of how LAS coordinates are read."""
-    raw = np.rint((values.astype(np.float64) - offset) / scale)
-    limits = np.iinfo(np.int32)
-    if len(raw) and not (limits.min <= raw.min() and raw.max() <= limits.max):
-        raise ArgumentError(
-            f"{what}: coordinates from {values.min()} to {values.max()} do not fit into 32 bits at scale {scale} "
-            f"and offset {offset}; pass a coarser scale="
-        )
-    return raw.astype(np.int32)
+        record[dimension.sources[0]] = stored
