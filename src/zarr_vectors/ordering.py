@@ -64,6 +64,22 @@ def _sorted_digits(key: AnyArray) -> list[AnyArray]:
     return [((ranks >> s) & 0xFFFF).astype(np.uint16) for s in range(0, max(1, int(ranks[-1]).bit_length()), 16)]
 
 
+def ordered_bits(values: AnyArray) -> AnyArray:
+    """Return whole numbers in the order of some numbers or booleans, which differ wherever bits of those do.
+
+    Parameters
+    ----------
+    values : (n,) bool, integers or floats
+        Without NaN.
+    """
+    values = np.ascontiguousarray(values, values.dtype.newbyteorder("="))
+    if values.dtype.kind != "f":
+        return values.view(np.uint8) if values.dtype.kind == "b" else values
+    bits = values.view(f"u{values.dtype.itemsize}")
+    sign = bits.dtype.type(1 << (8 * values.dtype.itemsize - 1))
+    return np.where(bits & sign, ~bits, bits | sign)
+
+
 def expand_ranges(starts: AnyArray, counts: AnyArray) -> IntArray:
     """Return ``concatenate([arange(s, s + n) for s, n in zip(starts, counts)])`` without a loop.
 

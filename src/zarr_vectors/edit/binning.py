@@ -11,12 +11,15 @@ from zarr_vectors.formats.columns import decode_column
 from zarr_vectors.formats.documents import plain_value
 from zarr_vectors.model.attributes import AttributeSpec, Column
 from zarr_vectors.model.elements import Groups
+from zarr_vectors.ordering import ordered_bits
+from zarr_vectors.read.chunk_values import bin_values
 from zarr_vectors.read.level import LevelReader
 from zarr_vectors.read.objects import read_groups, read_object_ids
 from zarr_vectors.rechunking.binning import OBJECT, VERTEX, group_codes, group_labels
 from zarr_vectors.rechunking.described import Described, read_description
 from zarr_vectors.rechunking.spec import GROUP
 from zarr_vectors.typing import BoolArray, IntArray
+from zarr_vectors.write.joining import join_column
 
 LEADING = "\x00leading"
 """Column that carries the first component of every vertex's chunk, in levels whose chunks go by more than space."""
@@ -57,19 +60,24 @@ def bins_of_vertices(level: LevelReader, columns: Mapping[str, Column]) -> Colum
 
 def codes_by_value(level: LevelReader, name: str, column: Column) -> IntArray:
     """Return the bins of values of an attribute of vertices by the values that the format's own metadata list."""
-    values = level.metadata.chunk_attribute_values
-    given = decode_column(column)
-    if values is None:
-        return np.asarray(given, np.int64)
-    table = {value: code for code, value in enumerate(values)}
-    distinct, place = np.unique(given, return_inverse=True)
-    unknown = [value for value in distinct.tolist() if value not in table]
-    if unknown:
+    bins = bin_values(level)
+    if bins is None:
+        if column.values.dtype.kind not in "iu" or column.spec.encoding is not None:
+            raise _unknown(level)
+        return np.asarray(column.values, np.int64)
+    joined = join_column("attributes", name, bins, column).values
+    held, given = ordered_bits(joined[: len(bins)]), ordered_bits(joined[len(bins) :])
+    order = np.argsort(held, kind="stable")
+    codes = np.append(order, 0)[np.searchsorted(held, given, sorter=order)]
+    unknown = np.flatnonzero(held[codes] != given) if len(held) else np.arange(len(given))
+    if len(unknown):
+        values = level.metadata.chunk_attribute_values or ()
+        value = decode_column(column.take(unknown[:1])).tolist()[0]
         raise ArgumentError(
-            f"attributes: {level.name} is chunked by {name!r}, which has no value {unknown[0]!r}; it has "
+            f"attributes: {level.name} is chunked by {name!r}, which has no value {value!r}; it has "
             f"{list(values)[:10]}. Write the store anew to add values"
         )
-    return np.array([table[value] for value in distinct.tolist()], np.int64)[place.reshape(-1)]
+    return np.asarray(codes, np.int64)
 
 
 def bins_of_objects(

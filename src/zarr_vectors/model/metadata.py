@@ -39,13 +39,19 @@ RECHUNKED = "rechunked"
 CHUNKED_BY = "chunked_by"
 """Key of our own in level metadata: what the leading component of chunk keys goes by, and what its bins are."""
 
+CHUNK_ATTRIBUTE = "chunk_attribute"
+"""Key of our own in level metadata: the values of ``chunk_attribute_values`` as they are stored, and their type."""
+
+KEYED = (CHUNKED_BY, CHUNK_ATTRIBUTE)
+"""Keys of our own that say what the leading component of chunk keys is."""
+
 AGGREGATION = "aggregation"
 """Key of our own in level metadata: how the attributes of a coarse level were made."""
 
 SPARSITY = "sparsity"
 """Key of our own in level metadata: how the objects of a coarse level were chosen."""
 
-_OWN_LEVEL_KEYS = frozenset([RECHUNKED, CHUNKED_BY, AGGREGATION, SPARSITY])
+_OWN_LEVEL_KEYS = frozenset([RECHUNKED, *KEYED, AGGREGATION, SPARSITY])
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ from zarr_vectors.exceptions import ArgumentError
 from zarr_vectors.formats.documents import merge_capabilities
 from zarr_vectors.formats.layout import LevelOptions
 from zarr_vectors.model.cells import Cells
-from zarr_vectors.model.metadata import AGGREGATION, CHUNKED_BY, SPARSITY, LevelEntry, LevelMetadata, RootMetadata
+from zarr_vectors.model.metadata import AGGREGATION, KEYED, SPARSITY, LevelEntry, LevelMetadata, RootMetadata
 from zarr_vectors.multiresolution.aggregation import chosen_mode
 from zarr_vectors.multiresolution.building import Built, build_levels, holds_paths
 from zarr_vectors.multiresolution.plan import CrossLevel, LevelPlan, parse_aggregation, parse_cross_level
@@ -304,7 +304,7 @@ def _chunked_alike(metadata: LevelMetadata, finest: LevelMetadata) -> LevelMetad
         chunk_dims=finest.chunk_dims,
         chunk_attribute_name=finest.chunk_attribute_name,
         chunk_attribute_values=finest.chunk_attribute_values,
-        extra={**metadata.extra, **{key: finest.extra[key] for key in (CHUNKED_BY,) if key in finest.extra}},
+        extra={**metadata.extra, **{key: finest.extra[key] for key in KEYED if key in finest.extra}},
     )
 
 

@@ -5,10 +5,18 @@ from __future__ import annotations
 import numpy as np
 
 from zarr_vectors.exceptions import ArrayError
-from zarr_vectors.formats.columns import make_column
-from zarr_vectors.model.attributes import Column
+from zarr_vectors.formats.chunk_attribute import keyed_column
+from zarr_vectors.model.attributes import AttributeSpec, Column
 from zarr_vectors.read.level import LevelReader
 from zarr_vectors.typing import IntArray
+
+
+def bin_values(level: LevelReader) -> Column | None:
+    """Return the value of every bin of the attribute that a level is chunked by; None where bins are the values."""
+    name = level.metadata.chunk_attribute_name
+    stored = level.arrays.vertex_attributes.get(name or "")
+    spec = level.root.attribute_specs.get(("vertex", name or "")) if stored is None else stored.spec
+    return keyed_column(level.metadata, spec, level.name)
 
 
 def chunk_values(level: LevelReader, chunk_rows: IntArray) -> Column:
@@ -26,13 +34,12 @@ def chunk_values(level: LevelReader, chunk_rows: IntArray) -> Column:
     ArrayError
         When a chunk key starts with a bin that has no value.
     """
-    name = level.metadata.chunk_attribute_name
-    assert name is not None
     codes = level.chunks[:, 0][chunk_rows]
-    values = level.metadata.chunk_attribute_values
-    if values is None:
-        return make_column("attributes", name, codes, len(codes), "vertex")
-    if len(codes) and not 0 <= int(codes.min()) <= int(codes.max()) < len(values):
-        raise ArrayError(f"{level.name}: a chunk key starts beyond the {len(values)} values of {name!r}")
-    table = np.array(values)
-    return make_column("attributes", name, table[codes] if len(table) else table, len(codes), "vertex")
+    bins = bin_values(level)
+    if bins is None:
+        return Column(np.asarray(codes, np.int64), AttributeSpec(dtype="int64"))
+    if len(codes) and not 0 <= int(codes.min()) <= int(codes.max()) < len(bins):
+        raise ArrayError(
+            f"{level.name}: a chunk key starts beyond the {len(bins)} values of {level.metadata.chunk_attribute_name!r}"
+        )
+    return bins.take(codes)

@@ -15,9 +15,10 @@ from zarr_vectors.formats.documents import plain_value
 from zarr_vectors.model.attributes import Column
 from zarr_vectors.model.elements import Groups
 from zarr_vectors.ordering import offsets_of
+from zarr_vectors.read.chunk_values import chunk_values
 from zarr_vectors.read.level import LevelReader
 from zarr_vectors.read.objects import read_column, read_groups
-from zarr_vectors.rechunking.source import Source, SourceRows, keyed_column
+from zarr_vectors.rechunking.source import Source, SourceRows
 from zarr_vectors.rechunking.spec import GROUP, OBJECT_ID, SPATIAL, RechunkSpec
 from zarr_vectors.typing import AnyArray, BoolArray, IntArray
 
@@ -222,7 +223,7 @@ def _read_column(source: Source, name: str, chunk_rows: IntArray) -> Column:
     """Return one attribute of the rows of some chunks."""
     level = source.level
     if name == level.keyed_attribute:
-        return keyed_column(level, np.repeat(chunk_rows, np.diff(source.row_offsets)[chunk_rows]))
+        return chunk_values(level, np.repeat(chunk_rows, np.diff(source.row_offsets)[chunk_rows]))
     from_arrays = source.read(chunk_rows)
     return from_arrays.attributes[name]
 

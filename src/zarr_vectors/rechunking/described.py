@@ -10,7 +10,7 @@ import numpy as np
 from zarr_vectors.exceptions import ArgumentError
 from zarr_vectors.model.attributes import AttributeSpec, Column
 from zarr_vectors.model.elements import Groups
-from zarr_vectors.model.metadata import CHUNKED_BY, LevelMetadata
+from zarr_vectors.model.metadata import CHUNK_ATTRIBUTE, CHUNKED_BY, LevelMetadata
 from zarr_vectors.rechunking.binning import OBJECT, VERTEX, Values, comparable, group_codes
 from zarr_vectors.rechunking.spec import GROUP, OBJECT_ID, SPATIAL, RechunkSpec
 from zarr_vectors.typing import AnyArray, BoolArray, IntArray
@@ -136,5 +136,5 @@ def with_rest(metadata: LevelMetadata, highest: int) -> LevelMetadata:
         metadata,
         chunk_attribute_name=None,
         chunk_attribute_values=None,
-        extra={**metadata.extra, CHUNKED_BY: said},
+        extra={**{key: value for key, value in metadata.extra.items() if key != CHUNK_ATTRIBUTE}, CHUNKED_BY: said},
     )

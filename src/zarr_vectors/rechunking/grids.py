@@ -10,7 +10,7 @@ import numpy as np
 
 from zarr_vectors.exceptions import ArgumentError
 from zarr_vectors.model.grid import Grid, as_shape
-from zarr_vectors.model.metadata import CHUNKED_BY, RECHUNKED, LevelMetadata, RootMetadata
+from zarr_vectors.model.metadata import CHUNKED_BY, KEYED, RECHUNKED, LevelMetadata, RootMetadata
 from zarr_vectors.rechunking.binning import Binning, KeptBins
 
 _MAX_SCALE = 4096
@@ -152,7 +152,7 @@ def level_metadata(
     """
     grid, root = new.levels[metadata.level], new.root
     entry = root.entry(metadata.level)
-    extra = {key: value for key, value in metadata.extra.items() if key != CHUNKED_BY}
+    extra = {key: value for key, value in metadata.extra.items() if key not in KEYED}
     if metadata.level > 0:
         extra[RECHUNKED] = True
     changed = replace(
@@ -164,7 +164,7 @@ def level_metadata(
         extra=extra,
     )
     if isinstance(binning, KeptBins):
-        kept = {key: metadata.extra[key] for key in (CHUNKED_BY,) if key in metadata.extra}
+        kept = {key: metadata.extra[key] for key in KEYED if key in metadata.extra}
         return replace(changed, extra={**extra, **kept})
     if binning is None:
         return replace(changed, chunk_dims=None, chunk_attribute_name=None, chunk_attribute_values=None)

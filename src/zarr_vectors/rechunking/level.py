@@ -17,9 +17,10 @@ from zarr_vectors.model.grid import Grid
 from zarr_vectors.model.links import LinkTable
 from zarr_vectors.ordering import expand_ranges, offsets_of
 from zarr_vectors.read.absent import absent_values
+from zarr_vectors.read.chunk_values import chunk_values
 from zarr_vectors.read.objects import read_columns, read_groups
 from zarr_vectors.rechunking.binning import Binning, KeptBins
-from zarr_vectors.rechunking.source import Keeping, Source, SourceRows, keyed_column
+from zarr_vectors.rechunking.source import Keeping, Source, SourceRows
 from zarr_vectors.spatial.boxes import has_bin_fragments
 from zarr_vectors.spatial.lookup import ChunkLookup
 from zarr_vectors.typing import AnyArray, FloatArray, IntArray
@@ -155,9 +156,7 @@ def _specs(source: Source) -> dict[str, AttributeSpec]:
     level = source.level
     specs = {name: array.spec for name, array in level.arrays.vertex_attributes.items()}
     if level.keyed_attribute is not None:
-        specs[level.keyed_attribute] = keyed_column(level, np.zeros(0, np.int64)).spec
-        if len(level.chunks):
-            specs[level.keyed_attribute] = keyed_column(level, np.zeros(1, np.int64)).spec
+        specs[level.keyed_attribute] = chunk_values(level, np.zeros(0, np.int64)).spec
     return specs
 
 

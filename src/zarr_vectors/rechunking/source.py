@@ -136,7 +136,7 @@ class Source:
         self._check(chunk_rows, cells.row_counts)
         attributes = dict(cells.attributes)
         if level.keyed_attribute is not None:
-            attributes[level.keyed_attribute] = keyed_column(level, np.repeat(chunk_rows, cells.row_counts))
+            attributes[level.keyed_attribute] = chunk_values(level, np.repeat(chunk_rows, cells.row_counts))
         first = int(self.row_offsets[chunk_rows[0]])
         numbers = np.arange(cells.fragments.count)
         base = cells.row_offsets[:-1][cells.fragments.chunk_of]
@@ -158,15 +158,6 @@ class Source:
                 f"{self.level.name}: chunk {key} has {int(counts[wrong])} vertices, but its fragments hold "
                 f"{int(expected[wrong])}; validate() says more"
             )
-
-
-def keyed_column(level: LevelReader, chunk_rows: IntArray) -> Column:
-    """Return the attribute that stands in chunk keys as a stored column, with what the root says of it."""
-    column = chunk_values(level, chunk_rows)
-    spec = level.root.attribute_specs.get(("vertex", level.keyed_attribute or ""))
-    if spec is None or spec.encoding or column.spec.encoding or not spec.dtype or column.spec.channels is not None:
-        return column
-    return Column(column.values.astype(spec.numpy_dtype), spec)
 
 
 def open_source(level: LevelReader) -> Source:

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from zarr_vectors.exceptions import ArgumentError
-from zarr_vectors.formats.columns import decode_column
-from zarr_vectors.formats.documents import plain_value
+from zarr_vectors.formats.chunk_attribute import keyed_metadata
 from zarr_vectors.model.attributes import Column
 from zarr_vectors.model.axes import NgffAxis
+from zarr_vectors.ordering import ordered_bits
 from zarr_vectors.spatial.partition import Leading
+from zarr_vectors.typing import AnyArray, BoolArray, IntArray
 
 MAX_BINS = 1 << 20
 
@@ -26,23 +27,23 @@ class AttributeChunks:
     ----------
     name : str
         The attribute.
-    values : tuple
-        Value of every bin.
+    bins : Column
+        Value of every bin, ascending, in the form in which the attribute would be stored.
     leading : Leading
         Bin of every vertex.
     """
 
     name: str
-    values: tuple[Any, ...]
+    bins: Column
     leading: Leading
 
     def level_keys(self, axes: tuple[NgffAxis, ...]) -> dict[str, Any]:
         """Return what the level's metadata says of it."""
-        return {
-            "chunk_dims": (self.name, *(axis.name for axis in axes)),
-            "chunk_attribute_name": self.name,
-            "chunk_attribute_values": self.values,
-        }
+        return {"chunk_dims": (self.name, *(axis.name for axis in axes)), **keyed_metadata(self.name, self.bins)}
+
+    def codes(self, values: AnyArray) -> IntArray:
+        """Return the bins of stored values, all of which have one."""
+        return np.asarray(np.searchsorted(ordered_bits(self.bins.values), ordered_bits(values)), np.int64)
 
 
 def chunk_by(name: str | None, columns: Mapping[str, Column]) -> tuple[AttributeChunks | None, dict[str, Column]]:
@@ -70,29 +71,61 @@ def chunk_by(name: str | None, columns: Mapping[str, Column]) -> tuple[Attribute
     rest = dict(columns)
     if name is None:
         return None, rest
-    if name not in rest:
-        raise ArgumentError(f"chunk_by_attribute: there is no vertex attribute {name!r}; there are {sorted(rest)}")
-    column = rest.pop(name)
-    values = decode_column(column)
-    if values.ndim != 1 or values.dtype.kind not in "biufU":
+    bins = distinct_values(name, columns)
+    made = AttributeChunks(name, bins, Leading(np.zeros(0, np.int64), max(1, len(bins))))
+    return replace(made, leading=replace(made.leading, codes=made.codes(rest.pop(name).values))), rest
+
+
+def distinct_values(name: str, columns: Mapping[str, Column], known: Column | None = None) -> Column:
+    """Return the values of an attribute that chunks are to go by, each once, ascending.
+
+    Parameters
+    ----------
+    name : str
+        Value of ``chunk_by_attribute``.
+    columns : mapping of str to Column
+        Vertex attributes.
+    known : Column, optional
+        Values that other vertices have.
+
+    Raises
+    ------
+    ArgumentError
+        As :func:`chunk_by` does.
+    """
+    if name not in columns:
+        raise ArgumentError(f"chunk_by_attribute: there is no vertex attribute {name!r}; there are {sorted(columns)}")
+    column = columns[name]
+    values = np.asarray(column.values)
+    if values.ndim != 1 or values.dtype.kind not in "biuf":
         raise ArgumentError(
-            f"chunk_by_attribute: {name!r} must be a scalar number, boolean or string without missing values, "
+            f"chunk_by_attribute: {name!r} must be a scalar number, boolean, text, category or time, "
             f"got {values.dtype} of shape {values.shape}"
         )
     if values.dtype.kind == "f" and not np.isfinite(values).all():
-        raise ArgumentError(f"chunk_by_attribute: {name!r} holds values that are not finite")
-    distinct, codes = np.unique(values, return_inverse=True)
-    require_few(name, len(distinct))
-    listed = tuple(plain_value(value) for value in distinct)
-    return AttributeChunks(name, listed, Leading(codes.reshape(-1), max(1, len(listed)))), rest
-
-
-def require_few(name: str, count: int) -> None:
-    """Refuse an attribute with more values than there may be bins."""
-    if count > MAX_BINS:
+        raise ArgumentError(f"chunk_by_attribute: {name!r} holds values that are not finite; {_REMEDY}")
+    if _missing(column).any():
+        raise ArgumentError(f"chunk_by_attribute: {name!r} must be without missing values; {_REMEDY}")
+    if known is not None:
+        values = np.concatenate([known.values, values])
+    distinct = values[np.unique(ordered_bits(values), return_index=True)[1]]
+    if len(distinct) > MAX_BINS:
         raise ArgumentError(
-            f"chunk_by_attribute: {name!r} has {count} distinct values, more than {MAX_BINS} chunks can carry"
+            f"chunk_by_attribute: {name!r} has {len(distinct)} distinct values, more than {MAX_BINS} chunks can carry"
         )
+    return Column(distinct, column.spec)
+
+
+_REMEDY = "give those vertices a value of their own, or leave them out"
+
+
+def _missing(column: Column) -> BoolArray:
+    """Return which stored values are missing."""
+    spec, values = column.spec, column.values
+    missing = np.zeros(len(values), bool) if spec.fill is None else np.asarray(values == spec.fill)
+    if spec.time_unit is not None:
+        missing |= values == np.iinfo(np.int64).min
+    return missing
 
 
 def leading_of(chunks: AttributeChunks | None) -> Leading | None:

@@ -88,7 +88,7 @@ def append_points(
     store = destination.store
     assert store is not None
     elements = _as_stored(store.level(0), elements)
-    space = plan_space(kept, elements.positions, store.root)
+    space = plan_space(kept, elements, store.root)
     space, outside = settle_bounds(space, elements.positions, options.out_of_bounds, "positions")
     elements = without_rows(elements, outside) if len(outside) else elements
     few = elements.count > 0 and _touches_few(store.level(0), elements)

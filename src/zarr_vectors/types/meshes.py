@@ -283,7 +283,7 @@ def _write(destination: Destination, elements: Elements, job: _Job) -> MeshSumma
     object_index = settle_object_index(job.object_index, shell)
     identity = object_index == OBJECTS_IDENTITY
     said = in_one_chunk(job.said, elements.positions, shell) if identity else job.said
-    space = plan_space(said, elements.positions, shell)
+    space = plan_space(said, elements, shell)
     warn_of_rounding(job.moved, space.grid.bin_shape or space.grid.chunk_shape, elements.positions.dtype)
     space, outside = settle_bounds(space, elements.positions, job.options.out_of_bounds, "vertices")
     assert elements.links is not None

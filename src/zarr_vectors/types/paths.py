@@ -261,7 +261,7 @@ def _write(
     identity = chosen.object_index == OBJECTS_IDENTITY
     if identity:
         said = in_one_chunk(said, elements.positions, shell)
-    space = plan_space(said, elements.positions, shell)
+    space = plan_space(said, elements, shell)
     warn_of_rounding(moved, space.grid.bin_shape or space.grid.chunk_shape, elements.positions.dtype)
     space, outside = settle_bounds(space, elements.positions, options.out_of_bounds, "positions")
     before = elements.objects.count if elements.objects is not None else 0

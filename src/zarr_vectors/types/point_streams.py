@@ -12,15 +12,14 @@ import numpy as np
 import numpy.typing as npt
 
 from zarr_vectors.exceptions import ArgumentError
-from zarr_vectors.formats.columns import decode_column
-from zarr_vectors.model.attributes import AttributeSpec, Column
+from zarr_vectors.model.attributes import Column
 from zarr_vectors.model.axes import AxesLike, UnitsLike
 from zarr_vectors.model.cells import Cells
 from zarr_vectors.model.elements import Groups, Objects
 from zarr_vectors.model.grid import Grid
 from zarr_vectors.rechunking.level import bins_in_chunk
 from zarr_vectors.spatial.partition import Leading
-from zarr_vectors.types.attribute_chunks import AttributeChunks, chunk_by, require_few
+from zarr_vectors.types.attribute_chunks import AttributeChunks, distinct_values
 from zarr_vectors.types.point_batches import OBJECT, Arrivals
 from zarr_vectors.types.point_summary import PointsSummary, store_points
 from zarr_vectors.types.positions import stored_dtype, warn_of_rounding
@@ -191,13 +190,15 @@ def _write(
     if not arrivals.batches:
         raise ArgumentError("batches: there are none; at least one, which may be empty, says how many axes there are")
     shell = destination.kept_root
-    space = plan_space_of(said, arrivals.extent, arrivals.given, shell)
+    arrivals.settle()
+    by_attribute = _chunking(arrivals, said.chunk_by_attribute, budget)
+    values = 1 if by_attribute is None else max(1, len(by_attribute.bins))
+    space = plan_space_of(said, arrivals.extent, arrivals.given // values, shell)
     warn_of_rounding(arrivals.moved, space.grid.bin_shape or space.grid.chunk_shape, arrivals.dtype)
     if arrivals.bounds is not None and options.out_of_bounds == "expand" and arrivals.given:
         space = replace(space, bounds=_grown(space, arrivals))
-    arrivals.settle()
     objects, groups = _tables(arrivals, given)
-    cells, by_attribute = _file(arrivals, space.grid, said.chunk_by_attribute, objects, folder, budget)
+    cells = _file(arrivals, space.grid, by_attribute, objects, folder, budget)
     if objects is not None and cells.objects is not None:
         cells = replace(cells, objects=replace(cells.objects, attributes=objects.attributes), groups=groups)
     return store_points(destination, space, cells, by_attribute, options, said.metadata, arrivals.ignored)
@@ -220,20 +221,24 @@ def _tables(arrivals: Arrivals, given: _Tables) -> tuple[Objects | None, Groups 
 
 
 def _file(
-    arrivals: Arrivals, grid: Grid, chunked_by: str | None, objects: Objects | None, folder: Path, budget: int
-) -> tuple[Cells, AttributeChunks | None]:
+    arrivals: Arrivals,
+    grid: Grid,
+    by_attribute: AttributeChunks | None,
+    objects: Objects | None,
+    folder: Path,
+    budget: int,
+) -> Cells:
     """Put points into chunks; return cells whose columns are in files."""
     specs = dict(arrivals.described)
-    by_attribute = _chunking(arrivals, chunked_by, budget)
     if by_attribute is not None:
         del specs[by_attribute.name]
     rows_at_once = rows_within(budget, arrivals.row_bytes())
     stream = RowStream(folder, rows_at_once, grid.ndim + (by_attribute is not None), specs)
     for block in chain([arrivals.no_rows()], arrivals.read(budget)):
-        _send(stream, block, grid, objects, by_attribute, arrivals.described)
+        _send(stream, block, grid, objects, by_attribute)
     arrivals.delete()
     made = stream.bin_cells(grid.n_bins) if objects is None else stream.object_cells(objects.ids)
-    return made.cells, by_attribute
+    return made.cells
 
 
 def _send(
@@ -242,17 +247,14 @@ def _send(
     grid: Grid,
     objects: Objects | None,
     by_attribute: AttributeChunks | None,
-    specs: Mapping[str, AttributeSpec],
 ) -> None:
     """Send rows into the chunks that they belong to."""
     columns = dict(block)
     chunks = grid.chunks_of(columns[POSITIONS])
     ids = columns.pop(OBJECT, None)
     if by_attribute is not None:
-        name = by_attribute.name
-        values = decode_column(Column(columns.pop(name), specs[name]))
-        codes = np.searchsorted(np.array(by_attribute.values), values) if len(values) else np.zeros(0, np.int64)
-        chunks = np.concatenate([codes.astype(np.int64)[:, None], chunks], axis=1)
+        codes = by_attribute.codes(columns.pop(by_attribute.name))
+        chunks = np.concatenate([codes[:, None], chunks], axis=1)
     tags: IntArray = np.zeros(len(chunks), np.int64)
     if objects is None:
         columns[BIN] = bins_in_chunk(grid, columns[POSITIONS])
@@ -266,10 +268,8 @@ def _chunking(arrivals: Arrivals, name: str | None, budget: int) -> AttributeChu
     """Return how chunks go by an attribute: its distinct values over all points."""
     if name is None:
         return None
-    values: list[Any] = []
-    for block in arrivals.read(budget) if arrivals.count else [arrivals.no_rows()]:
-        made, _ = chunk_by(name, {n: Column(block[n], spec) for n, spec in arrivals.described.items()})
-        assert made is not None
-        values = np.unique(np.array([*values, *made.values])).tolist() if values else list(made.values)
-        require_few(name, len(values))
-    return AttributeChunks(name, tuple(values), Leading(np.zeros(0, np.int64), max(1, len(values))))
+    bins: Column | None = None
+    for block in chain([arrivals.no_rows()], arrivals.read(budget)):
+        bins = distinct_values(name, {n: Column(block[n], spec) for n, spec in arrivals.described.items()}, bins)
+    assert bins is not None
+    return AttributeChunks(name, bins, Leading(np.zeros(0, np.int64), max(1, len(bins))))

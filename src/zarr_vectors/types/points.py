@@ -278,7 +278,7 @@ def _write_new(
 ) -> PointsSummary:
     """Write a store of one level from checked elements."""
     shell = destination.kept_root
-    space = plan_space(said, elements.positions, shell)
+    space = plan_space(said, elements, shell)
     warn_of_rounding(moved, space.grid.bin_shape or space.grid.chunk_shape, elements.positions.dtype)
     space, outside = settle_bounds(space, elements.positions, options.out_of_bounds, "positions")
     if len(outside):

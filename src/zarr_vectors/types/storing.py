@@ -17,7 +17,7 @@ from zarr_vectors.formats.revision import Revision
 from zarr_vectors.model.attributes import AttributeSpec, Column
 from zarr_vectors.model.axes import AxesLike, NgffAxis, UnitsLike, make_axes
 from zarr_vectors.model.cells import Cells
-from zarr_vectors.model.elements import bounding_box
+from zarr_vectors.model.elements import Elements, bounding_box
 from zarr_vectors.model.grid import Grid, as_shape
 from zarr_vectors.model.metadata import Bounds, LevelEntry, LevelMetadata, RootMetadata
 from zarr_vectors.multiresolution.rebuilding import pyramid_of, stage_rebuilt
@@ -26,6 +26,7 @@ from zarr_vectors.spatial.chunking import choose_bin_shape, choose_chunk_shape
 from zarr_vectors.storage.port import Storage
 from zarr_vectors.storage.replace import put_back
 from zarr_vectors.storage.resolve import resolve_storage
+from zarr_vectors.types.attribute_chunks import distinct_values
 from zarr_vectors.typing import Document, FloatArray, IntArray
 from zarr_vectors.write.changing import hold_place
 from zarr_vectors.write.options import WriteOptions
@@ -202,16 +203,21 @@ def _check_json(argument: str, given: Any) -> None:
         ) from error
 
 
-def plan_space(options: StoreOptions, positions: FloatArray, shell: RootMetadata | None) -> Space:
+def plan_space(options: StoreOptions, elements: Elements, shell: RootMetadata | None) -> Space:
     """Settle axes, bounds and grid from what the user said, the shell says, and the data needs.
+
+    Where chunks go by an attribute too, a chunk holds one of its values: there are fewer chunks of space then.
 
     Raises
     ------
     ArgumentError
         When shapes do not nest, or axes, bounds or dimensions do not fit.
     """
-    low, high = bounding_box(positions)
-    return plan_space_of(options, (tuple(low.tolist()), tuple(high.tolist())), len(positions), shell)
+    low, high = bounding_box(elements.positions)
+    count, name = elements.count, options.chunk_by_attribute
+    if name is not None:
+        count //= max(1, len(distinct_values(name, elements.attributes)))
+    return plan_space_of(options, (tuple(low.tolist()), tuple(high.tolist())), count, shell)
 
 
 def plan_space_of(options: StoreOptions, extent: Bounds, count: int, shell: RootMetadata | None) -> Space:
