@@ -15,6 +15,14 @@ VALID_CAPABILITIES: Final = (
     CAP_PRESERVED_OBJECT_IDS,
     CAP_MULTISCALE_LINKS,
 )
+CAP_ADDITIVE_LEVELS: Final = "additive_levels"
+CAP_FRAGMENT_LINK_GROUPS: Final = "fragment_link_groups"
+CAP_DENSE_MANIFESTS: Final = "dense_manifests"
+READ_CAPABILITIES: Final = (*VALID_CAPABILITIES, CAP_ADDITIVE_LEVELS, CAP_FRAGMENT_LINK_GROUPS, CAP_DENSE_MANIFESTS)
+"""Capabilities that readers here have, those among them that only newer writers use."""
+
+REFINEMENT_ADD: Final = "add"
+"""Refinement of a level that is complete only together with the next coarser one."""
 
 # Names of arrays and groups of a level, and of the parametric group.
 VERTICES: Final = "vertices"

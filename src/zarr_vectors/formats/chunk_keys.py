@@ -7,9 +7,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from zarr_vectors.exceptions import ArgumentError, MetadataError
+from zarr_vectors.exceptions import ArgumentError, MetadataError, UnsupportedFeatureError
 from zarr_vectors.ordering import lexicographic_order
-from zarr_vectors.typing import IntArray
+from zarr_vectors.typing import Document, IntArray
 
 _LARGEST = 1 << 63
 
@@ -60,3 +60,27 @@ def parse_key(key: str | Sequence[int], where: str) -> tuple[int, ...]:
     if not all(-_LARGEST <= number < _LARGEST for number in numbers):
         raise ArgumentError(f"{where}: chunk key {key!r} holds a number that does not fit 64 bits")
     return numbers
+
+
+def key_encoding(document: Document, path: str) -> tuple[str, str]:
+    """Return how an array names the objects of its Zarr chunks: the name of the encoding and the separator.
+
+    Raises
+    ------
+    UnsupportedFeatureError
+        Naming an encoding or a storage transformer that is not known here.
+    """
+    stated = document.get("chunk_key_encoding", "default")
+    stated = {"name": stated} if isinstance(stated, str) else stated
+    name = stated.get("name", "default")
+    separator = (stated.get("configuration") or {}).get("separator", "/" if name == "default" else ".")
+    if name not in ("default", "v2") or separator not in ("/", "."):
+        raise UnsupportedFeatureError(
+            f"{path}: chunk keys are encoded by {name!r} with separator {separator!r}; default and v2 with '/' or "
+            "'.' are read"
+        )
+    if document.get("storage_transformers"):
+        raise UnsupportedFeatureError(
+            f"{path}: storage_transformers {document['storage_transformers']!r} are not known"
+        )
+    return name, separator

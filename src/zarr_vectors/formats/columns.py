@@ -14,8 +14,9 @@ from zarr_vectors.encoding.categorical import (
     encode_categories,
     encode_datetimes,
 )
-from zarr_vectors.exceptions import ArgumentError, ShapeError
+from zarr_vectors.exceptions import ArgumentError, ShapeError, UnsupportedFeatureError
 from zarr_vectors.formats.documents import plain_value
+from zarr_vectors.formats.tokens import VERSION_REMEDY
 from zarr_vectors.model.attributes import AttributeSpec, Column
 from zarr_vectors.typing import AnyArray
 
@@ -31,6 +32,9 @@ _RESERVED = frozenset(
 )
 _MAX_NAME_BYTES = 200
 _DESCRIBED = ("unit", "description", "channel_names", "extra")
+_PLAIN = (None, "raw", "dictionary", "datetime64", "fixed_length_utf32")
+"""Encodings whose values are as they are stored, those that lack what they need among them."""
+
 SpecLike = AttributeSpec | Mapping[str, Any] | None
 
 
@@ -198,12 +202,22 @@ def decode_column(column: Column) -> AnyArray:
 
     Categories become strings (or the type of the categories; None where a value is missing), counts of a
     time unit become ``datetime64``; everything else is as stored.
+
+    Raises
+    ------
+    UnsupportedFeatureError
+        When the values are encoded in a way that is not known here.
     """
     spec, values = column.spec, column.values
     if spec.encoding == "dictionary" and spec.categories is not None:
         return decode_categories(values, [plain_value(c) for c in spec.categories], spec.fill)
     if spec.encoding == "datetime64" and spec.time_unit:
         return decode_datetimes(values, spec.time_unit)
+    if spec.encoding not in _PLAIN:
+        raise UnsupportedFeatureError(
+            f"an attribute is encoded as {spec.encoding!r:.100}, which this version does not read; leave it out by "
+            f"attributes=, or {VERSION_REMEDY}"
+        )
     if spec.dtype == "bool" and values.dtype != np.bool_:
         return values.astype(np.bool_)
     return values if values.dtype.isnative else values.astype(values.dtype.newbyteorder("="))

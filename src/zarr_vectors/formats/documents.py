@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from zarr_vectors.constants import CROSS_CHUNK_LINKED, DEFAULT_REDUCTION_FACTOR, OBJECTS_STANDARD
-from zarr_vectors.exceptions import MetadataError, ZarrVectorsError
+from zarr_vectors.exceptions import MetadataError, UnsupportedFeatureError, ZarrVectorsError
+from zarr_vectors.formats.tokens import VERSION_REMEDY, require_capabilities, require_level_tokens
 from zarr_vectors.formats.unknown_keys import keep_keys, keep_members, unknown_keys
 from zarr_vectors.model.attributes import AttributeSpec
 from zarr_vectors.model.axes import NgffAxis, default_axes
@@ -95,12 +96,22 @@ def parse_root(attributes: Document, where: str) -> RootMetadata:
     ------
     MetadataError
         Naming the store and the key that is missing or malformed.
+    UnsupportedFeatureError
+        Naming a capability that the store requires of its readers and that is not known here.
     """
     block = attributes.get(ROOT_KEY)
     if not isinstance(block, dict):
         raise MetadataError(f"{where}: no {ROOT_KEY!r} block in the root's attributes; is this a Zarr Vectors store?")
+    require_capabilities(block, where)
+    if block.get("kind") is not None:
+        raise UnsupportedFeatureError(
+            f"{where}: the root's metadata is that of the Zarr Vectors convention (kind {block['kind']!r:.100}, "
+            f"zv_version {block.get('zv_version')!r:.100}), which this version does not read; {VERSION_REMEDY}"
+        )
     try:
         return _parse_root(block, attributes)
+    except UnsupportedFeatureError:
+        raise
     except ZarrVectorsError as error:
         raise MetadataError(f"{where}: {error}") from error
     except (KeyError, TypeError, ValueError, IndexError, AttributeError, OverflowError) as error:
@@ -117,7 +128,8 @@ def _parse_root(block: Document, attributes: Document) -> RootMetadata:
     chunk_shape = _numbers(block, "chunk_shape", block["chunk_shape"])
     blocks = attributes.get(MULTISCALES_KEY) or [{}]
     multiscale = blocks[0]
-    axes = [NgffAxis(a["name"], a.get("type", "space"), a.get("unit")) for a in multiscale.get("axes", [])]
+    described = multiscale.get("axes") or _axes_of_scene(attributes)
+    axes = [NgffAxis(a["name"], a.get("type", "space"), a.get("unit")) for a in described]
     base_bin = block.get("base_bin_shape")
     if base_bin is not None:
         base_bin = _numbers(block, "base_bin_shape", base_bin)
@@ -142,6 +154,15 @@ def _parse_root(block: Document, attributes: Document) -> RootMetadata:
         levels=tuple(sorted(levels, key=lambda entry: entry.level)),
         extra={key: value for key, value in block.items() if key not in _ROOT_KEYS},
     )
+
+
+def _axes_of_scene(attributes: Document) -> list[Document]:
+    """Return the axes of the first coordinate system of the ``ome`` node, where there is one."""
+    node = attributes.get("ome") or {}
+    scene = (node.get("attributes") or node).get("scene") or {}
+    systems = scene.get("coordinateSystems") or [{}]
+    axes: list[Document] = systems[0].get("axes") or []
+    return axes
 
 
 def root_block(root: RootMetadata) -> Document:
@@ -261,6 +282,8 @@ def parse_level(attributes: Document, level: int, where: str) -> LevelMetadata:
     ------
     MetadataError
         Naming the level and what is malformed.
+    UnsupportedFeatureError
+        Naming a key of the level whose value is not known here.
     """
     block = (attributes.get(LEVEL_KEY) or {}) if isinstance(attributes, dict) else None
     if isinstance(block, dict) and not isinstance(block.get("chunk_attribute_name", ""), str | None):
@@ -269,6 +292,7 @@ def parse_level(attributes: Document, level: int, where: str) -> LevelMetadata:
         )
     if not isinstance(block, dict):
         raise MetadataError(f"{where}: the attributes and their {LEVEL_KEY!r} block must be JSON objects")
+    require_level_tokens(block, where)
     values = (block.get("chunk_attribute_values") or []) if isinstance(block, dict) else []
     if not isinstance(values, list) or not all(isinstance(value, str | int | float | None) for value in values):
         raise MetadataError(

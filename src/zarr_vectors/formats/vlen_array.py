@@ -10,6 +10,7 @@ import numpy as np
 from zarr_vectors.encoding.compression import Pipeline
 from zarr_vectors.encoding.ragged import frame_vlen, unframe_vlen
 from zarr_vectors.exceptions import ArrayError, MetadataError, UnsupportedFeatureError
+from zarr_vectors.formats.chunk_keys import key_encoding
 from zarr_vectors.formats.layout import Blobs
 from zarr_vectors.ordering import expand_ranges, offsets_of
 from zarr_vectors.storage.port import Range
@@ -57,6 +58,8 @@ class VlenArray:
             )
         if head != "vlen-bytes":
             raise UnsupportedFeatureError(f"{path}: expected codec vlen-bytes, found {head!r}")
+        encoding, separator = key_encoding(zarr_document, path)
+        self._start = f"{path}/c{separator}" if encoding == "default" else f"{path}/"
         self._pipeline = Pipeline.from_documents(codecs[1:])
         self._kept: dict[int, tuple[ByteArray, IntArray]] = {}
 
@@ -72,7 +75,7 @@ class VlenArray:
 
     def requests(self, rows: IntArray | None) -> list[Range]:
         """Return the Zarr chunks that hold some entries (None: all)."""
-        return [Range(f"{self.path}/c/{n}") for n in self._chunk_numbers(rows)]
+        return [Range(f"{self._start}{n}") for n in self._chunk_numbers(rows)]
 
     def plan(self, rows: IntArray | None) -> tuple[list[Range], Callable[[Blobs], tuple[ByteArray, IntArray]]]:
         """Return the Zarr chunks to be read for some entries, without those kept, and what takes them in."""
@@ -85,7 +88,7 @@ class VlenArray:
             read = {number: self._chunk(number, blob) for number, blob in zip(missing, blobs, strict=True)}
             return self._joined([(number, *(kept.get(number) or read[number])) for number in numbers], rows)
 
-        return [Range(f"{self.path}/c/{number}") for number in missing], decode
+        return [Range(f"{self._start}{number}") for number in missing], decode
 
     def decode(self, blobs: Blobs, rows: IntArray | None) -> tuple[ByteArray, IntArray]:
         """Return those entries as one buffer and offsets into it."""

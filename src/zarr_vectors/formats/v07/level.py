@@ -19,6 +19,7 @@ from zarr_vectors.exceptions import ArrayError, MetadataError
 from zarr_vectors.formats.dense_array import ZarrDense
 from zarr_vectors.formats.documents import parse_attribute
 from zarr_vectors.formats.layout import LevelArrays, ObjectIndex, RaggedArray
+from zarr_vectors.formats.tokens import require_tokens
 from zarr_vectors.formats.v07.chunk_group import ChunkGroup
 from zarr_vectors.formats.v07.links import open_links
 from zarr_vectors.formats.v07.tables import BlobColumn, BlobLists
@@ -55,6 +56,8 @@ def open_level(level: str, documents: Documents, keys: Sequence[str] | None, ndi
     path = f"{level}/{VERTICES}"
     if path not in documents:
         raise ArrayError(f"{path}: the level has no vertices array")
+    for family in (VERTICES, VERTEX_FRAGMENTS, LINK_FRAGMENTS, OBJECT_INDEX):
+        require_tokens(family, documents, [f"{level}/{family}"])
     attributes = _attributes(documents, path)
     spec = parse_attribute({"dtype": attributes.get("dtype", "float32")}, path)
     if spec.numpy_dtype.kind != "f":

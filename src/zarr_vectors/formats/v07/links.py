@@ -16,6 +16,7 @@ from zarr_vectors.exceptions import ArrayError, MetadataError
 from zarr_vectors.formats.documents import parse_attribute
 from zarr_vectors.formats.layout import Blobs, DenseArray, LinkArray, LinkFamily
 from zarr_vectors.formats.link_names import parse_delta
+from zarr_vectors.formats.tokens import require_tokens
 from zarr_vectors.formats.unknown_keys import link_attribute_keys
 from zarr_vectors.formats.v07.chunk_group import ChunkGroup
 from zarr_vectors.formats.v07.tables import BlobColumn
@@ -103,6 +104,7 @@ def _attributes(documents: Documents, path: str) -> Document:
 def _open_family(
     level: str, delta: int, inside: str | None, across: str | None, documents: Documents, ndim: int
 ) -> LinkFamily:
+    require_tokens(LINKS, documents, [f"{level}/{LINKS}/{inside}", f"{level}/{CROSS_CHUNK_LINKS}/{across}"])
     arrays: tuple[LinkArray, ...] = ()
     document: Document = {}
     if inside is not None:

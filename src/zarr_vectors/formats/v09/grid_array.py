@@ -12,7 +12,7 @@ from zarr_vectors.encoding.compression import Pipeline
 from zarr_vectors.encoding.ragged import ITEM_LIMIT, cell_headers, unframe_cell, unframe_cells
 from zarr_vectors.encoding.shard import decode_shard_index, shard_index_length
 from zarr_vectors.exceptions import ArrayError, MetadataError, UnsupportedFeatureError, ZarrVectorsError
-from zarr_vectors.formats.chunk_keys import parse_keys
+from zarr_vectors.formats.chunk_keys import key_encoding, parse_keys
 from zarr_vectors.formats.layout import Blobs, PlainCells
 from zarr_vectors.model.attributes import AttributeSpec
 from zarr_vectors.model.grid import MAX_GRID_CELLS
@@ -88,10 +88,7 @@ class GridArray:
         self.pipeline = Pipeline.from_documents(codecs[1:])
         self.codecs: list[Document] = list(codecs[1:])
         self.compressed = len(codecs) > 1
-        separator = document.get("chunk_key_encoding", {}).get("configuration", {}).get("separator", "/")
-        encoding = document.get("chunk_key_encoding", {}).get("name", "default")
-        if separator not in ("/", "."):
-            raise MetadataError(f"{self.path}: chunk keys must be separated by '/' or '.', got {separator!r}")
+        encoding, separator = key_encoding(document, self.path)
         self._prefix = f"{self.path}/c" if encoding == "default" else self.path
         self._join = (separator, encoding == "default")
         keys = self.document.get("nonempty_chunks")

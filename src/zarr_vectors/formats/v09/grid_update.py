@@ -11,7 +11,7 @@ import numpy as np
 from zarr_vectors.encoding.ragged import frame_cell
 from zarr_vectors.encoding.shard import decode_shard_index, encode_shard, shard_index_length
 from zarr_vectors.exceptions import ArgumentError, ArrayError
-from zarr_vectors.formats.chunk_keys import format_keys
+from zarr_vectors.formats.chunk_keys import format_keys, key_encoding
 from zarr_vectors.formats.layout import Blobs, CellPayloads
 from zarr_vectors.formats.v09.grid_array import EMPTY_CELL, GridArray
 from zarr_vectors.formats.v09.grid_encoding import GridExtent, grid_document
@@ -114,9 +114,8 @@ class GridUpdate:
 
 def object_addresses(array: GridArray, document: Document, places: IntArray) -> list[str]:
     """Return the addresses of the cells, or shards, at some places of the Zarr chunk grid."""
-    encoding = document.get("chunk_key_encoding") or {}
-    separator = (encoding.get("configuration") or {}).get("separator", "/")
-    start = f"{array.path}/c{separator}" if encoding.get("name", "default") == "default" else f"{array.path}/"
+    encoding, separator = key_encoding(document, array.path)
+    start = f"{array.path}/c{separator}" if encoding == "default" else f"{array.path}/"
     return [start + separator.join(map(str, place)) for place in places.tolist()]
 
 

@@ -20,6 +20,7 @@ from zarr_vectors.exceptions import ArrayError, MetadataError
 from zarr_vectors.formats.dense_array import ZarrDense
 from zarr_vectors.formats.documents import parse_attribute
 from zarr_vectors.formats.layout import LevelArrays, ObjectIndex
+from zarr_vectors.formats.tokens import require_tokens
 from zarr_vectors.formats.v09.grid_array import GridArray
 from zarr_vectors.formats.v09.links import open_links
 from zarr_vectors.formats.vlen_array import VlenArray
@@ -52,6 +53,8 @@ def open_level(level: str, documents: Documents, ndim: int) -> LevelArrays:
     vertices_path = f"{level}/{VERTICES}"
     if vertices_path not in documents:
         raise ArrayError(f"{vertices_path}: the level has no vertices array")
+    for family in (VERTICES, VERTEX_FRAGMENTS, LINK_FRAGMENTS, OBJECT_INDEX):
+        require_tokens(family, documents, [f"{level}/{family}"])
     vertices_document = documents[vertices_path]
     vertices = GridArray(
         vertices_path,

@@ -10,6 +10,7 @@ from zarr_vectors.exceptions import MetadataError
 from zarr_vectors.formats.documents import parse_attribute
 from zarr_vectors.formats.layout import LinkArray, LinkFamily
 from zarr_vectors.formats.link_names import parse_delta
+from zarr_vectors.formats.tokens import require_tokens
 from zarr_vectors.formats.unknown_keys import link_attribute_keys
 from zarr_vectors.formats.v09.grid_array import GridArray
 from zarr_vectors.model.attributes import AttributeSpec
@@ -37,6 +38,7 @@ def _open_family(
     level: str, name: str, delta: int, documents: Documents, kept: Mapping[tuple[str, str], Document]
 ) -> LinkFamily:
     path = f"{level}/{LINKS}/{name}"
+    require_tokens(LINKS, documents, [path])
     attributes = documents[path].get("attributes") or {}
     segments = sorted(
         node[len(path) + 1 :]
@@ -71,6 +73,7 @@ def _open_array(
     kept: Mapping[tuple[str, str], Document],
 ) -> LinkArray:
     path = f"{level}/{LINKS}/{name}/{segment}"
+    require_tokens(LINKS, documents, [path])
     cells = GridArray(path, documents[path], _ROWS)
     offsets = parse_offsets(segment, len(cells.shape), path)
     attributes = {}

@@ -42,6 +42,9 @@ from zarr_vectors.model.metadata import LevelMetadata, RootMetadata
 from zarr_vectors.storage.port import BlobParts
 from zarr_vectors.typing import Document, IntArray
 
+OME_VERSION: Final = "0.6"
+"""Version of OME-Zarr that the ``ome`` node of the root states (RFC 8, which has landed in none)."""
+
 _DEPTHS: Final[Mapping[str, int]] = {
     VERTEX_ATTRIBUTES: 1,
     FRAGMENT_ATTRIBUTES: 1,
@@ -190,13 +193,13 @@ def _require_countable(shape: Sequence[int], chunk_shape: Sequence[float]) -> No
 def _ome_block(root: RootMetadata) -> Document:
     axes = [axis.document() for axis in root.axes]
     return {
-        "version": "0.6",
+        "version": OME_VERSION,
         "type": "collection",
         "name": root.name,
         "attributes": {
             "scene": {
-                "coordinateSystems": [{"name": "world", "axes": axes}],
-                "coordinateTransformations": [],
+                "coordinateSystems": [{"id": "world", "name": "world", "axes": axes}],
+                "coordinateTransformations": [{"type": "identity", "input": "world", "output": "world"}],
             }
         },
         "nodes": [{"type": "zv:level", "name": str(entry.level)} for entry in root.levels],
