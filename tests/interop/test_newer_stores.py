@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
 import shutil
@@ -11,17 +12,36 @@ from typing import Any
 
 import numpy as np
 import pytest
+import zarr
 
 from tests.core import every_kind
-from tests.interop.newer import edit_document, say
+from tests.interop.newer import edit_document, make_deferred, make_dense, say
 from tests.points.clouds import REVISIONS, tree
-from zarr_vectors.exceptions import MetadataError, UnsupportedFeatureError
+from zarr_vectors import open_store
+from zarr_vectors.edit import delete_objects
+from zarr_vectors.exceptions import ArrayError, MetadataError, UnsupportedFeatureError
 from zarr_vectors.lazy import open_zv
 from zarr_vectors.migration import migrate
+from zarr_vectors.multiresolution.coarsen import build_pyramid
+from zarr_vectors.read.objects import read_manifests
 from zarr_vectors.repair import repair
+from zarr_vectors.testing.storage import CountingStorage
 from zarr_vectors.types.graphs import read_graph
 from zarr_vectors.types.points import read_points, write_points
+from zarr_vectors.types.polylines import write_polylines
 from zarr_vectors.validate import validate
+
+
+def same(found: Any, expected: Any) -> None:
+    """Compare results field by field."""
+    assert type(found) is type(expected)
+    for field in dataclasses.fields(expected):
+        one, other = getattr(found, field.name), getattr(expected, field.name)
+        if isinstance(other, dict):
+            assert one.keys() == other.keys(), field.name
+            assert all(np.array_equal(one[key], other[key]) for key in other), field.name
+        else:
+            assert np.array_equal(one, other), field.name
 
 
 def _links(store: Path) -> str:
@@ -223,3 +243,98 @@ def test_the_ome_node_names_its_coordinate_system_and_leads_to_it(tmp_path: Path
     scene = node["attributes"]["scene"]
     assert [(s["id"], s["name"]) for s in scene["coordinateSystems"]] == [("world", "world")]
     assert scene["coordinateTransformations"] == [{"type": "identity", "input": "world", "output": "world"}]
+
+
+KINDS = ["point_objects", "polylines", "lines", "graph", "skeleton", "mesh"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("revision", REVISIONS)
+def test_dense_manifests_are_read_as_the_others_are(tmp_path: Path, revision: str, kind: str) -> None:
+    plain, store = tmp_path / "plain.zv", tmp_path / "s.zv"
+    getattr(every_kind, kind)(plain, format_version=revision)
+    shutil.copytree(plain, store)
+    make_dense(store)
+    expected, found = open_zv(plain)[0], open_zv(store)[0]
+    ids = expected.objects.ids
+    assert found.objects.ids.tolist() == ids.tolist()
+    for arguments in ({}, {"object_ids": ids[:1]}, {"object_ids": ids[-2:]}, {"bbox": ([-10] * 3, [30] * 3)}):
+        same(found.read(**arguments), expected.read(**arguments))
+    assert validate(store, level=3).is_valid
+
+
+@pytest.mark.parametrize("revision", REVISIONS)
+@pytest.mark.parametrize("kind", ["point_objects", "polylines"])
+def test_dense_manifests_are_edited_rightly(tmp_path: Path, revision: str, kind: str) -> None:
+    plain, store = tmp_path / "plain.zv", tmp_path / "s.zv"
+    getattr(every_kind, kind)(plain, format_version=revision)
+    shutil.copytree(plain, store)
+    make_dense(store)
+    for place in (plain, store):
+        if kind == "polylines":
+            more: dict[str, Any] = {"attributes": {"n": [np.arange(2)]}, "object_attributes": {"weight": [7.0]}}
+            write_polylines(place, [np.array([[0, 0, 0], [1, 1, 1]], "f4")], mode="a", **more)
+        else:
+            more = {"attributes": {"n": np.arange(2)}, "object_attributes": {"weight": [7.0]}}
+            write_points(place, np.zeros((2, 3)), object_ids=[99, 99], mode="a", **more)
+        delete_objects(place, [0])
+        build_pyramid(place, factors=[(2, 1)])
+    for level in (0, 1):
+        same(open_zv(store)[level].read(), open_zv(plain)[level].read())
+    assert validate(store, level=5).is_valid
+    migrate(store, tmp_path / "t.zv", format_version="0.9")
+    same(open_zv(tmp_path / "t.zv")[0].read(), open_zv(plain)[0].read())
+
+
+DENSE_DAMAGE: dict[str, tuple[Callable[[Any, Any], Any], str]] = {
+    "span beyond the blocks": (lambda spans, blocks: spans.__setitem__((0, 0), 10**6), "manifest_spans: .*1000000"),
+    "negative count": (lambda spans, blocks: spans.__setitem__((0, 1), -1), "manifest_spans"),
+    "fragment": (lambda spans, blocks: blocks.__setitem__((slice(None), 3), -1), "manifest_blocks: .*fragment -1"),
+    "chunk": (lambda spans, blocks: blocks.__setitem__((slice(None), 0), 77), "chunk .*77"),
+}
+
+
+@pytest.mark.parametrize("case", DENSE_DAMAGE)
+def test_damage_of_dense_manifests_is_named(copy: Callable[[str], Path], case: str) -> None:
+    store = copy("graph-0.9")
+    make_dense(store)
+    index = zarr.open_group(store / "0/object_index", mode="r+")
+    change, message = DENSE_DAMAGE[case]
+    change(index["manifest_spans"], index["manifest_blocks"])
+    with pytest.raises(ArrayError, match=message):
+        read_graph(store, object_ids=[0])
+
+
+def test_a_dense_layout_without_its_arrays_is_refused(copy: Callable[[str], Path]) -> None:
+    store = copy("graph-0.9")
+    say(store, "0/object_index", layout="dense_manifests_v1")
+    with pytest.raises(MetadataError, match="there is no manifest_spans"):
+        read_graph(store)
+
+
+def test_one_object_of_dense_manifests_costs_what_it_names(copy: Callable[[str], Path]) -> None:
+    store = copy("graph-0.9")
+    make_dense(store, rows_per_chunk=1)
+    level = open_store(store).reader.level(0)
+    counted = CountingStorage(level.storage)
+    level.storage = counted
+    manifest = read_manifests(level, np.array([0]))
+    assert sum("manifest_" in address for address in counted.addresses()) == 1 + len(manifest.fragments)
+
+
+@pytest.mark.parametrize("kind", ["points", "polylines", "graph"])
+def test_levels_that_list_no_chunks_yet_are_read_and_edited(tmp_path: Path, kind: str) -> None:
+    plain, store = tmp_path / "plain.zv", tmp_path / "s.zv"
+    getattr(every_kind, kind)(plain)
+    shutil.copytree(plain, store)
+    make_deferred(store)
+    same(open_zv(store)[0].read(), open_zv(plain)[0].read())
+    box = ([-10] * 3, [30] * 3)
+    same(open_zv(store)[0].read(bbox=box), open_zv(plain)[0].read(bbox=box))
+    assert validate(store, level=3).is_valid
+    for place in (plain, store):
+        build_pyramid(place, factors=[(2, 1)])
+        if kind == "points":
+            write_points(place, np.zeros((2, 3)), attributes={"n": [1, 2]}, mode="a")
+    for level in (0, 1):
+        same(open_zv(store)[level].read(), open_zv(plain)[level].read())

@@ -12,6 +12,7 @@ from zarr_vectors.constants import (
     CROSS_CHUNK_LINKED,
     LINKS_SEQUENTIAL,
     OBJECT_ID_ATTRIBUTE,
+    OBJECT_INDEX,
     ORIGINAL_INDEX_ATTRIBUTE,
     VERTICES,
 )
@@ -375,5 +376,6 @@ def _put_objects(change: Change, level: LevelReader, old: Cells, made: Cells, ob
         np.concatenate([before.fragments, fragments])[taken],
     )
     cells = bare_cells(level, ObjectTable(table.ids, manifests, table.attributes))
-    change.staged.put_many(change.store.revision.encode_tables("0", cells, change.layout(level)))
+    with change.replacing(f"0/{OBJECT_INDEX}"):
+        change.staged.put_many(change.store.revision.encode_tables("0", cells, change.layout(level)))
     change.reopen()

@@ -15,7 +15,7 @@ from zarr_vectors.formats.payloads import cell_payloads
 from zarr_vectors.model.attributes import Column
 from zarr_vectors.model.cells import Cells, Fragments
 from zarr_vectors.ordering import lexicographic_order, stable_order
-from zarr_vectors.read.level import LevelReader
+from zarr_vectors.read.level import LevelReader, derive_chunks
 from zarr_vectors.spatial.lookup import ChunkLookup
 from zarr_vectors.storage.documents import document_bytes
 from zarr_vectors.typing import BoolArray, Document, IntArray
@@ -102,7 +102,7 @@ def _opened(
     path = f"{level.metadata.level}/{path}"
     array = open_cell_array(path, documents.get(path), level.chunks.shape[1])
     if array.chunks is None and is_grid(documents[path]):
-        array.list_chunks(change.staged.list_all(path))
+        derive_chunks(change.staged, array)
     return array, documents[path]
 
 

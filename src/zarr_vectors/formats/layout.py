@@ -12,6 +12,7 @@ from typing import Any, Protocol, TypeAlias
 import numpy as np
 
 from zarr_vectors.model.attributes import AttributeSpec
+from zarr_vectors.model.cells import Manifests
 from zarr_vectors.storage.port import Range
 from zarr_vectors.typing import AnyArray, ByteArray, Bytes, Document, IntArray
 
@@ -112,6 +113,28 @@ class DenseArray(Protocol):
         """Return the values of those rows in stored form."""
 
 
+class DenseManifests(Protocol):
+    """Manifests in dense arrays: for every object a span of blocks, and the blocks."""
+
+    @property
+    def count(self) -> int:
+        """Number of objects."""
+
+    @property
+    def spans(self) -> DenseArray:
+        """First block and number of blocks of every object, ``(O, 2)``."""
+
+    @property
+    def blocks(self) -> DenseArray:
+        """Chunk coordinates and fragment of every block, ``(B, S + 1)``."""
+
+    def rows(self, spans: AnyArray) -> tuple[IntArray, IntArray]:
+        """Return the blocks that some spans name, one after another, and offsets into them."""
+
+    def parse(self, blocks: AnyArray, offsets: IntArray) -> Manifests:
+        """Return the manifests that blocks stand for."""
+
+
 class RaggedArray(Protocol):
     """A list of byte strings, one per object or group."""
 
@@ -143,8 +166,10 @@ class ObjectIndex:
         Number of objects (manifest rows).
     sid_ndim : int
         Components of a chunk coordinate in the manifests.
-    manifests : RaggedArray
-        One manifest per object.
+    manifests : RaggedArray, optional
+        One manifest per object; None where they are dense.
+    dense : DenseManifests, optional
+        The manifests, where they are in dense arrays.
     ids : DenseArray, optional
         Object ids by row; None means ``0 … count - 1``.
     sorted : bool
@@ -155,10 +180,11 @@ class ObjectIndex:
 
     count: int
     sid_ndim: int
-    manifests: RaggedArray
+    manifests: RaggedArray | None
     ids: DenseArray | None
     sorted: bool
     document: Document
+    dense: DenseManifests | None = None
 
 
 @dataclass(frozen=True, slots=True)

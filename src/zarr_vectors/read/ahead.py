@@ -71,7 +71,7 @@ def _manifests(
 ) -> tuple[list[Range], Callable[[Blobs], object]]:
     """Return what to read of the manifests of some objects, or of all; an open level keeps what is decoded."""
     index = level.arrays.object_index
-    if index is None or object_ids is None or not index.manifests.keeps:
+    if index is None or object_ids is None or index.manifests is None or not index.manifests.keeps:
         return [], len
     requests, decode = index.manifests.plan(None if all_of_them else object_rows(level, object_ids))
     return ([], len) if all_of_them and len(requests) > _MANIFEST_CHUNKS else (requests, decode)

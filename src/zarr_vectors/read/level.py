@@ -177,7 +177,7 @@ def open_level_reader(
         )
     chunks = arrays.vertices.chunks
     if chunks is None:
-        chunks = _derive_chunks(storage, arrays.vertices)
+        chunks = derive_chunks(storage, arrays.vertices)
     lookup = ChunkLookup.of(chunks)
     return LevelReader(storage, root, metadata, attributes, arrays, chunks, lookup, documents=documents)
 
@@ -195,16 +195,22 @@ def _check_grid(metadata: LevelMetadata, root: RootMetadata, where: str) -> None
         raise MetadataError(f"{where}: chunk_shape has {ndim} numbers for {root.ndim} axes")
 
 
-def _derive_chunks(storage: Storage, vertices: CellArray) -> IntArray:
-    """Find the chunks of an array whose metadata does not list them."""
+def derive_chunks(storage: Storage, array: CellArray) -> IntArray:
+    """Find the chunks of an array whose metadata does not list them, and let it know of them.
+
+    Raises
+    ------
+    StoreError
+        When the storage cannot list.
+    """
     if not storage.can_list:
         raise StoreError(
-            f"{storage.url}: {vertices.path} does not list its chunks, and this storage cannot be "
+            f"{storage.url}: {array.path} does not list its chunks, and this storage cannot be "
             "listed; run consolidate_metadata on the store where it is kept, or open it where it can be listed"
         )
-    addresses = storage.list_all(vertices.path)
-    requests = vertices.index_requests(vertices.stored_chunks(addresses))
-    vertices.accept_indexes(requests, storage.get_many(requests))
-    vertices.list_chunks(addresses)
-    assert vertices.chunks is not None
-    return np.asarray(vertices.chunks)
+    addresses = storage.list_all(array.path)
+    requests = array.index_requests(array.stored_chunks(addresses))
+    array.accept_indexes(requests, storage.get_many(requests))
+    array.list_chunks(addresses)
+    assert array.chunks is not None
+    return np.asarray(array.chunks)

@@ -10,7 +10,7 @@ import numpy as np
 from zarr_vectors.constants import GROUP_NAME_ATTRIBUTE, OBJECTS_IDENTITY
 from zarr_vectors.exceptions import ArgumentError, ArrayError, UnknownNameError
 from zarr_vectors.formats.columns import decode_column
-from zarr_vectors.formats.layout import DenseArray, ObjectIndex
+from zarr_vectors.formats.layout import DenseArray, DenseManifests, ObjectIndex
 from zarr_vectors.formats.objects import parse_manifests
 from zarr_vectors.model.attributes import Column
 from zarr_vectors.model.cells import Fragments, Manifests
@@ -103,19 +103,29 @@ def as_object_ids(object_ids: Any) -> IntArray:
 
 
 def read_manifests(level: LevelReader, rows: IntArray | None) -> Manifests:
-    """Return the manifests of some objects (None: all), in one round, or none where they are at hand."""
+    """Return the manifests of some objects (None: all): in one round, two where they are dense, none at hand."""
     index = level.arrays.object_index
     if has_identity(level):
         asked = np.arange(identity_count(level)) if rows is None else rows
         return Manifests(np.arange(len(asked) + 1), np.repeat(level.chunks[:1], len(asked), axis=0), asked)
     if index is None:
         raise UnknownNameError(f"{level.name} has no object index")
+    if index.dense is not None:
+        return _read_dense(level, index.dense, rows)
+    assert index.manifests is not None
     requests, decode = index.manifests.plan(rows)
     buffer, offsets = decode(level.storage.get_many(requests) if requests else [])
     try:
         return parse_manifests(buffer, offsets, index.sid_ndim)
     except ArrayError as error:
         raise ArrayError(f"{level.name}: object_index: {error}") from error
+
+
+def _read_dense(level: LevelReader, dense: DenseManifests, rows: IntArray | None) -> Manifests:
+    """Read the spans of some objects, then the blocks that these name."""
+    spans = dense.spans.decode(level.storage.get_many(dense.spans.requests(rows)), rows)
+    named, offsets = dense.rows(spans)
+    return dense.parse(dense.blocks.decode(level.storage.get_many(dense.blocks.requests(named)), named), offsets)
 
 
 def fragment_owners(level: LevelReader, fragments: Fragments, chunk_rows: IntArray) -> tuple[IntArray, bool]:

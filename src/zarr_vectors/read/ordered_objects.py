@@ -18,7 +18,14 @@ from zarr_vectors.read.ahead import read_ahead
 from zarr_vectors.read.fetch import get_some
 from zarr_vectors.read.filters import matching_rows
 from zarr_vectors.read.level import LevelReader
-from zarr_vectors.read.objects import has_identity, identity_count, object_rows, read_columns, read_object_ids
+from zarr_vectors.read.objects import (
+    has_identity,
+    identity_count,
+    object_rows,
+    read_columns,
+    read_manifests,
+    read_object_ids,
+)
 from zarr_vectors.read.query import Query
 from zarr_vectors.storage.port import Range
 from zarr_vectors.typing import BoolArray, ByteArray, IntArray
@@ -105,7 +112,7 @@ def read_object_tables(
     names: Sequence[str] | None,
     columns: Mapping[str, CellArray] | None = None,
 ) -> ObjectTables:
-    """Read ids, manifests and attributes of some objects (None: all) in one round.
+    """Read ids, manifests and attributes of some objects (None: all) in one round; dense manifests in two before.
 
     Parameters
     ----------
@@ -132,8 +139,12 @@ def read_object_tables(
             nothing = Manifests(np.zeros(1, np.int64), level.chunks[:0], np.zeros(0, np.int64))
             return ObjectTables(np.zeros(0, np.int64), nothing, {})
         raise UnknownNameError(f"{level.name} has no object index, so that its vertices are in no order")
-    requests, decode = index.manifests.plan(rows)
-    at_hand = None if requests else _parsed(level, index, decode([]))
+    requests, decode = ([], None) if index.manifests is None else index.manifests.plan(rows)
+    at_hand = None
+    if decode is None:
+        at_hand = read_manifests(level, rows)
+    elif not requests:
+        at_hand = _parsed(level, index, decode([]))
     plans: list[list[Range]] = [requests]
     plans.append([] if index.ids is None or level.object_ids is not None else index.ids.requests(rows))
     plans += [array.requests(rows) for array in attributes.values()]
@@ -148,7 +159,9 @@ def read_object_tables(
     first = len(plans) - len(cells)
     for cell_array, plan, part in zip(cells, plans[first:], parts[first:], strict=True):
         cell_array.accept_indexes(plan, part)
-    manifests = _parsed(level, index, decode(parts[0])) if at_hand is None else at_hand
+    if at_hand is None:
+        assert decode is not None
+        at_hand = _parsed(level, index, decode(parts[0]))
     ids = np.arange(index.count) if rows is None else rows
     if level.object_ids is not None:
         ids = level.object_ids.copy() if rows is None else level.object_ids[rows]
@@ -158,7 +171,7 @@ def read_object_tables(
         name: Column(array.decode(part, rows), array.spec)
         for (name, array), part in zip(attributes.items(), parts[2 : 2 + len(attributes)], strict=True)
     }
-    return ObjectTables(ids, manifests, values)
+    return ObjectTables(ids, at_hand, values)
 
 
 def _parsed(level: LevelReader, index: ObjectIndex, entries: tuple[ByteArray, IntArray]) -> Manifests:

@@ -17,6 +17,7 @@ from zarr_vectors.constants import (
 )
 from zarr_vectors.exceptions import ArrayError, MetadataError
 from zarr_vectors.formats.dense_array import ZarrDense
+from zarr_vectors.formats.dense_manifests import open_dense_manifests
 from zarr_vectors.formats.documents import parse_attribute
 from zarr_vectors.formats.layout import LevelArrays, ObjectIndex, RaggedArray
 from zarr_vectors.formats.tokens import require_tokens
@@ -126,13 +127,18 @@ def _object_index(level: str, documents: Documents, ndim: int) -> ObjectIndex | 
     attributes = _attributes(documents, path)
     sid_ndim = int(attributes.get("sid_ndim", ndim))
     manifests_path, ids_path = f"{path}/manifests", f"{path}/object_ids"
-    manifests: RaggedArray
-    if manifests_path in documents:
+    dense = open_dense_manifests(level, documents)
+    manifests: RaggedArray | None
+    if dense is not None:
+        manifests = None
+    elif manifests_path in documents:
         manifests = VlenArray(manifests_path, documents[manifests_path])
     else:
         manifests = BlobLists(path, int(attributes.get("num_objects", 0)))
     ids = ZarrDense(ids_path, documents[ids_path]) if ids_path in documents else None
-    if ids is not None and ids.count != manifests.count:
-        raise ArrayError(f"{path}: {ids.count} object ids for {manifests.count} manifests")
+    known = dense or manifests
+    assert known is not None
+    if ids is not None and ids.count != known.count:
+        raise ArrayError(f"{path}: {ids.count} object ids for {known.count} manifests")
     ascending = bool(attributes.get("object_ids_sorted", ids is None))
-    return ObjectIndex(manifests.count, sid_ndim, manifests, ids, ascending, attributes)
+    return ObjectIndex(known.count, sid_ndim, manifests, ids, ascending, attributes, dense)

@@ -18,6 +18,7 @@ from zarr_vectors.constants import (
 )
 from zarr_vectors.exceptions import ArrayError, MetadataError
 from zarr_vectors.formats.dense_array import ZarrDense
+from zarr_vectors.formats.dense_manifests import open_dense_manifests
 from zarr_vectors.formats.documents import parse_attribute
 from zarr_vectors.formats.layout import LevelArrays, ObjectIndex
 from zarr_vectors.formats.tokens import require_tokens
@@ -125,14 +126,17 @@ def _attribute(path: str, document: Document) -> GridArray:
 def _object_index(level: str, documents: Documents) -> ObjectIndex | None:
     path = f"{level}/{OBJECT_INDEX}"
     manifests_path = f"{path}/manifests"
-    if manifests_path not in documents:
+    dense = open_dense_manifests(level, documents)
+    manifests = VlenArray(manifests_path, documents[manifests_path]) if manifests_path in documents else None
+    manifests = manifests if dense is None else None
+    known = dense or manifests
+    if known is None:
         return None
     attributes = (documents.get(path) or {}).get("attributes") or {}
-    manifests = VlenArray(manifests_path, documents[manifests_path])
     ids_document = documents.get(f"{path}/object_ids")
     ids = ZarrDense(f"{path}/object_ids", ids_document) if ids_document else None
-    if ids is not None and ids.count != manifests.count:
-        raise ArrayError(f"{path}: {ids.count} object ids for {manifests.count} manifests")
+    if ids is not None and ids.count != known.count:
+        raise ArrayError(f"{path}: {ids.count} object ids for {known.count} manifests")
     sid_ndim = int(attributes.get("sid_ndim", 0)) or len(documents[f"{level}/{VERTICES}"].get("shape", ()))
     ascending = bool(attributes.get("object_ids_sorted", ids is None))
-    return ObjectIndex(manifests.count, sid_ndim, manifests, ids, ascending, attributes)
+    return ObjectIndex(known.count, sid_ndim, manifests, ids, ascending, attributes, dense)
