@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from zarr_vectors.convert.las.dimensions import Dimension, list_dimensions
+from zarr_vectors.convert.las.dimensions import COORDINATES, Dimension, list_dimensions
 from zarr_vectors.convert.las.header import make_header
 from zarr_vectors.exceptions import UnsupportedFeatureError
 from zarr_vectors.typing import AnyArray, Document
@@ -78,6 +78,7 @@ def place_columns(document: Document, columns: Mapping[str, AnyArray], files: It
         extra = _extra_dimension(attribute, columns[attribute], known.get(attribute))
         while extra["name"] in reserved:
             extra["name"] += "_stored"
+        if extra["name"] != attribute and attribute in reserved and attribute.upper() not in COORDINATES:
             renamed[attribute] = extra["name"]
         if attribute == CLASS_ATTRIBUTE:
             raise UnsupportedFeatureError(
