@@ -65,6 +65,9 @@ def test_pieces_are_those_of_every_segment(made: Walks, data: Any) -> None:
         attributes={"x": made.positions[:, 0]},
     )
     result = read_polylines("memory://clip", bbox=(low, high), clip=True)
+    named = read_polylines("memory://clip", bbox=(low, high), clip=True, object_ids=np.arange(made.count))
+    assert named.object_ids.tolist() == result.object_ids.tolist()
+    np.testing.assert_array_equal(named.positions, result.positions)
     expected = [(n, piece) for n in made.meeting(low, high) for piece in cut_path(made.path(n), low, high)]
     assert result.object_ids.tolist() == [number for number, _ in expected]
     assert [len(piece) for piece in result.polylines] == [len(piece) for _, piece in expected]

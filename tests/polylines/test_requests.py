@@ -95,6 +95,52 @@ def test_a_box_costs_its_chunks_and_those_of_its_paths(tmp_path: Path) -> None:
     assert not [address for address in storage.addresses() if address.startswith("0/links")]
 
 
+def write_tracks(path: Path, revision: str, **options: Any) -> None:
+    """Write 12 tracks over six chunks of time, the first six over all of them, the others within one each."""
+    rng = np.random.default_rng(3)
+    frames = [np.arange(0.25, 60, 0.5)] * 6 + [np.arange(10.0 * i + 0.25, 10 * i + 9, 0.5) for i in range(6)]
+    write_polylines(
+        path,
+        [np.column_stack([rng.uniform(1, 99, (len(t), 3)), t]) for t in frames],
+        chunk_shape=(100, 100, 100, 10),
+        axes=["x", "y", "z", {"name": "t", "type": "time"}],
+        attributes={"v": list(frames)},
+        format_version=revision,
+        **options,
+    )
+
+
+@pytest.mark.parametrize("revision", REVISIONS)
+def test_a_box_in_time_reads_its_chunks_and_those_of_whole_paths(tmp_path: Path, revision: str) -> None:
+    write_tracks(tmp_path / "a", revision, shard_shape=None)
+    storage, store = open_counted(tmp_path / "a")
+    late = ([0, 0, 0, 30], [100, 100, 100, 40])
+
+    def times_read(array: str) -> list[int]:
+        keys = {address.removeprefix(f"0/{array}/") for address in storage.addresses() if f"0/{array}/" in address}
+        chunks = {
+            key.removeprefix("c/").removesuffix("/c/0").replace("/", ".") for key in keys if "zarr.json" not in key
+        }
+        return sorted(int(chunk.split(".")[-1]) for chunk in chunks)
+
+    def read(**options: Any) -> Any:
+        storage.reset()
+        return read_polylines(store, **options)
+
+    for array in ("vertices", "vertex_attributes/v", "vertex_fragments"):
+        assert read(bbox=late).polyline_count == 7
+        assert times_read(array) == [0, 1, 2, 3, 4, 5]
+        assert set(read(bbox=late, clip=True).object_ids.tolist()) == {*range(6), 9}
+        assert times_read(array) == [2, 3, 4]  # the segments through both faces end in the chunks beside
+        assert set(read(bbox=late, clip=True, object_ids=[9, 4]).object_ids.tolist()) == {9, 4}
+        assert times_read(array) == [2, 3, 4]
+        within = ([0, 0, 0, 31], [100, 100, 100, 33])
+        assert len(read(bbox=within, clip=True).positions)
+        assert times_read(array) == [3]
+        assert read(bbox=late, object_ids=[9]).polyline_count == 1
+        assert times_read(array) == [3]
+
+
 @pytest.mark.parametrize("revision", REVISIONS)
 def test_an_empty_box_reads_no_path(tmp_path: Path, revision: str) -> None:
     made = make_walks(24)

@@ -9,16 +9,17 @@ import numpy as np
 
 from zarr_vectors.constants import OBJECT_ID_ATTRIBUTE
 from zarr_vectors.formats.layout import CellArray
-from zarr_vectors.model.cells import Fragments
+from zarr_vectors.model.cells import Fragments, Manifests
 from zarr_vectors.ordering import offsets_of
 from zarr_vectors.read.ahead import read_ahead
+from zarr_vectors.read.copies import may_repeat
 from zarr_vectors.read.fetch import decode_fragments, decode_rows, fetch_cells
 from zarr_vectors.read.level import LevelReader
 from zarr_vectors.read.objects import has_identity, object_rows, read_manifests
 from zarr_vectors.read.ordered_objects import manifest_places
 from zarr_vectors.read.query import Query
 from zarr_vectors.read.rows import fragment_row_lists
-from zarr_vectors.spatial.boxes import bin_ranges, chunks_met, rows_inside
+from zarr_vectors.spatial.boxes import Box, bin_ranges, chunks_met, rows_inside
 from zarr_vectors.typing import BoolArray, FloatArray, IntArray
 
 
@@ -194,3 +195,73 @@ def _fragments_inside(level: LevelReader, query: Query, loaded: LoadedChunks) ->
     listed = fragment_row_lists(fragments, np.arange(fragments.count), base, len(inside), level.name)
     before = offsets_of(inside[np.minimum(listed, max(0, len(inside) - 1))])
     return np.asarray(np.diff(before[offsets_of(fragments.counts)]) > 0)
+
+
+def parts_meeting(
+    level: LevelReader, box: Box, manifests: Manifests, seen: LoadedChunks | None
+) -> tuple[Manifests, IntArray]:
+    """Return the parts of paths of which a segment or a vertex may be inside a box, and the path of each.
+
+    A part is a run of fragments. The fragments left out, and the segments between those and others, are outside.
+
+    Parameters
+    ----------
+    level : LevelReader
+        An open level.
+    box : Box
+        The box.
+    manifests : Manifests
+        Of the paths.
+    seen : LoadedChunks, optional
+        Chunks that have been read, whose vertices say more than where the chunk is.
+    """
+    everything = manifests, np.arange(len(manifests.offsets) - 1)
+    if may_repeat(level) or not len(manifests.fragments):
+        return everything  # a copy lies outside its chunk
+    shape, spatial = np.array(level.grid.chunk_shape), manifests.chunks[:, -level.grid.ndim :]
+    exact = level.arrays.vertices.spec.numpy_dtype.itemsize < shape.itemsize
+    margin = 0.0 if exact else 4 * np.finfo(np.float64).eps * np.abs(spatial * shape)
+    ends = [np.stack([spatial * shape - margin, (spatial + 1) * shape + margin]) for _ in range(2)]
+    where = manifest_places(level, manifests)
+    met = np.zeros(len(level.chunks), bool)
+    met[box_chunks(level, Query(box=box))] = True
+    if seen is not None and not _narrow_to_vertices(ends, manifests, where, seen, len(level.chunks)):
+        return everything
+    first, last = ends
+    low = np.minimum(last[0, :-1], first[0, 1:])
+    high = np.maximum(last[1, :-1], first[1, 1:])
+    path = np.repeat(everything[1], np.diff(manifests.offsets))
+    meets = ((low < box.upper) & (high > box.lower)).all(axis=1) & (path[1:] == path[:-1])
+    keep = met[where]
+    keep[:-1] |= meets
+    keep[1:] |= meets
+    kept = np.flatnonzero(keep)
+    starts = np.ones(len(kept), bool)
+    starts[1:] = (kept[1:] != kept[:-1] + 1) | (path[kept[1:]] != path[kept[:-1]])
+    heads = np.flatnonzero(starts)
+    parts = Manifests(np.append(heads, len(kept)), manifests.chunks[kept], manifests.fragments[kept])
+    return parts, path[kept[heads]]
+
+
+def _narrow_to_vertices(
+    ends: list[FloatArray], manifests: Manifests, where: IntArray, seen: LoadedChunks, count: int
+) -> bool:
+    """Put the first and last vertices of fragments at hand in place of their chunks; whether all of them have some."""
+    place_of = np.full(count, -1, np.int64)
+    place_of[seen.chunk_rows] = np.arange(len(seen.chunk_rows))
+    places = place_of[where]
+    known = np.flatnonzero(places >= 0)
+    fragments, places = seen.fragments, places[known]
+    numbers = fragments.offsets[places] + manifests.fragments[known]
+    if (numbers >= fragments.offsets[places + 1]).any() or not fragments.counts[numbers].all():
+        return False
+    for end, rows in zip(ends, (0, fragments.counts[numbers] - 1), strict=True):
+        rows = fragments.starts[numbers] + rows
+        if fragments.explicit is not None:
+            listed = fragments.explicit[numbers]
+            rows[listed] = fragments.rows[rows[listed]]
+        rows += seen.row_offsets[places]
+        if (rows >= seen.row_offsets[places + 1]).any():
+            return False
+        end[:, known] = seen.vertices[rows]
+    return True

@@ -14,7 +14,7 @@ from zarr_vectors.model.cells import Manifests
 from zarr_vectors.ordering import offsets_of
 from zarr_vectors.read.chunk_values import chunk_values
 from zarr_vectors.read.level import LevelReader
-from zarr_vectors.read.meeting import LoadedChunks, box_chunks, objects_meeting
+from zarr_vectors.read.meeting import LoadedChunks, box_chunks, objects_meeting, parts_meeting
 from zarr_vectors.read.ordered_objects import (
     ObjectTables,
     asked_rows,
@@ -93,6 +93,7 @@ def read_paths(
     *,
     object_attributes: list[str] | None = None,
     keep_empty: bool | None = None,
+    near: bool = False,
 ) -> Paths:
     """Read whole objects, their vertices in manifest order.
 
@@ -112,6 +113,9 @@ def read_paths(
     keep_empty : bool, optional
         Whether objects without vertices are returned; by default those that were named, and at level 0 all that
         conditions and groups choose.
+    near : bool
+        Of the objects of a box only the parts that its cut goes by: fragments with a vertex or a segment inside, and
+        the ends of those segments. Every part comes as an object of its own, under the same id.
 
     Raises
     ------
@@ -138,6 +142,10 @@ def read_paths(
         tables = tables.select(_may_meet(level, query, tables.manifests))
     elif not (keep_empty if keep_empty is not None else level.metadata.level == 0 or query.object_ids is not None):
         tables = tables.select(np.diff(tables.manifests.offsets) > 0)
+    if near and query.box is not None:
+        parts, owners = parts_meeting(level, query.box, tables.manifests, seen)
+        attributes = {name: column.take(owners) for name, column in tables.attributes.items()}
+        tables = ObjectTables(tables.ids[owners], parts, attributes)
     paths = _assemble(level, tables, columns, seen)
     if chunked_by is not None and chunked_by in names:
         attributes = {**paths.attributes, chunked_by: chunk_values(level, paths.places()[0])}
@@ -175,8 +183,9 @@ def _assemble(
 
 
 def _inside(paths: Paths, box: Box) -> Paths:
-    """Keep the paths that have a vertex inside a box."""
-    keep = np.diff(offsets_of(box.contains(paths.positions))[paths.offsets]) > 0
+    """Keep the paths that have a vertex inside a box, in any of their parts."""
+    inside = np.diff(offsets_of(box.contains(paths.positions))[paths.offsets]) > 0
+    keep = np.isin(paths.object_ids, paths.object_ids[inside])
     if keep.all():
         return paths
     rows = np.repeat(keep, np.diff(paths.offsets))

@@ -387,9 +387,15 @@ class PathsFound:
 
 
 def find_paths(
-    path: Any, request: PathRequest, needed: str, backend: str | None, backend_kwargs: dict[str, Any]
+    path: Any,
+    request: PathRequest,
+    needed: str,
+    backend: str | None,
+    backend_kwargs: dict[str, Any],
+    *,
+    near: bool = False,
 ) -> PathsFound:
-    """Read the paths that a user asks for.
+    """Read the paths that a user asks for, or under `near` only the parts of them that a cut at the box goes by.
 
     Raises
     ------
@@ -423,5 +429,5 @@ def find_paths(
         attribute_filter=request.attribute_filter,
         chunks=parse_chunks(request.chunks, reader.chunks.shape[1]),
     )
-    paths = read_paths(reader, query, object_attributes=names, keep_empty=keep_empty)
+    paths = read_paths(reader, query, object_attributes=names, keep_empty=keep_empty, near=near)
     return PathsFound(store, box, paths, reader)

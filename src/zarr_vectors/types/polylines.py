@@ -342,7 +342,8 @@ def read_polylines(
         Half-open box: whole paths with a vertex inside.
     clip : bool
         Cut those paths at the box: pieces end on its faces, at positions and with float attributes that are
-        interpolated linearly (other attributes are those of the nearer vertex). A path may give several pieces.
+        interpolated linearly (other attributes are those of the nearer vertex). A path may give several pieces. Only
+        the chunks that the box meets are read, and those that hold the other ends of segments which leave it.
     attributes : sequence of str, optional
         Vertex attributes wanted; all by default.
     object_ids : integers, optional
@@ -391,7 +392,7 @@ def read_polylines(
     request = PathRequest(
         level, bbox, object_ids, group_ids, attribute_filter, attributes, chunks, include_object_attributes
     )
-    found = find_paths(path, request, "paths", backend, backend_kwargs)
+    found = find_paths(path, request, "paths", backend, backend_kwargs, near=clip)
     paths = found.paths
     if clip and found.box is not None:
         paths = _cut(paths, found.box)
