@@ -286,13 +286,14 @@ def _swc_columns(found: GraphResult, *, numbered: bool) -> list[AnyArray]:
     given = found.attributes.get(ID_ATTRIBUTE)
     if numbered and given is not None and given.dtype.kind in "iu" and not np.ma.is_masked(given):
         ids = np.ma.getdata(given) if len(np.unique(given)) == count else ids
-    parents = np.full(count, str(_ROOT), dtype=ids.astype(np.str_).dtype)
-    parents[found.edges[:, 0]] = ids[found.edges[:, 1]].astype(np.str_)
     order = np.argsort(ids, kind="stable")
-    label = _numbers_of(found, LABEL_ATTRIBUTE, "iu")
-    radius = format_floats(_numbers_of(found, RADIUS_ATTRIBUTE, "iuf"))
-    axes = [format_floats(found.positions[:, axis]) for axis in range(3)]
-    return [column[order] for column in (ids.astype(np.str_), label.astype(np.str_), *axes, radius, parents)]
+    rows = np.full(count, _ROOT)
+    rows[found.edges[:, 0]] = found.edges[:, 1]
+    rows = rows[order]
+    parents = np.where(rows < 0, str(_ROOT), ids[rows].astype(np.str_))
+    label, radius = _numbers_of(found, LABEL_ATTRIBUTE, "iu"), _numbers_of(found, RADIUS_ATTRIBUTE, "iuf")
+    numbers = [*found.positions[order].T, radius[order]]
+    return [ids[order].astype(np.str_), label[order].astype(np.str_), *map(format_floats, numbers), parents]
 
 
 def _numbers_of(found: GraphResult, name: str, kinds: str) -> AnyArray:

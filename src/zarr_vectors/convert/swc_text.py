@@ -8,6 +8,7 @@ numbers, and radii that are missing (``nan``, ``NA``).
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
@@ -132,22 +133,50 @@ def parse_text(text: str, name: str) -> SwcTable:
     """
     comments = tuple(found.rstrip().removeprefix(" ") for found in re.findall(r"#([^\n]*)", text))
     lines, names = _layout(SwcLines(name, text.split("\n")))
-    table = np.empty(0, [(role, np.float64 if role in ("x", "y", "z") else f"S{_TOKEN_BYTES}") for role in names])
+    table = _read_plain(lines, names)
+    if table is None:
+        table = _read_tokens(lines, names)
+    positions = np.stack([table[axis] for axis in "xyz"], axis=1)
+    _require(lines, np.isfinite(positions).all(axis=1), "a position is not finite")
+    _require(lines, ~np.isinf(table["radius"]), "the radius is not finite")
+    extra = {role: column for role, column in table.items() if role not in ROLES}
+    columns = (table["id"], table["label"], positions, table["radius"], table["parent"])
+    return SwcTable(*columns, extra, comments, lines)
+
+
+def _read_plain(lines: SwcLines, names: list[str]) -> dict[str, AnyArray] | None:
+    """Read the columns of a file that has the seven, and whole numbers written as such; None for any other."""
+    whole = ("id", "label", "parent")
+    kinds = np.dtype([(role, np.int64 if role in whole else np.float64) for role in ROLES])
+    if names != list(ROLES) or lines.commas or lines.first() is None:
+        return None
+    try:
+        with warnings.catch_warnings():
+            # NumPy reads "2e18" as a whole number by way of a float, and says that it will not for long.
+            warnings.simplefilter("error", DeprecationWarning)
+            table = np.loadtxt(lines.lines, kinds, comments="#", ndmin=1)
+    except (ValueError, DeprecationWarning):
+        return None
+    return {role: table[role].copy() for role in names}
+
+
+def _read_tokens(lines: SwcLines, names: list[str]) -> dict[str, AnyArray]:
+    """Read the columns of a file in any dialect."""
+    axes = ("x", "y", "z")
+    table = np.empty(0, [(role, np.float64 if role in axes else f"S{_TOKEN_BYTES}") for role in names])
     if lines.first() is not None:
         try:
             delimiter = "," if lines.commas else None
             table = np.loadtxt(lines.lines, table.dtype, comments="#", delimiter=delimiter, ndmin=1)
         except ValueError as error:
             raise lines.first_bad(len(names)) from error
-    positions = np.stack([table[axis] for axis in "xyz"], axis=1)
-    _require(lines, np.isfinite(positions).all(axis=1), "a position is not finite")
-    tokens = {role: np.strings.strip(table[role], b" \t\"'") for role in names if role not in ("x", "y", "z")}
-    for column in tokens.values():
-        _require(lines, np.strings.str_len(column) < _TOKEN_BYTES, f"more than {_TOKEN_BYTES - 1} characters")
-    ids, label, parents = (_whole_numbers(lines, tokens[role], role) for role in ("id", "label", "parent"))
-    radius = _numbers(lines, tokens["radius"], "radius")
-    extra = {role: _further(lines, column, role) for role, column in tokens.items() if role not in ROLES}
-    return SwcTable(ids, label, positions, radius, parents, extra, comments, lines)
+    columns: dict[str, AnyArray] = {axis: table[axis] for axis in axes}
+    for role in (role for role in names if role not in axes):
+        tokens = np.strings.strip(table[role], b" \t\"'")
+        _require(lines, np.strings.str_len(tokens) < _TOKEN_BYTES, f"more than {_TOKEN_BYTES - 1} characters")
+        read = _numbers if role == "radius" else _whole_numbers if role in ROLES else _further
+        columns[role] = read(lines, tokens, role)
+    return columns
 
 
 def _layout(lines: SwcLines) -> tuple[SwcLines, list[str]]:

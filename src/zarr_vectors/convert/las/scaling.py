@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -31,10 +31,13 @@ class Scaling:
     ----------
     scale, offset : float
         ``coordinate = X * scale + offset``.
+    exact : bool
+        Whether this is known to give the coordinates of the axis back.
     """
 
     scale: float
     offset: float
+    exact: bool = field(default=False, compare=False)
 
     def encode(self, values: FloatArray, what: str) -> AnyArray:
         """Return ``X``, rounded to the nearest.
@@ -118,16 +121,16 @@ def choose_scaling(values: FloatArray, known: Sequence[Scaling]) -> Scaling:
         return next(iter(known), Scaling(USUAL_SCALE, 0.0))
     for scaling in known:
         if scaling.keeps(values):
-            return scaling
+            return replace(scaling, exact=True)
     low, high = float(values.min()), float(values.max())
     if low == high:
-        return Scaling(USUAL_SCALE, low)
+        return Scaling(USUAL_SCALE, low, exact=True)
     finest = max((high - low) / 2 / (_LIMITS.max - 2 * _AROUND), float(np.spacing(max(abs(low), abs(high)))))
     decimals = math.floor(-math.log10(max(finest, USUAL_SCALE)))
     while (scale := float(f"1e{-decimals}")) >= finest:
         scaling = Scaling(scale, _offset(low, high, scale))
         if scaling.keeps(values):
-            return scaling
+            return replace(scaling, exact=True)
         decimals += 1
     magnitude = 10.0 ** math.floor(math.log10(finest))
     scale = next(s for s in (*(step * magnitude for step in _STEPS), 10 * magnitude) if s >= finest)
@@ -187,6 +190,8 @@ def measure_loss(values: FloatArray, scaling: Scaling, what: str) -> Loss | None
     ArgumentError
         When a coordinate does not fit into 32 bits.
     """
+    if scaling.exact:
+        return None
     moved = max(
         (float(scaling.moved(values[start : start + _BLOCK]).max()) for start in range(0, len(values), _BLOCK)),
         default=0.0,
