@@ -38,7 +38,7 @@ from zarr_vectors.spatial.pruning import (
     without_parted,
 )
 from zarr_vectors.storage.port import Storage
-from zarr_vectors.types.storing import outside_rows
+from zarr_vectors.write.bounds import outside_rows
 from zarr_vectors.write.level import write_level
 
 

@@ -32,6 +32,7 @@ from zarr_vectors.storage.resolve import resolve_storage
 from zarr_vectors.storage.turns import journal_of, turn
 from zarr_vectors.storage.versioned import versions_of
 from zarr_vectors.typing import FloatArray, IntArray
+from zarr_vectors.write.bounds import outside_rows
 from zarr_vectors.write.tables import Attributes
 
 WAIT = 60.0
@@ -198,10 +199,13 @@ def _gather(change: Change, given: _Given, chosen: tuple[Partitions, IntArray]) 
     """Join points with what their chunks hold; None where there are none."""
     level = change.level(0)
     settled = settle_positions(level, given.positions, given.dtype, "ignore")
-    if not settled.keep.all():
-        row = int(np.flatnonzero(~settled.keep)[0])
+    outside = ~settled.keep
+    if settled.keep.all():  # a position that rounding takes out of the bounds would need another grid
+        outside[outside_rows(settled.positions, level.root.bounds)] = True
+    if outside.any():
+        row = int(np.flatnonzero(outside)[0])
         raise OutOfBoundsError(
-            f"positions: {int((~settled.keep).sum())} of {len(settled.keep)} lie outside the bounds "
+            f"positions: {int(outside.sum())} of {len(outside)} lie outside the bounds "
             f"{level.root.bounds}; row {row} is {np.asarray(given.positions)[row].tolist()}. Grow them with set_bounds "
             "while nobody writes"
         )

@@ -51,7 +51,7 @@ from zarr_vectors.read.objects import read_columns, read_manifests, read_object_
 from zarr_vectors.spatial.lookup import ChunkLookup
 from zarr_vectors.spatial.partition import FragmentRule, Leading, partition
 from zarr_vectors.typing import IntArray
-from zarr_vectors.write.tables import Attributes
+from zarr_vectors.write.tables import Attributes, has_columns
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,7 +166,7 @@ def put_vertices(change: Change, given: Additions, level: int = 0) -> AppendSumm
     columns = _columns(reader, given, len(settled.keep))
     if local and known is None and given.object_ids is None:
         objects = None
-        if given.object_attributes:
+        if has_columns("object_attributes", given.object_attributes):
             raise ArgumentError(f"object_attributes: {reader.name} has no objects to describe")
     else:
         everything = _known(change) if known is None else known
@@ -194,7 +194,9 @@ def _bins_by_object(level: LevelReader, new: Elements, given: Additions) -> Colu
         raise ArgumentError(f"object_ids: the chunks of {level.name} go by objects; new vertices need them")
     specs = {name: array.spec for name, array in level.arrays.object_attributes.items()}
     ids = new.objects.ids
-    described = fit_columns("object_attributes", specs, given.object_attributes, len(ids), "object", dictionary=False)
+    described = fit_columns(
+        "object_attributes", specs, given.object_attributes, len(ids), "object", dictionary=False, ids=ids
+    )
     return leading_column(bins_of_objects(level, ids, described, None)[new.objects.of_vertex])
 
 

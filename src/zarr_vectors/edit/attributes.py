@@ -41,6 +41,7 @@ from zarr_vectors.read.objects import read_column
 from zarr_vectors.read.vertices import holds_faces
 from zarr_vectors.spatial.pruning import with_links
 from zarr_vectors.typing import IntArray
+from zarr_vectors.write.frames import aligned_values
 from zarr_vectors.write.joining import join_column
 from zarr_vectors.write.level import write_level
 
@@ -106,7 +107,8 @@ def set_attribute(
         One row per vertex, link, object or fragment, in the order in which the reader of the kind returns those of
         the whole level: vertices in stored order (chunks in numeric order), those of paths path after path; edges
         and faces in the order of ``read_graph(…).edges`` and ``read_mesh(…).faces``; objects in the order of the
-        object index (ascending ids in stores written here). Attributes of line ends may have shape ``(M, 2, …)``.
+        object index (ascending ids in stores written here), or of pandas with their ids as index, in any order.
+        Attributes of line ends may have shape ``(M, 2, …)``.
         Numbers keep their precision: float64 stays float64.
     kind : {"vertex", "link", "object", "fragment"}
         What has the attribute; also ``node``, ``edge``, ``face`` and ``line``.
@@ -428,6 +430,8 @@ def _put_objects(change: Change, number: int, name: str, given: _Given) -> None:
     ids = object_ids_of(finest)
     stored = finest.arrays.object_attributes.get(name)
     old = None if stored is None else read_column(finest, stored)
+    chosen = ids if given.rows is None else ids[parse_rows(given.rows, len(ids), "object")]
+    given.values = aligned_values("values", name, given.values, chosen, "object")
     column = given.column(name, len(ids), "object", old, dictionary=False)
     for other in change.store.level_numbers():
         theirs = known_object_ids(change.level(other))

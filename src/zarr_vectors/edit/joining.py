@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -12,18 +11,21 @@ import numpy.typing as npt
 
 from zarr_vectors.constants import LINE, ORIGINAL_INDEX_ATTRIBUTE
 from zarr_vectors.edit.binning import LEADING, bins_of_vertices, codes_by_value, leading_column
-from zarr_vectors.exceptions import ArgumentError, OutOfBoundsError, PrecisionWarning, ShapeError, UnknownNameError
+from zarr_vectors.exceptions import ArgumentError, OutOfBoundsError, ShapeError, UnknownNameError
 from zarr_vectors.formats.columns import make_column
 from zarr_vectors.model.attributes import AttributeSpec, Column
 from zarr_vectors.model.elements import Elements, Links, Objects, bounding_box
+from zarr_vectors.model.ids import parse_ids
 from zarr_vectors.model.metadata import RootMetadata
 from zarr_vectors.read.level import LevelReader
-from zarr_vectors.typing import AnyArray, BoolArray, FloatArray, IntArray
+from zarr_vectors.typing import BoolArray, FloatArray, IntArray
+from zarr_vectors.write.bounds import as_stored, holding_rounded, outside_rows
+from zarr_vectors.write.frames import as_columns
 from zarr_vectors.write.joining import join_column
+from zarr_vectors.write.positions import as_positions, cast_positions, stored_dtype
 from zarr_vectors.write.tables import Attributes, make_columns
 
 POLICIES = ("raise", "ignore", "expand")
-_NOTICEABLE = 1e-3
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,48 +62,27 @@ def settle_positions(
         Under ``"raise"``; says how many are outside, and the first.
     """
     stored = level.arrays.vertices.spec.numpy_dtype.newbyteorder("=")
-    if dtype is not None and np.dtype(dtype) != stored:
+    if stored_dtype(dtype, stored) != stored:
         raise ArgumentError(f"dtype: {level.name} holds {stored} positions; {np.dtype(dtype)} cannot be added to them")
     if out_of_bounds not in POLICIES:
         raise ArgumentError(f"out_of_bounds: expected one of {', '.join(POLICIES)}, got {out_of_bounds!r}")
-    given = np.asarray(positions)
-    ndim = level.root.ndim
-    if given.ndim != 2 or given.shape[1] != ndim:
-        raise ShapeError(f"{argument}: expected shape (n, {ndim}), one column per axis, got {given.shape}")
-    if given.dtype.kind not in "iuf":
-        raise ArgumentError(f"{argument}: expected numbers, got dtype {given.dtype}")
-    with np.errstate(over="ignore"):
-        cast = given.astype(stored)
-    if not np.isfinite(cast).all():
-        row = int(np.flatnonzero(~np.isfinite(cast).all(axis=1))[0])
-        raise ArgumentError(f"{argument}: row {row} is {given[row].tolist()}; positions must be finite as {stored}")
-    _warn_of_rounding(given, cast, level)
-    low, high = level.root.bounds
-    inside = np.asarray(((cast >= np.array(low)) & (cast <= np.array(high))).all(axis=1))
+    cast, rounding = cast_positions(argument, as_positions(argument, positions, level.root.ndim), stored)
+    rounding.warn(stored, level.root.axes, kept=True)
+    inside = np.ones(len(cast), bool)
+    inside[outside_rows(cast, as_stored(level.root.bounds, stored))] = False
+    corners = bounding_box(cast)
     if inside.all() or out_of_bounds == "ignore":
-        return Settled(cast[inside], inside, level.root)
+        held = holding_rounded(level.root.bounds, corners, stored) if len(cast) else level.root.bounds
+        return Settled(cast[inside], inside, replace(level.root, bounds=held))
     if out_of_bounds == "raise":
         row = int(np.flatnonzero(~inside)[0])
         raise OutOfBoundsError(
             f"{argument}: {int((~inside).sum())} of {len(cast)} lie outside the bounds {level.root.bounds}; row {row} "
             f"is {cast[row].tolist()}. Pass out_of_bounds='expand' to grow the bounds or 'ignore' to leave them out"
         )
-    corners = bounding_box(cast)
+    low, high = level.root.bounds
     grown = (tuple(np.minimum(corners[0], low).tolist()), tuple(np.maximum(corners[1], high).tolist()))
     return Settled(cast, np.ones(len(cast), bool), replace(level.root, bounds=grown))
-
-
-def _warn_of_rounding(given: AnyArray, cast: FloatArray, level: LevelReader) -> None:
-    if not len(given) or given.dtype == cast.dtype:
-        return
-    width = np.array(level.grid.bin_shape or level.grid.chunk_shape)
-    moved = np.abs(given.astype(np.float64) - cast.astype(np.float64)).max(axis=0)
-    if (moved > _NOTICEABLE * width).any():
-        warnings.warn(
-            f"storing positions as {cast.dtype}, as {level.name} does, moves some by up to {moved.max():g}",
-            PrecisionWarning,
-            stacklevel=5,
-        )
 
 
 def fill_of(spec: AttributeSpec, name: str, what: str) -> Any:
@@ -127,7 +108,14 @@ def fill_of(spec: AttributeSpec, name: str, what: str) -> Any:
 
 
 def fit_columns(
-    what: str, specs: Mapping[str, AttributeSpec], given: Attributes, count: int, per: str, *, dictionary: bool = True
+    what: str,
+    specs: Mapping[str, AttributeSpec],
+    given: Attributes,
+    count: int,
+    per: str,
+    *,
+    dictionary: bool = True,
+    ids: IntArray | None = None,
 ) -> dict[str, Column]:
     """Return columns in the stored form of a level's attributes, filled where no values were given.
 
@@ -145,13 +133,15 @@ def fit_columns(
         What there is one row for, for messages.
     dictionary : bool
         Whether strings are kept as codes.
+    ids : (n,) int64, optional
+        Objects that the rows are about, by which those that name theirs are put in order.
 
     Raises
     ------
     ArgumentError
         When there is no such attribute, values do not fit, or values are needed for an attribute without a fill.
     """
-    made = make_columns(what, given, count, per, dictionary=dictionary)
+    made = make_columns(what, given, count, per, dictionary=dictionary, ids=ids)
     unknown = sorted(set(made) - set(specs))
     if unknown:
         raise ArgumentError(
@@ -193,7 +183,7 @@ def vertex_columns(level: LevelReader, given: Attributes, count: int, next_index
         Number that the order of the input goes on from, where the level keeps it.
     """
     specs = {name: array.spec for name, array in level.arrays.vertex_attributes.items()}
-    given = dict(given or {})
+    given = as_columns("attributes", given)
     chunked_by = level.keyed_attribute
     leading = None
     if chunked_by is not None:
@@ -222,16 +212,11 @@ def new_ids(level: LevelReader, object_ids: Any, count: int, known: IntArray) ->
         if lines and count % 2:
             raise ArgumentError(f"positions: every two rows are a line, but {count} rows were given")
         return int(known.max(initial=-1)) + 1 + np.arange(count, dtype=np.int64) // (2 if lines else 1)
-    given = np.asarray(object_ids)
-    if given.ndim == 0 and given.dtype.kind in "iu":
-        given = np.full(count, given)
-    if given.shape != (count,):
-        raise ShapeError(f"object_ids: expected {count} ids, one per vertex, got shape {given.shape}")
-    if given.size and given.dtype.kind not in "iu":
-        raise ArgumentError(f"object_ids: expected whole numbers, got dtype {given.dtype}")
-    if given.dtype.kind == "u" and given.size and int(given.max()) > np.iinfo(np.int64).max:
-        raise ArgumentError(f"object_ids: {int(given.max())} is beyond int64, the range of object ids")
-    ids = given.astype(np.int64)
+    ids = parse_ids("object_ids", object_ids)
+    if ids.ndim == 0:
+        ids = np.full(count, ids)
+    if ids.shape != (count,):
+        raise ShapeError(f"object_ids: expected {count} ids, one per vertex, got shape {ids.shape}")
     if lines:
         _require_pairs(ids)
     return ids
@@ -299,7 +284,7 @@ def join_objects(old: Objects, ids: IntArray, attributes: Attributes) -> Objects
     union = np.union1d(old.ids, added)
     of_vertex = np.concatenate([np.searchsorted(union, old.ids)[old.of_vertex], np.searchsorted(union, ids)])
     specs = {name: column.spec for name, column in old.attributes.items()}
-    new = fit_columns("object_attributes", specs, attributes, len(added), "object", dictionary=False)
+    new = fit_columns("object_attributes", specs, attributes, len(added), "object", dictionary=False, ids=added)
     order = np.argsort(np.concatenate([old.ids, added]), kind="stable")
     table = {
         name: append_column("object_attributes", name, column, new[name]).take(order)

@@ -23,7 +23,9 @@ from zarr_vectors.model.elements import Elements, Links
 from zarr_vectors.read.store import StoreReader
 from zarr_vectors.spatial.forests import roots_of
 from zarr_vectors.typing import IntArray
-from zarr_vectors.write.tables import Attributes
+from zarr_vectors.write.frames import as_columns
+from zarr_vectors.write.positions import as_array
+from zarr_vectors.write.tables import Attributes, has_columns
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +46,7 @@ class Connections:
     @property
     def given(self) -> bool:
         """Whether anything was given."""
-        return self.rows is not None or bool(self.attributes)
+        return self.rows is not None or has_columns("link_attributes", self.attributes)
 
 
 def add_links(
@@ -187,7 +189,7 @@ def make_links(store: StoreReader, like: Links, connections: Connections, count:
         When links do not fit those of the level, or name a vertex that is not there.
     """
     rows = _as_rows(store, like, connections.rows, count)
-    given = dict(connections.attributes or {})
+    given = as_columns("link_attributes", connections.attributes)
     if ORIGINAL_INDEX_ATTRIBUTE in like.attributes and ORIGINAL_INDEX_ATTRIBUTE not in given:
         given[ORIGINAL_INDEX_ATTRIBUTE] = np.arange(following, following + len(rows), dtype=np.int64)
     specs = {name: column.spec for name, column in like.attributes.items()}
@@ -195,7 +197,7 @@ def make_links(store: StoreReader, like: Links, connections: Connections, count:
 
 
 def _as_rows(store: StoreReader, like: Links, links: Any, count: int) -> IntArray:
-    given = np.zeros((0, like.width), np.int64) if links is None else np.asarray(links)
+    given = np.zeros((0, like.width), np.int64) if links is None else as_array("links", links)
     if given.size == 0 and given.ndim < 2:
         given = np.zeros((0, like.width), np.int64)
     if given.ndim != 2 or given.shape[1] != like.width:

@@ -15,6 +15,7 @@ from zarr_vectors.formats.objects import parse_manifests
 from zarr_vectors.model.attributes import Column
 from zarr_vectors.model.cells import Fragments, Manifests
 from zarr_vectors.model.elements import Groups
+from zarr_vectors.model.ids import parse_ids
 from zarr_vectors.read.fetch import decode_fragments, fetch_cells
 from zarr_vectors.read.level import LevelReader
 from zarr_vectors.read.query import parse_groups
@@ -92,14 +93,12 @@ def object_rows(level: LevelReader, object_ids: Any) -> IntArray:
 
 def as_object_ids(object_ids: Any) -> IntArray:
     """Check ids that a user gave, a number or a sequence of them."""
-    given = np.atleast_1d(np.asarray(list(object_ids) if isinstance(object_ids, (set, range)) else object_ids))
-    if given.size == 0:
+    ids = np.atleast_1d(parse_ids("object_ids", object_ids))
+    if ids.size == 0:
         return np.zeros(0, np.int64)
-    if given.ndim != 1 or given.dtype.kind not in "iu":
-        raise ArgumentError(f"object_ids: expected whole numbers, got {given.dtype} of shape {given.shape}")
-    if given.dtype.kind == "u" and int(given.max()) > np.iinfo(np.int64).max:
-        raise ArgumentError(f"object_ids: {int(given.max())} is beyond int64, the range of object ids")
-    return given.astype(np.int64)
+    if ids.ndim != 1:
+        raise ArgumentError(f"object_ids: expected whole numbers one after another, got shape {ids.shape}")
+    return ids
 
 
 def read_manifests(level: LevelReader, rows: IntArray | None) -> Manifests:

@@ -43,7 +43,6 @@ from zarr_vectors.types.linked import (
     without_vertices,
 )
 from zarr_vectors.types.linked_inputs import GRAPHS, join_linked
-from zarr_vectors.types.positions import cast_positions, stored_dtype, warn_of_rounding
 from zarr_vectors.types.single_chunk import in_one_chunk, require_identity, settle_object_index, vertices_of_objects
 from zarr_vectors.types.storing import (
     Destination,
@@ -54,6 +53,7 @@ from zarr_vectors.types.storing import (
     plan_space,
     settle_bounds,
     store_elements,
+    stored_positions,
 )
 from zarr_vectors.types.tables import Attributes, Specs, check_specs, make_columns, make_groups, only_one
 from zarr_vectors.typing import Document
@@ -72,7 +72,6 @@ class _Job:
     said: StoreOptions
     geometry_type: str
     block: Document
-    moved: float = 0.0
     numbered: bool = False
     dropped: int = 0
     object_index: str | None = None
@@ -206,7 +205,7 @@ def write_graph(
     given = only_one("vertex_attributes", vertex_attributes, "node_attributes", node_attributes)
     given = only_one("attributes", attributes, "vertex_attributes or node_attributes", given)
     of_edges = only_one("edge_attributes", edge_attributes, "link_attributes", link_attributes)
-    joined = join_linked(GRAPHS, positions, edges, object_ids, given, of_edges)
+    joined = join_linked(GRAPHS, positions, edges, object_ids, given, of_edges, axes)
     count = len(joined.positions)
     check_space(said, joined.positions.shape[1])
     check_specs(attribute_specs, joined.attributes, joined.link_attributes, object_attributes, group_attributes)
@@ -219,7 +218,7 @@ def write_graph(
     table = make_groups(groups, group_attributes, objects.ids, attribute_specs)
     links = _make_links(Links(joined.links, described, bool(is_directed), store), count, chosen, is_tree, self_loops)
     with Destination.open(path, options, backend, backend_kwargs) as destination:
-        stored, moved = cast_positions("positions", joined.positions, stored_dtype(dtype, destination.vertex_dtype))
+        stored = stored_positions(destination, "positions", joined.positions, dtype, said)
         block = {"is_tree": True} if is_tree or chosen == SKELETON else {}
         dropped = len(joined.links) - len(links.rows)
         job = _Job(
@@ -227,7 +226,6 @@ def write_graph(
             said,
             chosen,
             block,
-            moved,
             numbered=object_ids is None,
             dropped=dropped,
             object_index=object_index_convention,
@@ -285,7 +283,6 @@ def _write(destination: Destination, elements: Elements, job: _Job) -> GraphSumm
     identity = object_index == OBJECTS_IDENTITY
     said = in_one_chunk(job.said, elements.positions, shell) if identity else job.said
     space = plan_space(said, elements, shell)
-    warn_of_rounding(job.moved, space.grid.bin_shape or space.grid.chunk_shape, elements.positions.dtype)
     space, outside = settle_bounds(space, elements.positions, job.options.out_of_bounds, "positions")
     assert elements.links is not None
     given = len(elements.links.rows)

@@ -19,12 +19,13 @@ from zarr_vectors.read.paths import Paths
 from zarr_vectors.read.steady import steady
 from zarr_vectors.read.store import StoreReader
 from zarr_vectors.types.paths import PathArguments, PathRequest, PathsSummary, find_paths, write_paths
-from zarr_vectors.types.positions import as_array, as_positions
 from zarr_vectors.types.results import Result
 from zarr_vectors.types.storing import StoreOptions
 from zarr_vectors.types.tables import Attributes, Specs, only_one
 from zarr_vectors.typing import AnyArray, FloatArray, IntArray
+from zarr_vectors.write.frames import as_columns
 from zarr_vectors.write.options import Progress, WriteOptions
+from zarr_vectors.write.positions import as_array, as_positions
 
 GEOMETRY_TYPE = "line"
 
@@ -130,7 +131,8 @@ def write_lines(
     path : str, path, zarr Store or Group
         Where to write, as in ``write_points``.
     endpoints : (M, 2, D) array
-        First and last vertex of every line.
+        First and last vertex of every line; a pair of (M, D) arrays, the first vertices and the last ones, will do
+        unless M is 2.
     chunk_shape, bin_shape, bounds, dtype, axes, axis_units, coordinate_system, crs, metadata
         As in ``write_points``.
     attributes, vertex_attributes : mapping of str to (M, 2) or (M, 2, C) array, optional
@@ -183,6 +185,8 @@ def write_lines(
         chunk_shape, bin_shape, bounds, axes, axis_units, coordinate_system, crs, metadata, chunk_by_attribute
     )
     given = as_array("endpoints", endpoints)
+    if given.ndim == 3 and isinstance(endpoints, (list, tuple)) and len(given) == 2 != given.shape[1]:
+        given = given.swapaxes(0, 1)  # the first vertices of all lines, and the last ones
     if given.ndim != 3 or given.shape[1] != 2:
         raise ShapeError(f"endpoints: expected an array of shape (M, 2, D), got {given.shape}")
     count = len(given)
@@ -201,7 +205,7 @@ def write_lines(
         object_index_convention=object_index_convention,
         root_attributes={},
     )
-    positions = as_positions("endpoints", given.reshape(-1, given.shape[2]))
+    positions = as_positions("endpoints", given.reshape(-1, given.shape[2]), axes=axes)
     offsets = np.arange(0, 2 * count + 1, 2, dtype=np.int64)
     written = write_paths(path, positions, offsets, arguments, said, options, backend, backend_kwargs)
     return LinesSummary(*astuple(written))
@@ -209,10 +213,8 @@ def write_lines(
 
 def _flat(attributes: Attributes, count: int) -> Attributes:
     """Return vertex attributes ``(M, 2, …)`` with one row per vertex."""
-    if not isinstance(attributes, Mapping):
-        return attributes
     flat: dict[str, Any] = {}
-    for name, values in attributes.items():
+    for name, values in as_columns("attributes", attributes).items():
         shape = np.shape(values)
         per_line = len(shape) in (2, 3) and shape[:2] == (count, 2)
         flat[name] = np.asarray(values).reshape(2 * count, *shape[2:]) if per_line else values

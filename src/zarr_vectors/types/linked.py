@@ -17,7 +17,7 @@ from zarr_vectors.read.level import LevelReader
 from zarr_vectors.read.linked import Linked
 from zarr_vectors.types.parts import require_ids
 from zarr_vectors.types.path_inputs import path_objects
-from zarr_vectors.types.tables import Attributes, Specs, make_objects
+from zarr_vectors.types.tables import Attributes, Specs, has_columns, make_objects
 from zarr_vectors.typing import BoolArray, IntArray
 
 
@@ -47,7 +47,7 @@ def given_objects(
     ShapeError, ArgumentError
         When lengths differ, or ids are negative or not whole numbers within int64.
     """
-    if offsets is None and object_ids is None and (count or attributes):
+    if offsets is None and object_ids is None and (count or has_columns("object_attributes", attributes)):
         offsets = np.array([0, count], np.int64)
     if offsets is not None:
         return path_objects(object_ids, offsets, attributes, specs, what=what)

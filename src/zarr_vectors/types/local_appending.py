@@ -19,7 +19,6 @@ from zarr_vectors.read.level import LevelReader
 from zarr_vectors.read.objects import read_object_ids
 from zarr_vectors.read.store import StoreReader
 from zarr_vectors.types.point_summary import PointsSummary, without_rows
-from zarr_vectors.types.positions import warn_of_rounding
 from zarr_vectors.types.storing import Destination, Space, StoreOptions, plan_space, settle_bounds
 from zarr_vectors.typing import Document
 from zarr_vectors.write.joining import join_columns
@@ -63,7 +62,6 @@ def append_points(
     elements: Elements,
     kept: StoreOptions,
     options: WriteOptions,
-    moved: float,
 ) -> PointsSummary | None:
     """Add points to the chunks that they are in; None where more must change, or these are most of the chunks.
 
@@ -77,8 +75,6 @@ def append_points(
         What holds of the store, as :func:`~zarr_vectors.types.appending.append_options` gives it.
     options : WriteOptions
         What happens outside the bounds; for progress.
-    moved : float
-        The largest distance by which storing moved a position.
 
     Raises
     ------
@@ -95,7 +91,6 @@ def append_points(
     level = _put(destination, elements, space, kept, options) if few else None
     if level is None:
         return None
-    warn_of_rounding(moved, space.grid.bin_shape or space.grid.chunk_shape, elements.positions.dtype)
     index, groups = level.arrays.object_index, level.arrays.groups
     objects = 0 if index is None else index.count
     count = 0 if groups is None else groups.count

@@ -43,7 +43,6 @@ from zarr_vectors.types.linked import (
 from zarr_vectors.types.linked_inputs import MESHES, join_linked
 from zarr_vectors.types.mesh_results import MeshResult as MeshResult
 from zarr_vectors.types.mesh_results import MeshSummary as MeshSummary
-from zarr_vectors.types.positions import cast_positions, stored_dtype, warn_of_rounding
 from zarr_vectors.types.single_chunk import in_one_chunk, require_identity, settle_object_index, vertices_of_objects
 from zarr_vectors.types.storing import (
     Destination,
@@ -54,6 +53,7 @@ from zarr_vectors.types.storing import (
     plan_space,
     settle_bounds,
     store_elements,
+    stored_positions,
 )
 from zarr_vectors.types.tables import Attributes, Specs, check_specs, make_columns, make_groups, only_one
 from zarr_vectors.typing import Document, IntArray
@@ -70,7 +70,6 @@ class _Job:
     options: WriteOptions
     said: StoreOptions
     block: Document
-    moved: float = 0.0
     numbered: bool = False
     dropped: int = 0
     object_index: str | None = None
@@ -206,7 +205,7 @@ def write_mesh(
     )
     require_winding(winding_order)
     given = only_one("attributes", attributes, "vertex_attributes", vertex_attributes)
-    joined = join_linked(MESHES, vertices, faces, object_ids, given, face_attributes)
+    joined = join_linked(MESHES, vertices, faces, object_ids, given, face_attributes, axes)
     check_space(said, joined.positions.shape[1])
     count = len(joined.positions)
     check_specs(attribute_specs, joined.attributes, joined.link_attributes, object_attributes, group_attributes)
@@ -223,9 +222,9 @@ def write_mesh(
     if closed_surface:
         require_closed(links.rows, block["face_shape"])
     with Destination.open(path, options, backend, backend_kwargs) as destination:
-        stored, moved = cast_positions("vertices", joined.positions, stored_dtype(dtype, destination.vertex_dtype))
+        stored = stored_positions(destination, "vertices", joined.positions, dtype, said)
         dropped = len(joined.links) - len(links.rows)
-        job = _Job(options, said, block, moved, object_ids is None, dropped, object_index_convention)
+        job = _Job(options, said, block, object_ids is None, dropped, object_index_convention)
         elements = Elements(stored, columns, objects, table, links)
         if use_draco:
             job = replace(job, draco=check_draco(elements, draco_quantization), bits=draco_quantization)
@@ -284,7 +283,6 @@ def _write(destination: Destination, elements: Elements, job: _Job) -> MeshSumma
     identity = object_index == OBJECTS_IDENTITY
     said = in_one_chunk(job.said, elements.positions, shell) if identity else job.said
     space = plan_space(said, elements, shell)
-    warn_of_rounding(job.moved, space.grid.bin_shape or space.grid.chunk_shape, elements.positions.dtype)
     space, outside = settle_bounds(space, elements.positions, job.options.out_of_bounds, "vertices")
     assert elements.links is not None
     given = len(elements.links.rows)

@@ -266,8 +266,11 @@ class _Draft:
         kinds = collect_types(known, self.given, self.types)
         type_ids, coefficients = make_coefficients(self.given, kinds)
         count = len(type_ids)
-        columns = make_columns("object_attributes", self.attributes, count, "object", self.specs, dictionary=False)
-        groups = make_groups(self.groups, self.group_attributes, np.arange(count), self.specs)
+        ids = np.arange(count)
+        columns = make_columns(
+            "object_attributes", self.attributes, count, "object", self.specs, dictionary=False, ids=ids
+        )
+        groups = make_groups(self.groups, self.group_attributes, ids, self.specs)
         return ParametricTable(kinds, type_ids, coefficients, self.given.names, columns, groups)
 
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from zarr_vectors.exceptions import ArgumentError, ShapeError
-from zarr_vectors.types.positions import as_array
+from zarr_vectors.model.ids import parse_ids
 from zarr_vectors.typing import AnyArray
+from zarr_vectors.write.frames import as_columns
+from zarr_vectors.write.positions import as_array
 
 
 def is_list_of_arrays(argument: str, vertices: Any) -> bool:
@@ -44,7 +46,7 @@ def ids_of_parts(object_ids: Any, count: int, part: str) -> AnyArray:
     """
     if object_ids is None:
         return np.arange(count)
-    ids = np.asarray(object_ids)
+    ids = parse_ids("object_ids", object_ids)
     if ids.shape != (count,):
         raise ShapeError(f"object_ids: expected {count} ids, one per {part} of the list, got shape {ids.shape}")
     require_ids(ids)
@@ -62,8 +64,8 @@ def require_ids(object_ids: Any) -> None:
     ArgumentError
         Naming the first of them and where it stands.
     """
-    ids = np.asarray(object_ids)
-    if ids.dtype.kind == "i" and ids.size and int(ids.min()) < 0:
+    ids = parse_ids("object_ids", object_ids)
+    if ids.size and int(ids.min()) < 0:
         row = int(np.flatnonzero(ids.reshape(-1) < 0)[0])
         raise ArgumentError(f"object_ids: ids count from 0, got {int(ids.reshape(-1)[row])} at {row}")
 
@@ -107,10 +109,10 @@ def join_parts(argument: str, columns: Any, count: int, part: str) -> Any:
     ShapeError
         When there are more or fewer arrays than parts.
     """
-    if not isinstance(columns, Mapping):
-        return columns
+    if columns is None:
+        return None
     joined = {}
-    for name, values in columns.items():
+    for name, values in as_columns(argument, columns).items():
         apart = isinstance(values, (list, tuple)) and len(values) > 0 and np.ndim(values[0]) > 0
         if apart and len(values) != count:
             raise ShapeError(f"{argument}: {name!r} has {len(values)} arrays for {count} {plural(part)}")

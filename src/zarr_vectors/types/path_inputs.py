@@ -8,18 +8,18 @@ from typing import Any
 import numpy as np
 
 from zarr_vectors.exceptions import ArgumentError, ShapeError
-from zarr_vectors.formats.columns import make_column
 from zarr_vectors.model.attributes import Column
 from zarr_vectors.model.elements import Objects
 from zarr_vectors.ordering import offsets_of
 from zarr_vectors.read.objects import as_object_ids
 from zarr_vectors.types.parts import require_ids
-from zarr_vectors.types.positions import as_array, as_positions
 from zarr_vectors.types.tables import Attributes, Specs, make_columns
 from zarr_vectors.typing import AnyArray, IntArray
+from zarr_vectors.write.frames import as_columns
+from zarr_vectors.write.positions import as_array, as_positions, require_upright
 
 
-def join_paths(argument: str, paths: Any, offsets: Any = None) -> tuple[AnyArray, IntArray]:
+def join_paths(argument: str, paths: Any, offsets: Any = None, axes: Any = None) -> tuple[AnyArray, IntArray]:
     """Return the vertices of all paths, one after another, and where each path starts.
 
     Parameters
@@ -30,6 +30,8 @@ def join_paths(argument: str, paths: Any, offsets: Any = None) -> tuple[AnyArray
         The paths.
     offsets : (P + 1,) integers, optional
         Where each path starts, and the end of the last.
+    axes : sequence, optional
+        Axes that the user named.
 
     Returns
     -------
@@ -45,7 +47,7 @@ def join_paths(argument: str, paths: Any, offsets: Any = None) -> tuple[AnyArray
         When there is no path from which the number of dimensions could follow.
     """
     if offsets is not None:
-        positions = as_positions(argument, paths)
+        positions = as_positions(argument, paths, axes=axes)
         return positions, _checked_offsets(offsets, len(positions))
     if isinstance(paths, np.ndarray) and paths.dtype != object and paths.ndim != 3:
         raise ShapeError(
@@ -63,22 +65,27 @@ def join_paths(argument: str, paths: Any, offsets: Any = None) -> tuple[AnyArray
             f"{argument}: the list is empty, so that its number of dimensions is unknown; pass "
             "np.zeros((0, D)) with offsets=[0]"
         )
-    return _concatenated(argument, arrays), offsets_of(np.fromiter(map(len, arrays), np.int64, len(arrays)))
+    return _concatenated(argument, arrays, axes), offsets_of(np.fromiter(map(len, arrays), np.int64, len(arrays)))
 
 
 def _arrays(what: str, given: Iterable[Any]) -> list[AnyArray]:
     """Return one array per path; names the first whose rows differ in length."""
     listed = list(given)
     try:
-        return [np.asarray(one) for one in listed]
+        arrays = [np.asarray(one) for one in listed]
     except ValueError:
+        arrays = None
+    if arrays is None or not all(type(one) is np.ndarray for one in listed):
         return [as_array(f"{what} {number}", one) for number, one in enumerate(listed)]
+    return arrays
 
 
-def _concatenated(argument: str, arrays: Sequence[AnyArray]) -> AnyArray:
+def _concatenated(argument: str, arrays: Sequence[AnyArray], axes: Any) -> AnyArray:
     shapes = {array.shape[1:] for array in arrays}
     if len(shapes) == 1 and len(next(iter(shapes))) == 1:
-        return as_positions(argument, np.concatenate(arrays))
+        longest = max(map(len, arrays))
+        require_upright(f"{argument}: path", longest, arrays[0].shape[1], None if axes is None else len(axes))
+        return as_positions(argument, np.concatenate(arrays), axes=axes)
     flat = next((number for number, array in enumerate(arrays) if array.ndim != 2), None)
     if flat is not None:
         raise ShapeError(f"{argument}: path {flat} has shape {arrays[flat].shape}; every path must have shape (n, D)")
@@ -90,7 +97,7 @@ def _concatenated(argument: str, arrays: Sequence[AnyArray]) -> AnyArray:
 
 
 def _checked_offsets(offsets: Any, count: int) -> IntArray:
-    given = np.asarray(offsets)
+    given = as_array("offsets", offsets)
     if given.ndim != 1 or len(given) == 0 or given.dtype.kind not in "iu":
         raise ShapeError(f"offsets: expected whole numbers of shape (P + 1,), got {given.dtype} of shape {given.shape}")
     numbers = given.astype(np.int64)
@@ -114,9 +121,7 @@ def path_columns(attributes: Attributes, offsets: IntArray, specs: Specs) -> dic
     ShapeError
         When an attribute has another number of rows than vertices, in all or for a path; names both.
     """
-    if attributes is None or not isinstance(attributes, Mapping):
-        return make_columns("attributes", attributes, int(offsets[-1]), "vertex", specs)
-    flat = {name: _flat(name, values, offsets) for name, values in attributes.items()}
+    flat = {name: _flat(name, values, offsets) for name, values in as_columns("attributes", attributes).items()}
     return make_columns("attributes", flat, int(offsets[-1]), "vertex", specs)
 
 
@@ -156,7 +161,7 @@ def path_objects(
     offsets : (P + 1,) int64
         Where the vertices of each path start.
     attributes : mapping, optional
-        One row per path, in the order of the paths.
+        One row per path, in the order of the paths, or of pandas with the ids of the paths as index.
     specs : mapping, optional
         Descriptions of attributes.
     first : int
@@ -185,25 +190,6 @@ def path_objects(
         raise ArgumentError(f"object_ids: {ids[both[0]]} is given twice, for {what}s {both[0]} and {both[1]}")
     place = np.empty_like(order)
     place[order] = np.arange(count)
-    columns = {
-        name: make_column("object_attributes", name, values, count, what, (specs or {}).get(name), dictionary=False)
-        for name, values in make_mapping("object_attributes", attributes).items()
-    }
+    columns = make_columns("object_attributes", attributes, count, what, specs, dictionary=False, ids=ids)
     table = {name: column.take(order) for name, column in columns.items()}
-    make_columns("object_attributes", dict.fromkeys(table, ids), count, what, dictionary=False)  # names that collide
     return Objects(ids[order], np.repeat(place, np.diff(offsets)), table)
-
-
-def make_mapping(argument: str, attributes: Attributes) -> Mapping[str, Any]:
-    """Return attributes as a mapping, empty where none were given.
-
-    Raises
-    ------
-    ArgumentError
-        When they are something else.
-    """
-    if attributes is None:
-        return {}
-    if not isinstance(attributes, Mapping):
-        raise ArgumentError(f"{argument}: expected a mapping of names to arrays, got {type(attributes).__name__}")
-    return attributes

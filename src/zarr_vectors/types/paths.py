@@ -36,7 +36,6 @@ from zarr_vectors.types.appending import append_elements, append_options, merged
 from zarr_vectors.types.attribute_chunks import chunk_by
 from zarr_vectors.types.kinds import require_ordered
 from zarr_vectors.types.path_inputs import path_columns, path_objects
-from zarr_vectors.types.positions import cast_positions, stored_dtype, warn_of_rounding
 from zarr_vectors.types.results import Result
 from zarr_vectors.types.single_chunk import in_one_chunk, require_identity
 from zarr_vectors.types.storing import (
@@ -48,6 +47,7 @@ from zarr_vectors.types.storing import (
     plan_space,
     settle_bounds,
     store_elements,
+    stored_positions,
 )
 from zarr_vectors.types.tables import Attributes, Specs, check_specs, make_fragment_columns, make_groups
 from zarr_vectors.typing import AnyArray, IntArray
@@ -160,8 +160,7 @@ def write_paths(
     )
     columns = path_columns(arguments.attributes, offsets, arguments.attribute_specs)
     with Destination.open(path, options, backend, backend_kwargs) as destination:
-        wanted = stored_dtype(arguments.dtype, destination.vertex_dtype)
-        stored, moved = cast_positions("positions", positions, wanted)
+        stored = stored_positions(destination, "positions", positions, arguments.dtype, said)
         appending = destination.appending
         old = None
         if appending:
@@ -188,7 +187,7 @@ def write_paths(
             arguments = replace(arguments, share_fragments=shared)
         arguments = replace(arguments, root_attributes=root_attributes)
         honoured = destination.kept_root
-        return _write(destination, elements, arguments, _conventions(honoured, arguments), said, options, moved)
+        return _write(destination, elements, arguments, _conventions(honoured, arguments), said, options)
 
 
 def _check_choices(arguments: PathArguments) -> None:
@@ -254,7 +253,6 @@ def _write(
     chosen: _Conventions,
     said: StoreOptions,
     options: WriteOptions,
-    moved: float,
 ) -> PathsSummary:
     """Write a store of one level from checked elements."""
     shell = destination.kept_root
@@ -262,7 +260,6 @@ def _write(
     if identity:
         said = in_one_chunk(said, elements.positions, shell)
     space = plan_space(said, elements, shell)
-    warn_of_rounding(moved, space.grid.bin_shape or space.grid.chunk_shape, elements.positions.dtype)
     space, outside = settle_bounds(space, elements.positions, options.out_of_bounds, "positions")
     before = elements.objects.count if elements.objects is not None else 0
     elements = _without_objects_of(elements, outside)

@@ -15,10 +15,12 @@ from zarr_vectors.exceptions import ArgumentError, OutOfBoundsError, ShapeError
 from zarr_vectors.model.attributes import AttributeSpec, Column
 from zarr_vectors.model.elements import bounding_box
 from zarr_vectors.model.metadata import Bounds
-from zarr_vectors.types.positions import as_positions, cast_positions
-from zarr_vectors.types.storing import outside_rows
 from zarr_vectors.types.tables import Specs, make_columns, make_objects
 from zarr_vectors.typing import AnyArray, IntArray
+from zarr_vectors.write.bounds import as_stored, outside_rows
+from zarr_vectors.write.frames import frame_columns, require_same_rows
+from zarr_vectors.write.positions import as_positions, cast_positions
+from zarr_vectors.write.rounding import Rounding
 from zarr_vectors.write.spilling import Spill, blocks
 from zarr_vectors.write.streaming import POSITIONS, rows_within
 
@@ -46,10 +48,12 @@ class Arrivals:
         What happens to points outside.
     keep_order : bool
         Whether the row of every point is kept.
+    axes : sequence, optional
+        Axes that the user named.
     given, ignored : int
         Points so far, and how many of them were left out.
-    moved : float
-        The largest distance by which storing moved a position.
+    rounding : Rounding
+        How far storing moved the positions.
     ids : (O,) int64, optional
         Distinct object ids, ascending; None where points have no objects.
     """
@@ -60,9 +64,10 @@ class Arrivals:
     bounds: Bounds | None
     policy: str
     keep_order: bool
+    axes: Any = None
     given: int = field(default=0, init=False)
     ignored: int = field(default=0, init=False)
-    moved: float = field(default=0.0, init=False)
+    rounding: Rounding = field(init=False)
     ids: IntArray | None = field(default=None, init=False)
     described: dict[str, AttributeSpec] = field(default_factory=dict, init=False)
     _tables: dict[str, _Table] = field(default_factory=dict, init=False)
@@ -100,7 +105,7 @@ class Arrivals:
         return tuple(self._corners[0].tolist()), tuple(self._corners[1].tolist())
 
     def add(self, batch: Any) -> None:
-        """Take a batch: an ``(n, D)`` array, or a mapping with ``positions``, ``attributes`` and ``object_ids``.
+        """Take a batch: an ``(n, D)`` array, or ``positions``, ``attributes`` and ``object_ids`` by name or as a tuple.
 
         Raises
         ------
@@ -108,10 +113,11 @@ class Arrivals:
             For a batch that cannot be used, or does not go with the first; names its number.
         """
         where = f"batches: batch {self._batches}"
-        parts = _parts(where, batch)
+        parts = parts_of_batch(where, batch)
         first = self._whole is None
-        array = as_positions(f"{where}: positions", parts["positions"], None if first else self.ndim)
-        stored, moved = cast_positions(f"{where}: positions", array, self.dtype)
+        array = as_positions(f"{where}: positions", parts["positions"], None if first else self.ndim, axes=self.axes)
+        require_same_rows(f"{where}: attributes", parts["positions"], parts["attributes"], parts["object_ids"])
+        stored, rounding = cast_positions(f"{where}: positions", array, self.dtype)
         columns = make_columns(f"{where}: attributes", parts["attributes"], len(stored), "point", self.specs)
         ids = self._ids(where, parts["object_ids"], len(stored), first)
         if first:
@@ -122,7 +128,7 @@ class Arrivals:
         if ids is not None:
             values[OBJECT] = ids
         self._keep(where, {POSITIONS: stored, **values})
-        self.moved = max(self.moved, moved)
+        self.rounding = rounding if first else self.rounding + rounding
         self.given += len(stored)
         self._batches += 1
 
@@ -176,7 +182,7 @@ class Arrivals:
             held = self._corners or (low, high)
             self._corners = np.minimum(held[0], low), np.maximum(held[1], high)
         if self.bounds is not None and self.policy != "expand":
-            outside = outside_rows(stored, self.bounds)
+            outside = outside_rows(stored, as_stored(self.bounds, self.dtype))
             if len(outside) and self.policy == "raise":
                 row = int(outside[0])
                 raise OutOfBoundsError(
@@ -258,14 +264,20 @@ class _Table:
         return self._order[codes].astype(spec.numpy_dtype.newbyteorder("="))
 
 
-def _parts(where: str, batch: Any) -> dict[str, Any]:
+def parts_of_batch(where: str, batch: Any) -> dict[str, Any]:
     """Return the parts of a batch by name, None for those it does not have."""
     if isinstance(batch, Mapping):
         unknown = [key for key in batch if key not in _KEYS]
         if unknown or "positions" not in batch:
             raise ArgumentError(f"{where}: expected the keys {', '.join(_KEYS)}, got {sorted(map(str, batch))}")
         return {key: batch.get(key) for key in _KEYS}
+    if isinstance(batch, tuple) and len(batch) in (2, 3) and (batch[1] is None or _is_table(batch[1])):
+        return dict(zip(_KEYS, (*batch, None), strict=False))
     return {"positions": batch, "attributes": None, "object_ids": None}
+
+
+def _is_table(given: Any) -> bool:
+    return isinstance(given, Mapping) or frame_columns("batches", given) is not None
 
 
 def _kind(spec: AttributeSpec) -> str:

@@ -20,9 +20,8 @@ from zarr_vectors.model.grid import Grid
 from zarr_vectors.rechunking.level import bins_in_chunk
 from zarr_vectors.spatial.partition import Leading
 from zarr_vectors.types.attribute_chunks import AttributeChunks, distinct_values
-from zarr_vectors.types.point_batches import OBJECT, Arrivals
+from zarr_vectors.types.point_batches import OBJECT, Arrivals, parts_of_batch
 from zarr_vectors.types.point_summary import PointsSummary, store_points
-from zarr_vectors.types.positions import stored_dtype, warn_of_rounding
 from zarr_vectors.types.storing import (
     Destination,
     Space,
@@ -33,8 +32,10 @@ from zarr_vectors.types.storing import (
 )
 from zarr_vectors.types.tables import Attributes, Specs, check_specs, make_groups, make_objects
 from zarr_vectors.typing import AnyArray, IntArray
+from zarr_vectors.write.bounds import holding_rounded
 from zarr_vectors.write.budget import MEMORY_BUDGET, parse_budget, working_folder
 from zarr_vectors.write.options import Progress, WriteOptions
+from zarr_vectors.write.positions import as_positions, stored_dtype
 from zarr_vectors.write.streaming import BIN, POSITIONS, RowStream, rows_within
 
 
@@ -90,8 +91,9 @@ def write_points_stream(
         Where to write, as in ``write_points``.
     batches : iterable
         Every batch is an ``(n, D)`` array of positions, or a mapping with ``positions``, ``attributes`` (a mapping of
-        names to ``(n,)`` or ``(n, C)`` arrays) and ``object_ids`` (``(n,)`` integers). All have the same attributes
-        of the same types, and object ids or none. Taken one at a time, and not kept.
+        names to ``(n,)`` or ``(n, C)`` arrays, or a frame) and ``object_ids`` (``(n,)`` integers), or a tuple of these:
+        ``(positions, attributes)`` or ``(positions, attributes, object_ids)``. All have the same attributes of the
+        same types, and object ids or none. Taken one at a time, and not kept.
     memory_budget : int
         Bytes of rows to hold at once, as far as a single chunk (and a shard, while it is written) has no more, and
         beside the batch that was given. The result does not depend on it. Tables of chunks, objects and fragments are
@@ -148,7 +150,7 @@ def write_points_stream(
         if destination.appending:
             raise ArgumentError("mode: expected 'w' or 'w-', got 'a'; append batches one by one with write_points")
         precision = stored_dtype(dtype, destination.vertex_dtype)
-        arrivals = Arrivals(folder, precision, attribute_specs, None, options.out_of_bounds, keep_order)
+        arrivals = Arrivals(folder, precision, attribute_specs, None, options.out_of_bounds, keep_order, axes)
         for number, batch in enumerate(rest):
             if number == 0:
                 arrivals.bounds = _bounds(said, destination, batch)
@@ -168,11 +170,9 @@ def _iterable(batches: Any) -> Iterable[Any]:
 
 def _bounds(said: StoreOptions, destination: Destination, batch: Any) -> Any:
     """Check what is said of space against the first batch; return the bounds, as far as they are known already."""
-    positions = batch["positions"] if isinstance(batch, Mapping) and "positions" in batch else batch
-    ndim = np.shape(positions)[1] if np.ndim(positions) == 2 else None
+    where = "batches: batch 0"
+    ndim = as_positions(f"{where}: positions", parts_of_batch(where, batch)["positions"], axes=said.axes).shape[1]
     shell = destination.kept_root
-    if ndim is None:
-        return None
     check_space(said, ndim)
     return parse_bounds(said.bounds, ndim) or (None if shell is None else shell.bounds)
 
@@ -194,9 +194,12 @@ def _write(
     by_attribute = _chunking(arrivals, said.chunk_by_attribute, budget)
     values = 1 if by_attribute is None else max(1, len(by_attribute.bins))
     space = plan_space_of(said, arrivals.extent, arrivals.given // values, shell)
-    warn_of_rounding(arrivals.moved, space.grid.bin_shape or space.grid.chunk_shape, arrivals.dtype)
-    if arrivals.bounds is not None and options.out_of_bounds == "expand" and arrivals.given:
-        space = replace(space, bounds=_grown(space, arrivals))
+    arrivals.rounding.warn(arrivals.dtype, space.axes)
+    if arrivals.bounds is not None and arrivals.given:
+        grown = _grown(space, arrivals)
+        if options.out_of_bounds != "expand":
+            grown = holding_rounded(space.bounds, arrivals.extent, arrivals.dtype)
+        space = replace(space, bounds=grown)
     objects, groups = _tables(arrivals, given)
     cells = _file(arrivals, space.grid, by_attribute, objects, folder, budget)
     if objects is not None and cells.objects is not None:

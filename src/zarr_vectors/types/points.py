@@ -37,7 +37,6 @@ from zarr_vectors.types.attribute_chunks import chunk_by, leading_of
 from zarr_vectors.types.local_appending import append_points, goes_locally
 from zarr_vectors.types.point_summary import GEOMETRY_TYPE, store_points, without_rows
 from zarr_vectors.types.point_summary import PointsSummary as PointsSummary
-from zarr_vectors.types.positions import as_positions, cast_positions, stored_dtype, warn_of_rounding
 from zarr_vectors.types.results import Result
 from zarr_vectors.types.storing import (
     Destination,
@@ -45,6 +44,7 @@ from zarr_vectors.types.storing import (
     check_space,
     plan_space,
     settle_bounds,
+    stored_positions,
 )
 from zarr_vectors.types.tables import (
     Attributes,
@@ -57,7 +57,9 @@ from zarr_vectors.types.tables import (
     only_one,
 )
 from zarr_vectors.typing import AnyArray, FloatArray, IntArray
+from zarr_vectors.write.frames import require_same_rows
 from zarr_vectors.write.options import Progress, WriteOptions
+from zarr_vectors.write.positions import as_positions
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -243,21 +245,22 @@ def write_points(
     said = StoreOptions(
         chunk_shape, bin_shape, bounds, axes, axis_units, coordinate_system, crs, metadata, chunk_by_attribute
     )
-    given = as_positions("positions", positions)
+    given = as_positions("positions", positions, axes=axes)
     check_space(said, given.shape[1])
     per_point = only_one("attributes", attributes, "vertex_attributes", vertex_attributes)
     check_specs(attribute_specs, per_point, object_attributes, fragment_attributes, group_attributes)
+    require_same_rows("attributes", positions, per_point, object_ids)
     columns = make_columns("attributes", per_point, len(given), "point", attribute_specs)
     objects = make_objects(object_ids, len(given), object_attributes, attribute_specs)
     table = make_groups(groups, group_attributes, None if objects is None else objects.ids, attribute_specs)
     if keep_order:
         columns = _with_order(columns, len(given))
     with Destination.open(path, options, backend, backend_kwargs) as destination:
-        stored, moved = cast_positions("positions", given, stored_dtype(dtype, destination.vertex_dtype))
+        stored = stored_positions(destination, "positions", given, dtype, said)
         elements = Elements(stored, columns, objects, table)
         if destination.appending:
-            return _append(destination, elements, said, options, moved, fragment_attributes, attribute_specs)
-        return _write_new(destination, elements, said, options, moved, fragment_attributes, attribute_specs)
+            return _append(destination, elements, said, options, fragment_attributes, attribute_specs)
+        return _write_new(destination, elements, said, options, fragment_attributes, attribute_specs)
 
 
 def _with_order(columns: dict[str, Column], count: int) -> dict[str, Column]:
@@ -272,14 +275,12 @@ def _write_new(
     elements: Elements,
     said: StoreOptions,
     options: WriteOptions,
-    moved: float,
     fragment_attributes: Attributes,
     specs: Specs,
 ) -> PointsSummary:
     """Write a store of one level from checked elements."""
     shell = destination.kept_root
     space = plan_space(said, elements, shell)
-    warn_of_rounding(moved, space.grid.bin_shape or space.grid.chunk_shape, elements.positions.dtype)
     space, outside = settle_bounds(space, elements.positions, options.out_of_bounds, "positions")
     if len(outside):
         elements = without_rows(elements, outside)
@@ -304,7 +305,6 @@ def _append(
     elements: Elements,
     said: StoreOptions,
     options: WriteOptions,
-    moved: float,
     fragment_attributes: Attributes,
     specs: Specs,
 ) -> PointsSummary:
@@ -319,13 +319,13 @@ def _append(
     kept, options = append_options(store, said, options, elements.positions)
     refuse_fragment_attributes(store, fragment_attributes)
     if local:
-        summary = append_points(destination, elements, kept, options, moved)
+        summary = append_points(destination, elements, kept, options)
         if summary is not None:
             return summary
     old = read_elements(store)
     joined = append_elements(old, elements)
     kept = replace(kept, kept_rows=old.count)
-    return _write_new(destination, joined, kept, options, moved, fragment_attributes, specs)
+    return _write_new(destination, joined, kept, options, fragment_attributes, specs)
 
 
 @steady

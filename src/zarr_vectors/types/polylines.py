@@ -251,7 +251,7 @@ def write_polylines(
     said = StoreOptions(
         chunk_shape, bin_shape, bounds, axes, axis_units, coordinate_system, crs, metadata, chunk_by_attribute
     )
-    given, starts = join_paths("polylines", polylines, offsets)
+    given, starts = join_paths("polylines", polylines, offsets, axes)
     arguments = PathArguments(
         geometry_types=_geometry_types(geometry_type, streamline_metadata),
         what="path",

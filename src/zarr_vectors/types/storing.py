@@ -10,6 +10,7 @@ from functools import partial
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from zarr_vectors.constants import CAP_FRAGMENT_INDEX, CROSS_CHUNK_LINKED, OBJECTS_STANDARD, SHELL_KEY
 from zarr_vectors.exceptions import ArgumentError, OutOfBoundsError
@@ -27,9 +28,11 @@ from zarr_vectors.storage.port import Storage
 from zarr_vectors.storage.replace import put_back
 from zarr_vectors.storage.resolve import resolve_storage
 from zarr_vectors.types.attribute_chunks import distinct_values
-from zarr_vectors.typing import Document, FloatArray, IntArray
+from zarr_vectors.typing import AnyArray, Document, FloatArray, IntArray
+from zarr_vectors.write.bounds import as_stored, holding_rounded, outside_rows
 from zarr_vectors.write.changing import hold_place
 from zarr_vectors.write.options import WriteOptions
+from zarr_vectors.write.positions import cast_positions, stored_dtype
 from zarr_vectors.write.store import existing_store, refuse_existing, write_store
 
 
@@ -107,6 +110,24 @@ class Destination:
             shell = is_shell(store)
             appending = options.mode == "a" and not shell
             yield cls(storage, store, shell, appending)
+
+
+def stored_positions(
+    destination: Destination, argument: str, given: AnyArray, dtype: npt.DTypeLike | None, said: StoreOptions
+) -> FloatArray:
+    """Return positions in the precision that they are stored in; warns where that moves them further than they resolve.
+
+    Raises
+    ------
+    ArgumentError
+        When one is not finite, or that precision cannot hold it.
+    """
+    stored, rounding = cast_positions(argument, given, stored_dtype(dtype, destination.vertex_dtype))
+    ndim, kept = given.shape[1], destination.kept_root
+    held = kept.axes if kept is not None and kept.ndim == ndim else None
+    axes = make_axes(ndim, held if said.axes is None else said.axes, said.axis_units)
+    rounding.warn(stored.dtype, axes, kept=destination.appending)
+    return stored
 
 
 def is_shell(store: StoreReader) -> bool:
@@ -285,18 +306,6 @@ def _crs(options: StoreOptions) -> Document | None:
     return (crs or {}) | {"name": options.coordinate_system}
 
 
-def outside_rows(positions: FloatArray, bounds: Bounds) -> IntArray:
-    """Return the rows that lie outside closed bounds, ascending."""
-    low, high = bounding_box(positions)
-    if (low >= bounds[0]).all() and (high <= bounds[1]).all():
-        return np.zeros(0, np.int64)
-    outside = np.zeros(len(positions), bool)
-    for d in range(positions.shape[1]):
-        column = positions[:, d].astype(np.float64)
-        outside |= (column < bounds[0][d]) | (column > bounds[1][d])
-    return np.flatnonzero(outside)
-
-
 def settle_bounds(space: Space, positions: FloatArray, policy: str, what: str) -> tuple[Space, IntArray]:
     """Apply an ``out_of_bounds`` policy.
 
@@ -313,9 +322,13 @@ def settle_bounds(space: Space, positions: FloatArray, policy: str, what: str) -
         Under ``"raise"``; names how many rows are outside and the first.
     """
     new = positions[space.kept_rows :]
-    outside = outside_rows(new, space.bounds) if len(new) else np.zeros(0, np.int64)
+    if not len(new):
+        return space, np.zeros(0, np.int64)
+    low, high = bounding_box(new)
+    outside = outside_rows(new, as_stored(space.bounds, positions.dtype))
     if len(outside) == 0 or policy == "ignore":
-        return space, outside + space.kept_rows
+        held = holding_rounded(space.bounds, (low, high), positions.dtype)
+        return replace(space, bounds=held), outside + space.kept_rows
     if policy == "raise":
         row = int(outside[0])
         raise OutOfBoundsError(

@@ -13,9 +13,12 @@ from zarr_vectors.formats.columns import check_name
 from zarr_vectors.model.attributes import Column
 from zarr_vectors.model.cells import Cells
 from zarr_vectors.model.elements import Objects
+from zarr_vectors.model.ids import parse_ids
 from zarr_vectors.typing import IntArray
+from zarr_vectors.write.frames import as_columns
 from zarr_vectors.write.tables import Attributes as Attributes
 from zarr_vectors.write.tables import Specs as Specs
+from zarr_vectors.write.tables import has_columns as has_columns
 from zarr_vectors.write.tables import make_columns as make_columns
 from zarr_vectors.write.tables import make_groups as make_groups
 
@@ -39,7 +42,7 @@ def check_specs(specs: Specs, *tables: Attributes) -> None:
         return
     if not isinstance(specs, Mapping):
         raise ArgumentError(f"attribute_specs: expected a mapping of names to specs, got {type(specs).__name__}")
-    known = {name for table in tables if isinstance(table, Mapping) for name in table}
+    known = {name for table in tables for name in as_columns("attributes", table)}
     unknown = [name for name in specs if name not in known | {GROUP_NAME_ATTRIBUTE}]
     if unknown:
         raise ArgumentError(
@@ -73,28 +76,24 @@ def make_objects(object_ids: Any, count: int, attributes: Attributes, specs: Spe
         When lengths differ, or ids are not whole numbers within int64.
     """
     if object_ids is None:
-        if attributes:
+        if has_columns("object_attributes", attributes):
             raise ArgumentError("object_attributes: given without object_ids, so there are no objects to describe")
         return None
-    given = np.asarray(object_ids)
+    given = parse_ids("object_ids", object_ids)
     if given.shape != (count,):
         raise ShapeError(f"object_ids: expected {count} ids, one per vertex, got shape {given.shape}")
-    if given.dtype.kind not in "iu" and given.size:
-        raise ArgumentError(f"object_ids: expected whole numbers, got dtype {given.dtype}")
-    if given.dtype.kind == "u" and given.size and int(given.max()) > np.iinfo(np.int64).max:
-        raise ArgumentError(f"object_ids: {int(given.max())} is beyond int64, the range of object ids in the format")
     ids, of_vertex = compact_ids(given)
     ids, of_vertex = _with_empty_objects(ids, of_vertex, attributes)
     return Objects(
         ids,
         of_vertex,
-        make_columns("object_attributes", attributes, len(ids), "object", specs, dictionary=False),
+        make_columns("object_attributes", attributes, len(ids), "object", specs, dictionary=False, ids=ids),
     )
 
 
 def compact_ids(given: Any) -> tuple[IntArray, IntArray]:
     """Return the ids in use, ascending, and for every vertex the row of its id."""
-    array = np.asarray(given).astype(np.int64)
+    array = parse_ids("object_ids", given)
     if len(array) == 0:
         return np.zeros(0, np.int64), np.zeros(0, np.int64)
     low, high = int(array.min()), int(array.max())
@@ -108,7 +107,8 @@ def compact_ids(given: Any) -> tuple[IntArray, IntArray]:
 
 
 def _with_empty_objects(ids: IntArray, of_vertex: IntArray, attributes: Attributes) -> tuple[IntArray, IntArray]:
-    lengths = {len(values) for values in (attributes or {}).values() if np.ndim(values) > 0}
+    columns = as_columns("object_attributes", attributes)
+    lengths = {len(values) for values in columns.values() if np.ndim(values) > 0}
     if len(lengths) != 1:
         return ids, of_vertex
     rows = lengths.pop()
@@ -138,13 +138,14 @@ def make_fragment_columns(attributes: Attributes, cells: Cells, specs: Specs = N
     ShapeError
         When the number of rows differs.
     """
-    taken = sorted(set(attributes or ()) & set(cells.fragment_attributes))
+    columns = as_columns("fragment_attributes", attributes)
+    taken = sorted(set(columns) & set(cells.fragment_attributes))
     if taken:
         raise ArgumentError(f"fragment_attributes: {taken} are reserved: the format keeps them itself")
     joined: dict[str, Any] = {}
     offsets = cells.fragments.offsets
     counts = np.diff(offsets)
-    for name, values in (attributes or {}).items():
+    for name, values in columns.items():
         check_name("fragment_attributes", name)
         if not isinstance(values, Mapping):
             joined[name] = values

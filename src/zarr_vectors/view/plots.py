@@ -30,6 +30,8 @@ COLOUR_RANGE = (2.0, 98.0)
 WANTED_POINTS = 2_000_000
 """A level is drawn unasked if it has at most so many points."""
 
+_GREY = 0.8
+"""Part of white that a colour has which is missing."""
 COVER = 1.45
 """Diameter of a dot over the spacing of the points; above the square root of 2, a square lattice has no gaps."""
 
@@ -121,7 +123,8 @@ def make_scene(
     if of_axis is not None:
         values, value_label = points.positions[:, of_axis], axis_label(axes[of_axis])
     elif color_by is not None:
-        values = _shown(points.attributes[color_by], color_by)
+        known, _ = points.categories.get(color_by, ((), False))
+        values = _shown(points.attributes[color_by], color_by, known)
         unit = store.level(level).attribute(color_by).spec.unit
         value_label = f"{color_by} ({unit})" if unit else color_by
     limits = None if bbox is None else tuple([corner[across], corner[up]] for corner in map(np.asarray, bbox))
@@ -157,18 +160,34 @@ def _plane(names: list[str], plane: Sequence[str] | None) -> tuple[int, int]:
     return names.index(wanted[0]), names.index(wanted[1])
 
 
-def _shown(values: AnyArray, name: str) -> AnyArray:
-    """Return values as numbers or as colours between 0 and 1; texts become the number of their place."""
-    if values.ndim == 2 and values.shape[1] == 3 and values.dtype.kind in "ui":
-        whole = 255 if len(values) == 0 or values.max() <= 255 else np.iinfo(np.uint16).max
-        return values.astype(np.float64) / whole
-    if values.ndim != 1:
+def _shown(values: AnyArray, name: str, categories: Sequence[Any] = ()) -> AnyArray:
+    """Return values as numbers, NaN where they are missing, or as colours between 0 and 1.
+
+    Texts and categories become the number of their place, booleans 0 and 1, times seconds from the first.
+    """
+    lacks = np.ma.getmaskarray(values)
+    given: AnyArray = np.ma.getdata(values)
+    if given.ndim == 2 and given.shape[1] == 3 and given.dtype.kind in "ui":
+        whole = 255 if len(given) == 0 or given.max() <= 255 else np.iinfo(np.uint16).max
+        return np.where(lacks, _GREY, np.clip(given.astype(np.float64) / whole, 0.0, 1.0))
+    if given.ndim != 1:
         raise ArgumentError(
-            f"color_by: {name!r} has {values.shape[1]} channels; only scalar attributes and colours can be shown"
+            f"color_by: {name!r} has {given.shape[1]} channels; only scalar attributes and colours can be shown"
         )
-    if values.dtype.kind in "biuf":
-        return values
-    return np.unique(values.astype(str), return_inverse=True)[1]
+    if given.dtype.kind in "iuf" and not lacks.any():
+        return given
+    if given.dtype.kind in "biuf":
+        numbers = given.astype(np.float64)
+    elif given.dtype.kind in "mM":
+        lacks = lacks | np.isnat(given)
+        first = given[~lacks].min() if not lacks.all() else given[:1]
+        numbers = (given - first) / np.timedelta64(1, "s")
+    else:
+        lacks = lacks | np.array([value is None for value in given.tolist()], bool)
+        texts, rows = np.unique(given.astype(str), return_inverse=True)
+        place = {str(category): number for number, category in enumerate(categories)}
+        numbers = np.array([place.get(text, number) for number, text in enumerate(texts.tolist())], np.float64)[rows]
+    return np.where(lacks, np.nan, numbers)
 
 
 def draw_scene(
@@ -259,7 +278,9 @@ def _draw_pixels(axes: Any, scene: Scene, spacing: float | None) -> Any:
     counts = np.bincount(key, minlength=int(shape.prod())).astype(np.float64)
     shown = counts
     if scene.values is not None:
-        sums = np.bincount(key, weights=scene.values.astype(np.float64), minlength=int(shape.prod()))
+        known = np.isfinite(scene.values)
+        sums = np.bincount(key[known], weights=scene.values[known].astype(np.float64), minlength=int(shape.prod()))
+        counts = np.bincount(key[known], minlength=int(shape.prod())).astype(np.float64)
         shown = np.divide(sums, counts, out=np.zeros_like(sums), where=counts > 0)
     image = np.ma.masked_where(counts == 0, shown).reshape(shape[::-1])
     far = low + shape * pixel

@@ -12,10 +12,13 @@ from zarr_vectors.exceptions import ArgumentError
 from zarr_vectors.formats.columns import SpecLike, make_column
 from zarr_vectors.model.attributes import Column
 from zarr_vectors.model.elements import Groups
+from zarr_vectors.model.ids import parse_ids
 from zarr_vectors.ordering import offsets_of
 from zarr_vectors.typing import IntArray
+from zarr_vectors.write.frames import aligned_columns, as_columns
 
-Attributes = Mapping[str, Any] | None
+Attributes = Mapping[str, Any] | Any | None
+"""A mapping of names to arrays, a data frame of pandas or polars, or an Arrow table."""
 Specs = Mapping[str, SpecLike] | None
 _MAX_GROUPS = 10_000_000
 
@@ -28,15 +31,19 @@ def make_columns(
     specs: Specs = None,
     *,
     dictionary: bool = True,
+    ids: IntArray | None = None,
 ) -> dict[str, Column]:
-    """Turn named arrays into columns of ``count`` rows each."""
+    """Turn named arrays, or the columns of a frame, into columns of ``count`` rows each.
+
+    Rows that name the objects that they are about are put in the order of ``ids``; see
+    :func:`~zarr_vectors.write.frames.aligned_columns`.
+    """
     if attributes is None:
         return {}
-    if not isinstance(attributes, Mapping):
-        raise ArgumentError(f"{argument}: expected a mapping of names to arrays, got {type(attributes).__name__}")
+    given = as_columns(argument, attributes) if ids is None else aligned_columns(argument, attributes, ids, per)
     columns = {
         name: make_column(argument, name, values, count, per, (specs or {}).get(name), dictionary=dictionary)
-        for name, values in attributes.items()
+        for name, values in given.items()
     }
     folded: dict[str, str] = {}
     for name in columns:
@@ -46,6 +53,11 @@ def make_columns(
                 "cannot tell apart"
             )
     return columns
+
+
+def has_columns(argument: str, attributes: Attributes) -> bool:
+    """Return whether attributes were given, be it without rows."""
+    return bool(as_columns(argument, attributes))
 
 
 def make_groups(
@@ -61,38 +73,42 @@ def make_groups(
     ArgumentError
         When a group names an object that does not exist, or keys are neither whole numbers nor names.
     """
-    if not groups:
-        if attributes:
+    if groups is None or not len(groups):
+        if has_columns("group_attributes", attributes):
             raise ArgumentError("group_attributes: given without groups")
         return None
+    if not isinstance(groups, Mapping):
+        raise ArgumentError(
+            f"groups: expected a mapping of numbers or names to object ids, got {type(groups).__name__}"
+        )
     if object_ids is None:
         raise ArgumentError("groups: given without object_ids, so there are no objects to group")
-    attributes = dict(attributes or {})
     if all(isinstance(key, str) for key in groups):
-        if GROUP_NAME_ATTRIBUTE in attributes:
+        given = aligned_columns("group_attributes", attributes, list(groups), "group", GROUP_NAME_ATTRIBUTE)
+        if GROUP_NAME_ATTRIBUTE in given:
             raise ArgumentError("groups: names are given as keys and also as group attribute 'name'")
-        attributes[GROUP_NAME_ATTRIBUTE] = np.array(list(groups), dtype=np.str_)
+        given[GROUP_NAME_ATTRIBUTE] = np.array(list(groups), dtype=np.str_)
         members = [_members(key, ids, object_ids) for key, ids in groups.items()]
     elif all(isinstance(key, (int, np.integer)) and not isinstance(key, bool) and key >= 0 for key in groups):
         count = int(max(groups)) + 1
         if count > _MAX_GROUPS:
             raise ArgumentError(f"groups: group number {count - 1} is too large; numbers count from 0 without gaps")
+        given = aligned_columns("group_attributes", attributes, np.arange(count), "group", "group_id")
         members = [np.zeros(0, np.int64)] * count
         for key, ids in groups.items():
             members[int(key)] = _members(key, ids, object_ids)
     else:
         raise ArgumentError(f"groups: keys must all be numbers from 0 or all be names, got {list(groups)[:5]}")
-    columns = make_columns("group_attributes", attributes, len(members), "group", specs, dictionary=False)
+    columns = make_columns("group_attributes", given, len(members), "group", specs, dictionary=False)
     return Groups(np.concatenate(members), offsets_of(np.array([len(m) for m in members])), columns)
 
 
 def _members(key: Any, ids: Any, object_ids: IntArray) -> IntArray:
-    array = np.asarray(list(ids) if isinstance(ids, (set, frozenset, range)) else ids)
-    if array.size == 0:
+    members = parse_ids(f"groups: group {key!r} must list object ids", ids)
+    if members.size == 0:
         return np.zeros(0, np.int64)
-    if array.ndim != 1 or array.dtype.kind not in "iu":
-        raise ArgumentError(f"groups: group {key!r} must list object ids, got {array.dtype} of shape {array.shape}")
-    members = array.astype(np.int64)
+    if members.ndim != 1:
+        raise ArgumentError(f"groups: group {key!r} must list object ids, got shape {members.shape}")
     unknown = members[~np.isin(members, object_ids)]
     if len(unknown):
         raise ArgumentError(f"groups: group {key!r} names object {unknown[0]}, which does not exist")
