@@ -16,6 +16,7 @@ from zarr_vectors.convert.las.file import LasFile
 from zarr_vectors.convert.las.records import Record
 from zarr_vectors.convert.las.reference import read_reference
 from zarr_vectors.convert.las.wkt import parse_wkt
+from zarr_vectors.convert.swc import export_swc, ingest_swc, read_swc
 from zarr_vectors.exceptions import (
     ArgumentError,
     ArrayError,
@@ -25,6 +26,7 @@ from zarr_vectors.exceptions import (
     StoreNotFoundError,
     UnknownNameError,
     UnsupportedFeatureError,
+    ZarrVectorsError,
 )
 from zarr_vectors.read.opening import open_reader
 from zarr_vectors.types.points import read_points, write_points
@@ -330,6 +332,58 @@ def test_refusals_name_what_is_wrong(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match=r"out\.las: cannot be written: No such file"):
         export_las(tmp_path / "far", tmp_path / "nowhere" / "out.las")
     assert not list(tmp_path.glob("*out*"))
+
+
+HOSTILE = [
+    None,
+    5,
+    1.5,
+    b"x",
+    "",
+    ".",
+    "missing",
+    [],
+    [None],
+    {},
+    {1: 2},
+    object(),
+    np.zeros(3),
+    True,
+    "a\0b",
+]
+
+
+@pytest.mark.parametrize("given", [*HOSTILE, "x" * 5000], ids=lambda given: repr(given)[:20])
+def test_only_documented_errors_leave_the_doors(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: Any) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("text.las").write_bytes(bytes(range(256)) * 20)
+    Path("a.swc").write_text("1 1 0 0 0 1 -1")
+    write_points("s.zv", np.zeros((2, 3)))
+    doors: list[Any] = [
+        lambda: read_las(given),
+        lambda: read_swc(given),
+        lambda: ingest_las(given, "t.zv"),
+        lambda: ingest_swc([given], "t.zv"),
+        lambda: export_las("s.zv", given),
+        lambda: export_swc("s.zv", given),
+    ]
+    if not isinstance(given, str | bytes):
+        doors.append(lambda: ingest_swc(given, "t.zv"))
+    if given is not None:
+        some = [1] if isinstance(given, str | list | dict) and not given else given
+        doors += [
+            lambda: ingest_las(AUTZEN, "t.zv", attributes=some),
+            lambda: ingest_las(AUTZEN, "t.zv", metadata=some),
+            lambda: ingest_las(AUTZEN, "t.zv", attribute_specs=some),
+            lambda: ingest_swc("a.swc", "t.zv", metadata=some),
+            lambda: ingest_swc("a.swc", "t.zv", object_attributes=some),
+        ]
+    if given is not None and not isinstance(given, bytes | dict):
+        doors.append(lambda: ingest_swc("a.swc", "t.zv", object_ids=given))
+    for door in doors:
+        with pytest.raises(ZarrVectorsError):
+            door()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.swc", "s.zv", "text.las"]
 
 
 def test_missing_laspy_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:

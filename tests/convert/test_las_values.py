@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from zarr_vectors import edit
-from zarr_vectors.convert import target
+from zarr_vectors.convert import paths
 from zarr_vectors.convert.las import export_las, ingest_las, read_las
 from zarr_vectors.exceptions import ArgumentError, ArrayError, LossWarning, PrecisionWarning, StoreError
 from zarr_vectors.read.opening import open_reader
@@ -399,7 +399,7 @@ def test_a_full_disk_leaves_the_old_file(
 ) -> None:
     write_points(tmp_path / "s.zv", np.random.default_rng(0).uniform(size=(1000, 3)))
     (tmp_path / f"a.{ending}").write_text("old")
-    monkeypatch.setattr(target, "_create", lambda path: FullDisk(path.open("wb"), room))
+    monkeypatch.setattr(paths, "_create", lambda path: FullDisk(path.open("wb"), room))
     with pytest.raises(StoreError, match=rf"a\.{ending}: cannot be written: .*(No space left|write)"):
         export_las(tmp_path / "s.zv", tmp_path / f"a.{ending}")
     assert (tmp_path / f"a.{ending}").read_text() == "old"

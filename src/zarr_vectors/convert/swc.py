@@ -7,15 +7,15 @@ import os
 import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from zarr_vectors.constants import ORIGINAL_INDEX_ATTRIBUTE
+from zarr_vectors.convert.paths import as_path, existing_file, whole_file
 from zarr_vectors.convert.swc_text import SwcTable, decode_text, format_floats, format_text, parse_text
-from zarr_vectors.convert.target import whole_file
-from zarr_vectors.exceptions import ArgumentError, LossWarning, StoreNotFoundError, UnknownNameError
+from zarr_vectors.core.given import as_mapping
+from zarr_vectors.exceptions import ArgumentError, LossWarning, StoreError, StoreNotFoundError, UnknownNameError
 from zarr_vectors.read.objects import read_object_ids
 from zarr_vectors.read.opening import open_reader
 from zarr_vectors.spatial.forests import roots_of
@@ -83,10 +83,12 @@ def read_swc(path: str | os.PathLike[str]) -> SwcNeuron:
         When a line is not seven numbers, a number is used twice, a parent is not there, or parents run in a circle;
         names the line.
     """
-    file = Path(path)
-    if not file.is_file():
-        raise StoreNotFoundError(f"{file}: there is no such file")
-    table = parse_text(decode_text(file.read_bytes()), str(file))
+    file = existing_file("path", path)
+    try:
+        data = file.read_bytes()
+    except OSError as error:
+        raise StoreError(f"{file}: cannot be read: {error.strerror}") from error
+    table = parse_text(decode_text(data), str(file))
     return SwcNeuron(table.positions, _edges(table), table.radius, table.label, table.ids, table.comments, table.extra)
 
 
@@ -151,7 +153,8 @@ def ingest_swc(
     ArgumentError, StoreError
         As :func:`~zarr_vectors.types.graphs.write_graph`; also when files differ in their further columns.
     """
-    files = [Path(sources)] if isinstance(sources, (str, os.PathLike)) else [Path(source) for source in sources]
+    given = [sources] if isinstance(sources, (str, os.PathLike)) or not isinstance(sources, Iterable) else [*sources]
+    files = [existing_file("sources", source) for source in given]
     if not files:
         raise ArgumentError("sources: expected at least one SWC file, got none")
     ids = _object_ids(object_ids, len(files), target, options)
@@ -165,7 +168,9 @@ def ingest_swc(
     columns = {name: [neuron.extra[name] for neuron in neurons] for name in neurons[0].extra}
     comments = {str(number): list(neuron.comments) for number, neuron in zip(ids, neurons, strict=True)}
     options.setdefault("dtype", np.float64)
-    described = {**(options.pop("object_attributes", None) or {}), NAME_ATTRIBUTE: [file.stem for file in files]}
+    said = as_mapping("metadata", {} if metadata is None else metadata)
+    described = as_mapping("object_attributes", options.pop("object_attributes", {}))
+    described[NAME_ATTRIBUTE] = [file.stem for file in files]
     return write_graph(
         target,
         [neuron.positions for neuron in neurons],
@@ -180,7 +185,7 @@ def ingest_swc(
             ID_ATTRIBUTE: [neuron.ids for neuron in neurons],
         },
         object_attributes=described,
-        metadata={**(metadata or {}), METADATA_KEY: JoinedMetadata(comments, _join_comments)},
+        metadata={**said, METADATA_KEY: JoinedMetadata(comments, _join_comments)},
         **options,
     )
 
@@ -188,8 +193,10 @@ def ingest_swc(
 def _object_ids(given: Iterable[int] | None, count: int, target: Any, options: Mapping[str, Any]) -> list[int]:
     """Return the object of every file."""
     if given is None:
-        first = _next_id(target, options) if options.get("mode") == "a" else 0
+        first = _next_id(target, options) if str(options.get("mode")) == "a" else 0
         return list(range(first, first + count))
+    if not isinstance(given, Iterable):
+        raise ArgumentError(f"object_ids: expected {count} different ids, one per file, got {given!r}")
     numbers = list(given)
     try:
         ids = [operator.index(number) for number in numbers]
@@ -254,6 +261,7 @@ def export_swc(
     StoreError
         When the file cannot be written; what was there is there as before.
     """
+    place = as_path("path", path)
     reader = open_reader(store, **open_options)
     index = reader.level(level).arrays.object_index
     if object_id is None and index is not None and index.count != 1:
@@ -271,8 +279,8 @@ def export_swc(
     known = {RADIUS_ATTRIBUTE, LABEL_ATTRIBUTE, ID_ATTRIBUTE, ORIGINAL_INDEX_ATTRIBUTE}
     lost = sorted(set(found.attributes) - known)
     if lost:
-        warnings.warn(f"{path}: SWC files have no place for the attributes {lost}", LossWarning, stacklevel=2)
-    with whole_file(path) as file:
+        warnings.warn(f"{place}: SWC files have no place for the attributes {lost}", LossWarning, stacklevel=2)
+    with whole_file(place) as file:
         file.write(format_text(columns, comments).encode())
     return found.node_count
 

@@ -71,6 +71,8 @@ def parse_names(argument: str, names: Sequence[str] | str | None) -> list[str] |
     """Check names that a user gave; one name may stand for a list of one."""
     if names is None:
         return None
+    if not isinstance(names, Iterable):
+        raise ArgumentError(f"{argument}: expected names, got {names!r}")
     listed = [names] if isinstance(names, str) else list(names)
     wrong = [name for name in listed if not isinstance(name, str)]
     if wrong:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,9 +15,11 @@ from zarr_vectors.convert.las.dimensions import Dimension, list_dimensions
 from zarr_vectors.convert.las.header import header_document
 from zarr_vectors.convert.las.records import Record, read_records
 from zarr_vectors.convert.las.reference import Reference, read_reference
-from zarr_vectors.exceptions import ArrayError, StoreNotFoundError, UnknownNameError, ZarrVectorsError
+from zarr_vectors.convert.paths import existing_file
+from zarr_vectors.exceptions import ArrayError, StoreError, UnknownNameError, ZarrVectorsError
 from zarr_vectors.extras import require
 from zarr_vectors.model.attributes import AttributeSpec
+from zarr_vectors.read.query import parse_names
 from zarr_vectors.typing import Document, FloatArray
 from zarr_vectors.write.options import Progress
 
@@ -78,7 +80,7 @@ class LasFile:
         kept = [dim for dim in self.dimensions if dim.attribute in names]
         return 3 * 8 + sum(dim.dtype.itemsize * (dim.channels or 1) for dim in kept)
 
-    def names(self, wanted: Collection[str] | None) -> list[str]:
+    def names(self, wanted: Sequence[str] | None) -> list[str]:
         """Return the names of attributes, in the order asked for; all by default.
 
         Raises
@@ -87,13 +89,14 @@ class LasFile:
             For one that the file does not have.
         """
         known = [dim.attribute for dim in self.dimensions]
+        wanted = parse_names("attributes", wanted)
         for name in wanted or ():
             if name not in known:
                 raise UnknownNameError(f"attributes: {self.name} has no {name!r}; it has {sorted(known)}")
         return known if wanted is None else list(wanted)
 
     def batches(
-        self, rows: int, names: Collection[str] | None = None, progress: Progress | None = None
+        self, rows: int, names: Sequence[str] | None = None, progress: Progress | None = None
     ) -> Iterator[dict[str, Any]]:
         """Yield the points in their order, as ``positions`` ``(n, 3)`` float64 and ``attributes`` by name.
 
@@ -101,7 +104,7 @@ class LasFile:
         ----------
         rows : int
             Most points of a batch.
-        names : collection of str, optional
+        names : sequence of str, optional
             Attributes to read; all by default.
         progress : callable, optional
             Called with ``(points read, points)``.
@@ -126,7 +129,7 @@ class LasFile:
         if done != self.count:
             raise ArrayError(f"{self.name}: the header promises {self.count} points, the file holds {done}")
 
-    def read(self, names: Collection[str] | None, rows: int, progress: Progress | None) -> dict[str, Any]:
+    def read(self, names: Sequence[str] | None, rows: int, progress: Progress | None) -> dict[str, Any]:
         """Return all points as one batch, read in parts of at most some rows.
 
         Raises
@@ -175,13 +178,12 @@ def open_las(path: str | os.PathLike[str]) -> Iterator[LasFile]:
         When the file is not LAS, or is damaged.
     """
     laspy = require("laspy", "las", "LAS files")
-    name = os.fspath(path)
-    if not Path(path).is_file():
-        raise StoreNotFoundError(f"{name}: there is no such file")
+    place = existing_file("source", path)
+    name = str(place)
     with ExitStack() as stack:
         with _damage_named(name):
-            reader = stack.enter_context(laspy.open(path, read_evlrs=False))
-            with Path(path).open("rb") as file:
+            reader = stack.enter_context(laspy.open(place, read_evlrs=False))
+            with place.open("rb") as file:
                 records = read_records(file, reader.header)
             reference = read_reference([*records[0], *records[1]])
             opened = LasFile(name, reader, list_dimensions(reader.header), reference, records)
@@ -198,3 +200,5 @@ def _damage_named(name: str) -> Iterator[None]:
         if isinstance(error, ZarrVectorsError) and not isinstance(error, ArrayError):
             raise
         raise ArrayError(f"{name}: cannot be read as LAS: {error}") from error
+    except OSError as error:
+        raise StoreError(f"{name}: cannot be read: {error.strerror or error}") from error

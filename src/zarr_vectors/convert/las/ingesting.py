@@ -11,6 +11,7 @@ import numpy as np
 from zarr_vectors.convert.las.file import LasFile, open_las
 from zarr_vectors.convert.las.header import METADATA_KEY, join_headers
 from zarr_vectors.convert.las.reading import POINTS_A_CHUNK
+from zarr_vectors.core.given import as_mapping
 from zarr_vectors.types.appending import JoinedMetadata
 from zarr_vectors.types.point_streams import write_points_stream
 from zarr_vectors.types.points import PointsSummary, write_points
@@ -84,7 +85,9 @@ def ingest_las(
     budget = parse_budget(memory_budget)
     with open_las(source) as file:
         names = file.names(attributes)
-        described = {name: spec for name, spec in file.attribute_specs.items() if name in names}
+        specs: dict[str, Any] = {name: spec for name, spec in file.attribute_specs.items() if name in names}
+        specs |= as_mapping("attribute_specs", {} if attribute_specs is None else attribute_specs)
+        said = as_mapping("metadata", {} if metadata is None else metadata)
 
         def join(held: Mapping[str, Any], given: Mapping[str, Any]) -> Document:
             return join_headers(held, given, names)
@@ -92,9 +95,9 @@ def ingest_las(
         options.setdefault("dtype", np.float64)
         options.setdefault("crs", file.crs)
         options |= {
-            "attribute_specs": {**described, **(attribute_specs or {})},
+            "attribute_specs": specs,
             "axis_units": file.axis_units if axis_units is None else axis_units,
-            "metadata": {**(metadata or {}), METADATA_KEY: JoinedMetadata(file.document, join)},
+            "metadata": {**said, METADATA_KEY: JoinedMetadata(file.document, join)},
         }
         held = rows_within(budget, file.row_bytes(names))
         if _at_once(options) or file.count <= held:
@@ -104,7 +107,7 @@ def ingest_las(
 
 
 def _at_once(options: Mapping[str, Any]) -> bool:
-    return options.get("mode") == "a" or any(options.get(name) is not None for name in _AT_ONCE)
+    return str(options.get("mode")) == "a" or any(options.get(name) is not None for name in _AT_ONCE)
 
 
 def _write_at_once(

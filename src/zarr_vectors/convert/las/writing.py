@@ -23,7 +23,7 @@ from zarr_vectors.convert.las.scaling import (
     parse_scale,
     scalings_of,
 )
-from zarr_vectors.convert.target import whole_file
+from zarr_vectors.convert.paths import as_path, whole_file
 from zarr_vectors.exceptions import (
     ArgumentError,
     LossWarning,
@@ -148,7 +148,7 @@ def export_las(
 
 
 def _target(target: str | os.PathLike[str]) -> Path:
-    place = Path(target)
+    place = as_path("target", target)
     if place.suffix.lower() not in _SUFFIXES:
         raise ArgumentError(f"target: expected a name that ends in .las or .laz, got {os.fspath(target)!r}")
     if place.name.lower().endswith(".copc.laz"):
