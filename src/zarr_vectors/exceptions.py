@@ -19,7 +19,8 @@
     │   └── OutOfBoundsError            positions lie outside the bounds of the store
     └── UnknownNameError                (also KeyError) an attribute, object, group or level that is not there
 
-Warnings: :class:`PrecisionWarning` when a cast to float32 moves positions noticeably,
+Warnings: :class:`PrecisionWarning` when a cast to float32 moves positions noticeably, :class:`NoMatchWarning` when a
+filter asks for a value that no row can have,
 :class:`LossWarning` when a file has no place for something of a store, :class:`StaleLevelWarning` when a coarse level
 is older than the level it was made from.
 """
@@ -108,3 +109,7 @@ class LossWarning(UserWarning):
 
 class StaleLevelWarning(UserWarning):
     """A coarse level is older than the level it was made from."""
+
+
+class NoMatchWarning(UserWarning):
+    """A filter asks for a value that no row can have: it is no category, or no value of the attribute's data type."""
