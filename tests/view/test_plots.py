@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from zarr_vectors.exceptions import ArgumentError, UnknownNameError
@@ -66,6 +67,49 @@ def test_scene_of_another_plane_box_and_attribute(store: str) -> None:
     assert colours.shape == (2000, 3)
     assert 0.9 < colours.max() <= 1
     assert set(make_scene(store, color_by="kind").values) == {0, 1}
+
+
+def test_attributes_of_any_type_can_be_shown(tmp_path: Path) -> None:
+    places = np.arange(6.0)
+    table = {
+        "good": places > 2,
+        "size": pd.Categorical(list("mslsml"), categories=list("sml"), ordered=True),
+        "holed": pd.Categorical(["b", "a", None, "b", None, "a"]),
+        "when": np.array(["2020-01-01", "NaT", *["2020-01-02"] * 4], "M8[D]"),
+        "float": np.array([0, np.nan, 2, np.inf, 4, 5], np.float16),
+    }
+    positions = np.column_stack([places, places[::-1], places])
+    write_points(tmp_path / "a.zv", positions, attributes=table, keep_order=True)
+    order = read_points(tmp_path / "a.zv").attributes["original_index"]
+    expected = {
+        "good": [0, 0, 0, 1, 1, 1],
+        "size": [1, 0, 2, 0, 1, 2],
+        "holed": [1, 0, np.nan, 1, np.nan, 0],
+        "when": [0, np.nan, *[86400] * 4],
+    }
+    for name, values in expected.items():
+        np.testing.assert_array_equal(make_scene(tmp_path / "a.zv", color_by=name).values, np.array(values)[order])
+    for name in table:
+        plot_points(tmp_path / "a.zv", tmp_path / f"{name}.png", color_by=name)
+        assert (tmp_path / f"{name}.png").stat().st_size > 0
+
+
+def test_values_that_are_missing_are_no_numbers() -> None:
+    shown = plots._shown
+    whole = np.ma.MaskedArray([3, 4, 5], [False, True, False])
+    np.testing.assert_array_equal(shown(whole, "a"), [3, np.nan, 5])
+    np.testing.assert_array_equal(shown(whole > 3, "a"), [0, np.nan, 1])
+    np.testing.assert_array_equal(shown(np.array(["b", None, "a"], object), "a"), [1, np.nan, 0])
+    colours = np.ma.MaskedArray(np.full((3, 3), 255, np.uint8), np.eye(3) > 0)
+    assert shown(colours, "a").max() <= 1
+    assert np.isfinite(shown(colours, "a")).all()
+
+
+def test_missing_values_do_not_darken_a_pixel(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(plots, "MOST_DOTS", 1)
+    scene = Scene(np.zeros((4, 2)), values=np.array([2.0, np.nan, np.inf, 4.0]))
+    drawn = draw_scene(figures.Figure().subplots(), scene)
+    assert drawn.get_array().compressed().tolist() == [3.0]
 
 
 def test_what_cannot_be_drawn_is_refused(store: str, tmp_path: Path) -> None:

@@ -70,6 +70,12 @@ def _as_array(argument: str, given: Any) -> AnyArray:
         return given
     if isinstance(given, (set, frozenset, range)):
         given = list(given)
+    if (
+        not isinstance(getattr(given, "dtype", np.dtype(int)), np.dtype)
+        and hasattr(given, "isna")
+        and given.isna().any()
+    ):
+        given = given.to_numpy(dtype=object)  # nullable columns of pandas, which NumPy would make floats of
     nulls = getattr(given, "null_count", 0)  # Arrow has a number, polars a method
     if nulls() if callable(nulls) else nulls:
         given = given.to_pylist() if hasattr(given, "to_pylist") else given.to_list()

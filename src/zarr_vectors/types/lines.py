@@ -193,6 +193,7 @@ def write_lines(
     arguments = PathArguments(
         geometry_types=(GEOMETRY_TYPE,),
         what="line",
+        argument="endpoints",
         attributes=_flat(only_one("attributes", attributes, "vertex_attributes", vertex_attributes), count),
         object_ids=object_ids,
         object_attributes=only_one("line_attributes", line_attributes, "object_attributes", object_attributes),

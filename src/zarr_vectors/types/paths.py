@@ -95,8 +95,8 @@ class PathArguments:
     ----------
     geometry_types : tuple of str
         The geometry type to be written, then others that may be appended to.
-    what : str
-        Name of a path, for messages.
+    what, argument : str
+        Name of a path, and of the argument that has their vertices, for messages.
     root_attributes : dict
         What goes beside the format's own attributes of the root.
     share_fragments : bool
@@ -105,6 +105,7 @@ class PathArguments:
 
     geometry_types: tuple[str, ...]
     what: str
+    argument: str
     attributes: Attributes
     object_ids: Any
     object_attributes: Attributes
@@ -160,7 +161,7 @@ def write_paths(
     )
     columns = path_columns(arguments.attributes, offsets, arguments.attribute_specs)
     with Destination.open(path, options, backend, backend_kwargs) as destination:
-        stored = stored_positions(destination, "positions", positions, arguments.dtype, said)
+        stored = stored_positions(destination, arguments.argument, positions, arguments.dtype, said)
         appending = destination.appending
         old = None
         if appending:
@@ -260,7 +261,7 @@ def _write(
     if identity:
         said = in_one_chunk(said, elements.positions, shell)
     space = plan_space(said, elements, shell)
-    space, outside = settle_bounds(space, elements.positions, options.out_of_bounds, "positions")
+    space, outside = settle_bounds(space, elements.positions, options.out_of_bounds, arguments.argument)
     before = elements.objects.count if elements.objects is not None else 0
     elements = _without_objects_of(elements, outside)
     objects = elements.objects

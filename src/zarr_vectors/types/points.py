@@ -158,30 +158,37 @@ def write_points(
     path : str, path, zarr Store or Group
         Where to write. A store that is there is replaced as a whole once the new one is complete; a warm shell
         made by ``create_store`` lends its bounds, axes and shapes; anything else is refused.
-    positions : (N, D) array of numbers
-        Coordinates in the units of the axes; finite.
+    positions : (N, D) array of numbers, data frame, or D arrays of N numbers
+        Coordinates in the units of the axes; finite. A frame has a column per axis. Arrays one after another, as
+        ``(x, y, z)``, are columns where rows of so many numbers could not be points.
     chunk_shape : number or D numbers, optional
         Chunk edge lengths. By default such that a chunk holds about 50,000 points.
     bin_shape : number or D numbers, optional
         Bin edge lengths; must divide the chunk shape. By default a quarter of the chunk on every axis.
     bounds : pair of D numbers, optional
-        Lower and upper corner of the space; by default the extent of the data.
-    attributes, vertex_attributes : mapping of str to (N,) or (N, C) array, optional
-        One row per point: numbers, booleans, strings, categoricals, datetimes. Two names for one argument.
+        Lower and upper corner of the space; by default the extent of the data. Points inside of them as they are given
+        are inside, also where storing them in fewer digits takes them a rounding further out.
+    attributes, vertex_attributes : mapping of str to (N,) or (N, C) array, or data frame, optional
+        One row per point: numbers, booleans, strings, categoricals, datetimes. Two names for one argument. Rows go by
+        their place, whatever an index says, but two indexes that differ are refused.
     object_ids : (N,) integers, optional
-        Object of every point; any int64, sparse or not.
+        Object of every point; any int64, sparse or not. Points of no object have -1, which stands for None, NA and
+        masked ids too; they are kept together under that id.
     object_attributes : mapping of str to (O,) or (O, C) array, optional
         One row per object in ascending id order, or one per id ``0 … O - 1`` (then objects without points exist).
+        Rows that name their objects, by the index of pandas or column ``object_id`` of a frame, may be in any order.
     fragment_attributes : mapping, optional
         One row per fragment in stored order, or ``{chunk: array}``.
     groups : mapping of int or str to object ids, optional
         Sets of objects by number or name.
     group_attributes : mapping of str to (G,) or (G, C) array, optional
-        One row per group. When appending, groups of the store keep attributes that are not given; new ones need all.
+        One row per group, in the order of ``groups`` or named by an index. When appending, groups of the store keep
+        attributes that are not given; new ones need all.
     attribute_specs : mapping of str to AttributeSpec or dict, optional
         ``unit``, ``description``, ``channel_names`` by attribute name.
     dtype : float type, optional
-        Stored precision of positions; float32 unless given.
+        Stored precision of positions; float32 unless given. Warns where that moves positions by more than they resolve:
+        by a noticeable part of the distance between neighbours, or by digits that all of them are given with.
     axes : sequence of NgffAxis, dict or str, optional
         One per column; x, y, z, w by default.
     axis_units : str, sequence or mapping, optional

@@ -255,6 +255,7 @@ def write_polylines(
     arguments = PathArguments(
         geometry_types=_geometry_types(geometry_type, streamline_metadata),
         what="path",
+        argument="polylines",
         attributes=only_one("attributes", attributes, "vertex_attributes", vertex_attributes),
         object_ids=object_ids,
         object_attributes=object_attributes,

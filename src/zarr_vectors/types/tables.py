@@ -13,7 +13,7 @@ from zarr_vectors.formats.columns import check_name
 from zarr_vectors.model.attributes import Column
 from zarr_vectors.model.cells import Cells
 from zarr_vectors.model.elements import Objects
-from zarr_vectors.model.ids import parse_ids
+from zarr_vectors.model.ids import NOBODY, parse_ids
 from zarr_vectors.typing import IntArray
 from zarr_vectors.write.frames import as_columns
 from zarr_vectors.write.tables import Attributes as Attributes
@@ -63,7 +63,7 @@ def make_objects(object_ids: Any, count: int, attributes: Attributes, specs: Spe
     Parameters
     ----------
     object_ids : (N,) integers, optional
-        Object of every vertex.
+        Object of every vertex; those of which it is missing are kept under -1.
     count : int
         Number of vertices.
     attributes : mapping, optional
@@ -79,7 +79,7 @@ def make_objects(object_ids: Any, count: int, attributes: Attributes, specs: Spe
         if has_columns("object_attributes", attributes):
             raise ArgumentError("object_attributes: given without object_ids, so there are no objects to describe")
         return None
-    given = parse_ids("object_ids", object_ids)
+    given = parse_ids("object_ids", object_ids, missing=NOBODY)
     if given.shape != (count,):
         raise ShapeError(f"object_ids: expected {count} ids, one per vertex, got shape {given.shape}")
     ids, of_vertex = compact_ids(given)

@@ -184,9 +184,10 @@ def _shown(values: AnyArray, name: str, categories: Sequence[Any] = ()) -> AnyAr
         numbers = (given - first) / np.timedelta64(1, "s")
     else:
         lacks = lacks | np.array([value is None for value in given.tolist()], bool)
-        texts, rows = np.unique(given.astype(str), return_inverse=True)
+        texts, rows = np.unique(given[~lacks].astype(str), return_inverse=True)
         place = {str(category): number for number, category in enumerate(categories)}
-        numbers = np.array([place.get(text, number) for number, text in enumerate(texts.tolist())], np.float64)[rows]
+        numbers = np.zeros(len(given))
+        numbers[~lacks] = np.array([place.get(text, n) for n, text in enumerate(texts.tolist())], np.float64)[rows]
     return np.where(lacks, np.nan, numbers)
 
 

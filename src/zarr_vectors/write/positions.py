@@ -57,13 +57,13 @@ def as_array(argument: str, given: Any) -> AnyArray:
         return _stacked(argument, columns)
     if isinstance(given, (list, tuple)) and any(isinstance(part, np.ma.MaskedArray) for part in given):
         given = [as_array(f"{argument}[{place}]", part) for place, part in enumerate(given)]
+    nullable = hasattr(given, "isna") and not isinstance(given.dtype, np.dtype)  # a column of pandas
+    if nullable and bool(given.isna().any()):
+        raise ArgumentError(f"{argument}: row {int(np.flatnonzero(given.isna())[0])} is missing; leave such rows out")
     try:
-        array = np.asarray(given)
+        return np.asarray(given)
     except (ValueError, OverflowError) as error:
         raise ShapeError(f"{argument}: is no array, since its rows differ in length or depth: {error}") from error
-    if array.dtype == object and hasattr(given, "isna") and bool(given.isna().any()):
-        raise ArgumentError(f"{argument}: row {int(np.flatnonzero(given.isna())[0])} is missing; leave such rows out")
-    return array
 
 
 def _unmasked(argument: str, given: np.ma.MaskedArray[Any, Any]) -> AnyArray:
