@@ -307,6 +307,8 @@ def test_refusals_name_what_is_wrong(tmp_path: Path) -> None:
         read_las(tmp_path / "cut.laz")
     with pytest.raises(UnknownNameError, match="'nir'"):
         ingest_las(AUTZEN, tmp_path / "store", attributes=["nir"])
+    with pytest.raises(ArgumentError, match="metadata: the key 'las'"):
+        ingest_las(AUTZEN, tmp_path / "store", metadata={"las": {}})
     write_points(tmp_path / "flat", np.zeros((3, 2)))
     with pytest.raises(ArgumentError, match="three axes"):
         export_las(tmp_path / "flat", tmp_path / "out.las")

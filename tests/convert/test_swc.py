@@ -264,6 +264,9 @@ def test_what_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(ArgumentError, match="at least one"):
         ingest_swc([], tmp_path / "s.zv")
     (tmp_path / "a.swc").write_text(SMALL)
+    for kept in ({"metadata": {"swc": 1}}, {"object_attributes": {"name": ["a"]}}):
+        with pytest.raises(ArgumentError, match="use another name"):
+            ingest_swc(tmp_path / "a.swc", tmp_path / "s.zv", **kept)
     with pytest.raises(ArgumentError, match="2 different ids"):
         ingest_swc([tmp_path / "a.swc"] * 2, tmp_path / "s.zv", object_ids=[1, 1])
     ingest_swc([tmp_path / "a.swc"] * 2, tmp_path / "s.zv")

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from zarr_vectors.constants import ORIGINAL_INDEX_ATTRIBUTE
+from zarr_vectors.convert.headers import kept_metadata, with_header
 from zarr_vectors.convert.paths import as_path, existing_file, whole_file
 from zarr_vectors.convert.swc_text import SwcTable, decode_text, format_floats, format_text, parse_text
 from zarr_vectors.core.given import as_mapping
@@ -19,7 +20,6 @@ from zarr_vectors.exceptions import ArgumentError, LossWarning, StoreError, Stor
 from zarr_vectors.read.objects import read_object_ids
 from zarr_vectors.read.opening import open_reader
 from zarr_vectors.spatial.forests import roots_of
-from zarr_vectors.types.appending import JoinedMetadata
 from zarr_vectors.types.graphs import GraphResult, GraphSummary, read_graph, write_graph
 from zarr_vectors.types.results import Result
 from zarr_vectors.typing import AnyArray, FloatArray, IntArray
@@ -168,8 +168,9 @@ def ingest_swc(
     columns = {name: [neuron.extra[name] for neuron in neurons] for name in neurons[0].extra}
     comments = {str(number): list(neuron.comments) for number, neuron in zip(ids, neurons, strict=True)}
     options.setdefault("dtype", np.float64)
-    said = as_mapping("metadata", {} if metadata is None else metadata)
     described = as_mapping("object_attributes", options.pop("object_attributes", {}))
+    if NAME_ATTRIBUTE in described:
+        raise ArgumentError(f"object_attributes: {NAME_ATTRIBUTE!r} holds the names of the files; use another name")
     described[NAME_ATTRIBUTE] = [file.stem for file in files]
     return write_graph(
         target,
@@ -185,7 +186,7 @@ def ingest_swc(
             ID_ATTRIBUTE: [neuron.ids for neuron in neurons],
         },
         object_attributes=described,
-        metadata={**said, METADATA_KEY: JoinedMetadata(comments, _join_comments)},
+        metadata=with_header(metadata, METADATA_KEY, comments, _join_comments),
         **options,
     )
 
@@ -274,8 +275,9 @@ def export_swc(
     columns = _swc_columns(found, numbered=level == 0)
     only = read_object_ids(reader.level(level)) if object_id is None else None
     number = object_id if only is None or len(only) == 0 else int(only[0])
-    held = (reader.attributes.get("user_metadata") or {}).get(METADATA_KEY) or {}
-    comments = held.get(str(0 if number is None else number), ["id label x y z radius parent"])
+    comments = kept_metadata(reader, METADATA_KEY).get(
+        str(0 if number is None else number), ["id label x y z radius parent"]
+    )
     known = {RADIUS_ATTRIBUTE, LABEL_ATTRIBUTE, ID_ATTRIBUTE, ORIGINAL_INDEX_ATTRIBUTE}
     lost = sorted(set(found.attributes) - known)
     if lost:

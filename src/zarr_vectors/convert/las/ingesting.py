@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
+from zarr_vectors.convert.headers import with_header
 from zarr_vectors.convert.las.file import LasFile, open_las
 from zarr_vectors.convert.las.header import METADATA_KEY, join_headers
 from zarr_vectors.convert.las.reading import POINTS_A_CHUNK
 from zarr_vectors.core.given import as_mapping
-from zarr_vectors.types.appending import JoinedMetadata
 from zarr_vectors.types.point_streams import write_points_stream
 from zarr_vectors.types.points import PointsSummary, write_points
 from zarr_vectors.typing import Document
@@ -87,7 +87,6 @@ def ingest_las(
         names = file.names(attributes)
         specs: dict[str, Any] = {name: spec for name, spec in file.attribute_specs.items() if name in names}
         specs |= as_mapping("attribute_specs", {} if attribute_specs is None else attribute_specs)
-        said = as_mapping("metadata", {} if metadata is None else metadata)
 
         def join(held: Mapping[str, Any], given: Mapping[str, Any]) -> Document:
             return join_headers(held, given, names)
@@ -97,7 +96,7 @@ def ingest_las(
         options |= {
             "attribute_specs": specs,
             "axis_units": file.axis_units if axis_units is None else axis_units,
-            "metadata": {**said, METADATA_KEY: JoinedMetadata(file.document, join)},
+            "metadata": with_header(metadata, METADATA_KEY, file.document, join),
         }
         held = rows_within(budget, file.row_bytes(names))
         if _at_once(options) or file.count <= held:

@@ -207,8 +207,7 @@ def scalings_of(documents: Iterable[Document], axis: int) -> list[Scaling]:
 
     Scales of later files come with the offset of the first, and with their own.
     """
-    own = [
-        Scaling(document["scales"][axis], document["offsets"][axis]) for document in documents if "scales" in document
-    ]
+    pairs = [(d["scales"][axis], d["offsets"][axis]) for d in documents if "scales" in d]
+    own = [Scaling(scale, offset) for scale, offset in pairs if math.isfinite(offset) and 0 < abs(scale) < math.inf]
     later = sorted({s for s in own[1:] if s != own[0]}, key=lambda s: s.scale)
     return own[:1] + [one for s in later for one in (Scaling(s.scale, own[0].offset), s)]

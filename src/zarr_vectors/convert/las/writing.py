@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from zarr_vectors.constants import ORIGINAL_INDEX_ATTRIBUTE
+from zarr_vectors.convert.headers import kept_metadata
 from zarr_vectors.convert.las.dimensions import COLOUR, COORDINATES, Dimension
 from zarr_vectors.convert.las.header import APPENDED_KEY, METADATA_KEY, WAVE_ATTRIBUTE, make_header
 from zarr_vectors.convert.las.placing import Placed, place_columns
@@ -133,7 +134,7 @@ def export_las(
     ordered = ORIGINAL_INDEX_ATTRIBUTE in store.level(level).arrays.vertex_attributes
     points = read_points(store, level=level, bbox=bbox, attributes=attributes, restore_order=ordered)
     columns = {name: values for name, values in points.attributes.items() if name != ORIGINAL_INDEX_ATTRIBUTE}
-    origin = (store.attributes.get("user_metadata") or {}).get(METADATA_KEY) or {}
+    origin = kept_metadata(store, METADATA_KEY)
     files = [origin, *origin.get(APPENDED_KEY, [])]
     scaling = [_scaling(points.positions[:, axis], files, axis, scales) for axis in range(3)]
     document = {**PLAIN_FORMAT, **origin}
