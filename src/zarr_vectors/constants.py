@@ -94,6 +94,9 @@ VALID_VERTEX_ENCODINGS: Final = ("raw", "draco")
 
 DEFAULT_REDUCTION_FACTOR: Final = 8
 
+AGGREGATIONS: Final = ("mean", "sum", "min", "max", "mode", "count")
+"""How values of merged vertices and links combine."""
+
 OBJECT_ID_ATTRIBUTE: Final = "object_id"
 """Fragment attribute that names the object each fragment belongs to."""
 

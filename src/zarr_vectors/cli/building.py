@@ -83,7 +83,7 @@ def pyramid(
         typer.Option(
             "--factor",
             "-f",
-            help="One per level, relative to level 0: 2, or 2,2,1, or 4:2 to keep one object in 2.  [default: 2, 4]",
+            help="One per level, relative to level 0: 2, or 2,2,1, or 4:2 to keep one object in 2.  [default: two]",
             show_default=False,
         ),
     ] = None,
@@ -111,7 +111,7 @@ def pyramid(
     with _naming_overwrite(f"a coarse level of {store}"), progress_bar("Levels") as (progress,):
         summary = build_pyramid(
             store,
-            factors=parse_factors(factor or ["2", "4"]),
+            factors=parse_factors(factor) if factor else None,
             agg_mode=parse_aggregation(aggregate or []),
             sparsity_strategy=strategy,
             sparsity_seed=seed,

@@ -91,11 +91,12 @@ def create_store(
     links_convention, object_index_convention, cross_chunk_strategy : str, optional
         Conventions of the format; the first writer settles what is left out.
     cross_level_depth : int, optional
-        Largest level difference with stored links; 0 stores none, -1 all adjacent pairs.
+        Largest level difference with links that ``build_pyramid`` stores when it is not told otherwise; 0 stores none,
+        -1 all adjacent pairs.
     cross_level_storage : {"none", "implicit", "explicit"}, optional
-        Which links across levels a pyramid stores.
+        Which links across levels a pyramid stores; where only a depth is given, both ways.
     reduction_factor : int, optional
-        Vertex-count fold of a pyramid step; 8 by default.
+        Vertex-count fold of a step of a pyramid that is built without factors; 8 by default.
     base_bin_shape : float or (D,) sequence of float, optional
         Edge lengths of a bin; left out means one bin a chunk, and lets the first writer choose.
     format_capabilities : sequence of str, optional
@@ -145,8 +146,8 @@ def create_store(
             object_index_convention=object_index_convention,
             cross_chunk_strategy=cross_chunk_strategy,
             crs=None if crs is None else as_document("crs", crs),
-            reduction_factor=_whole("reduction_factor", reduction_factor, DEFAULT_REDUCTION_FACTOR, 2),
-            cross_level_depth=_whole("cross_level_depth", cross_level_depth, 0, -1),
+            reduction_factor=_whole("reduction_factor", reduction_factor, None, 2) or DEFAULT_REDUCTION_FACTOR,
+            cross_level_depth=_whole("cross_level_depth", cross_level_depth, None, -1),
             cross_level_storage=cross_level_storage,
             format_capabilities=_capabilities(format_capabilities),
             name=storage.name,
@@ -216,7 +217,7 @@ def _corners(bounds: Any, ndim: int) -> Bounds:
     return low, high
 
 
-def _whole(name: str, value: Any, default: int, at_least: int) -> int:
+def _whole(name: str, value: Any, default: int | None, at_least: int) -> int | None:
     return default if value is None else as_whole(name, value, at_least=at_least)
 
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 from zarr_vectors.core.group import Group
 from zarr_vectors.core.nodes import read_document
 from zarr_vectors.exceptions import UnknownNameError
-from zarr_vectors.formats.documents import MULTISCALES_KEY, parse_level, parse_root
+from zarr_vectors.formats.documents import parse_level, parse_root
 from zarr_vectors.model.grid import is_level
 from zarr_vectors.model.metadata import LevelMetadata, RootMetadata
 from zarr_vectors.read.store import ROOT_ADDRESS, read_attributes
@@ -89,9 +89,7 @@ def _number(root: Group, level: int) -> int:
     return int(level)
 
 
-def rewrite_root(
-    root: Group, change: Callable[[RootMetadata], RootMetadata], *, untranslated: int | None = None
-) -> Document:
+def rewrite_root(root: Group, change: Callable[[RootMetadata], RootMetadata]) -> Document:
     """Change the root metadata of a store, as one locked step; unknown keys of the root's attributes stay.
 
     Parameters
@@ -100,8 +98,6 @@ def rewrite_root(
         Any group of the store.
     change : callable
         Makes the new metadata from the present one.
-    untranslated : int, optional
-        A level whose ``multiscales`` entry is to have no translation.
 
     Returns
     -------
@@ -111,10 +107,7 @@ def rewrite_root(
     revision = root.handle.reader.revision
     with root.handle.changing() as storage:
         metadata = change(reread_root(storage))
-        return change_root(
-            storage,
-            lambda previous: _without_translation(revision.root_attributes(metadata, previous), untranslated),
-        )
+        return change_root(storage, lambda previous: revision.root_attributes(metadata, previous))
 
 
 def change_root(storage: Storage, change: Callable[[Document], Document]) -> Document:
@@ -138,12 +131,3 @@ def reread_root(storage: Storage) -> RootMetadata:
     """Return the root metadata as a transaction sees it."""
     blob = get_one(storage, ROOT_ADDRESS)
     return parse_root({} if blob is None else read_attributes(blob, storage.url, "group"), storage.url)
-
-
-def _without_translation(attributes: Document, level: int | None) -> Document:
-    for entry in attributes[MULTISCALES_KEY][0]["datasets"] if level is not None else ():
-        if entry["level"] == level:
-            kept = [t for t in entry["coordinateTransformations"] if t["type"] != "translation"]
-            entry["coordinateTransformations"] = kept
-            del entry["bin_shape"]
-    return attributes

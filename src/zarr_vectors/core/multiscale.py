@@ -46,7 +46,12 @@ def _entry(root: Group, metadata: RootMetadata, number: int) -> LevelEntry:
     level = read_level_metadata(root, number)
     assert level.bin_ratio is not None
     assert level.bin_shape is not None
-    old = metadata.entry(number) or LevelEntry(number, level.bin_ratio, level.bin_shape)
+    old = metadata.entry(number)
+    if old is None:
+        shape = level.chunk_shape or metadata.chunk_shape
+        scale = tuple(round(mine / theirs) for mine, theirs in zip(shape, metadata.chunk_shape, strict=True))
+        grown = scale if any(s != 1 for s in scale) else None
+        old = LevelEntry(number, level.bin_ratio, level.bin_shape, chunk_scale=grown)
     return replace(old, object_sparsity=level.object_sparsity)
 
 
@@ -101,12 +106,13 @@ def upsert_level_transform(
     scale : sequence of float
         A number per axis: the bin ratio of the level.
     translation : sequence of float, optional
-        A number per axis: half the bin shape. Where all are zero, or it is left out, none is written.
+        A number per axis: half the bin shape. Where all are zero, or it is left out, none is written, which means zero.
 
     Raises
     ------
     ArgumentError
-        The number of entries differs from that of the axes, or a scale is not positive.
+        The number of entries differs from that of the axes, or a scale is not positive, or translations are neither
+        positive nor all zero.
     ReadOnlyStoreError
         The store was opened for reading.
     """
@@ -116,15 +122,17 @@ def upsert_level_transform(
     if level < 0 or any(not r > 0 for r in ratio):
         raise ArgumentError(f"level {level}, scale {list(ratio)}: levels start at 0 and scales are positive")
     if any(offset):
+        if any(not t > 0 for t in offset):
+            raise ArgumentError(f"translation {list(offset)}: half a bin on every axis, or zero on all of them")
         bin_shape = tuple(2 * t for t in offset)
     else:
         bin_shape = tuple(r * b for r, b in zip(ratio, metadata.base_bin, strict=True))
 
     def upserted(present: RootMetadata) -> RootMetadata:
         old = present.entry(level) or LevelEntry(level, ratio, bin_shape)
-        return present.with_level(replace(old, bin_ratio=ratio, bin_shape=bin_shape))
+        return present.with_level(replace(old, bin_ratio=ratio, bin_shape=bin_shape, shifted=any(offset)))
 
-    rewrite_root(root, upserted, untranslated=None if any(offset) else level)
+    rewrite_root(root, upserted)
 
 
 def _dataset(blocks: list[Document], level: int) -> Document | None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from zarr_vectors.constants import AGGREGATIONS
 from zarr_vectors.encoding.categorical import (
     decode_categories,
     decode_datetimes,
@@ -31,7 +32,7 @@ _RESERVED = frozenset(
     ]
 )
 _MAX_NAME_BYTES = 200
-_DESCRIBED = ("unit", "description", "channel_names", "extra")
+_DESCRIBED = ("unit", "description", "channel_names", "aggregation", "extra")
 _PLAIN = (None, "raw", "dictionary", "datetime64", "fixed_length_utf32")
 """Encodings whose values are as they are stored, those that lack what they need among them."""
 
@@ -83,7 +84,7 @@ def make_column(
     per : str
         What there is one row for, for messages ("vertex", "object", …).
     spec : AttributeSpec or mapping, optional
-        ``unit``, ``description``, ``channel_names``.
+        ``unit``, ``description``, ``channel_names``, ``aggregation`` (the mode of coarse levels).
     dictionary : bool
         Whether strings become dictionary codes (vertices, fragments, links) or stay strings (objects, groups).
 
@@ -160,6 +161,11 @@ def _parse_spec(name: str, given: SpecLike) -> AttributeSpec:
             f"attribute_specs: {unknown} of {name!r} cannot be set; {', '.join(_DESCRIBED)} can (the data type is that "
             "of the array)"
         )
+    mode = given.get("aggregation")
+    if mode is not None and mode not in AGGREGATIONS:
+        raise ArgumentError(
+            f"attribute_specs: aggregation of {name!r}: expected one of {', '.join(AGGREGATIONS)}, got {mode!r}"
+        )
     names = given.get("channel_names")
     return AttributeSpec(**{**given, "channel_names": None if names is None else tuple(names)})
 
@@ -175,7 +181,14 @@ def _described(argument: str, name: str, made: AttributeSpec, stored: AnyArray, 
             raise ShapeError(
                 f"{argument}: {name!r} has {stored.shape[1]} channels, but {len(channels)} channel names were given"
             )
-    return replace(made, unit=spec.unit, description=spec.description, channel_names=channels, extra=dict(spec.extra))
+    return replace(
+        made,
+        unit=spec.unit,
+        description=spec.description,
+        channel_names=channels,
+        aggregation=spec.aggregation,
+        extra=dict(spec.extra),
+    )
 
 
 def redescribed(argument: str, name: str, spec: AttributeSpec, given: SpecLike) -> AttributeSpec:

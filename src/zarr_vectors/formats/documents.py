@@ -13,7 +13,7 @@ from zarr_vectors.formats.tokens import VERSION_REMEDY, require_capabilities, re
 from zarr_vectors.formats.unknown_keys import keep_keys, keep_members, unknown_keys
 from zarr_vectors.model.attributes import AttributeSpec
 from zarr_vectors.model.axes import NgffAxis, default_axes
-from zarr_vectors.model.metadata import LevelEntry, LevelMetadata, RootMetadata
+from zarr_vectors.model.metadata import AGGREGATION, LevelEntry, LevelMetadata, RootMetadata
 from zarr_vectors.typing import Document
 
 ROOT_KEY = "zarr_vectors"
@@ -146,11 +146,11 @@ def _parse_root(block: Document, attributes: Document) -> RootMetadata:
         cross_chunk_strategy=block.get("cross_chunk_strategy", CROSS_CHUNK_LINKED),
         crs=block.get("crs"),
         reduction_factor=int(block.get("reduction_factor") or DEFAULT_REDUCTION_FACTOR),
-        cross_level_depth=int(block.get("cross_level_depth") or 0),
+        cross_level_depth=None if block.get("cross_level_depth") is None else int(block["cross_level_depth"]),
         cross_level_storage=block.get("cross_level_storage"),
         format_capabilities=tuple(block.get("format_capabilities") or ()),
         attribute_specs=_parse_specs(block.get("attribute_specs") or {}),
-        name=str(multiscale.get("name", "default")),
+        name=str(multiscale.get("name", _item(attributes.get("ome"), "name") or "default")),
         levels=tuple(sorted(levels, key=lambda entry: entry.level)),
         extra={key: value for key, value in block.items() if key not in _ROOT_KEYS},
     )
@@ -181,10 +181,10 @@ def root_block(root: RootMetadata) -> Document:
         "cross_chunk_strategy": root.cross_chunk_strategy,
         "crs": root.crs,
         "cross_level_storage": root.cross_level_storage,
+        "cross_level_depth": root.cross_level_depth,
     }
     block |= {key: value for key, value in optional.items() if value is not None}
     block["reduction_factor"] = root.reduction_factor
-    block["cross_level_depth"] = root.cross_level_depth
     if root.attribute_specs:
         block["attribute_specs"] = _specs_document(root.attribute_specs)
     return block | root.extra
@@ -240,9 +240,10 @@ def _parse_entry(entry: Document, base_bin: tuple[float, ...]) -> LevelEntry:
     transforms = {t["type"]: t for t in entry.get("coordinateTransformations", [])}
     scale = transforms["scale"]["scale"] if "scale" in transforms else [1.0] * len(base_bin)
     ratio = _floats(entry.get("bin_ratio") or scale)
+    shifted = any(transforms.get("translation", {}).get("translation", ()))
     if entry.get("bin_shape"):
         bin_shape = _floats(entry["bin_shape"])
-    elif "translation" in transforms:
+    elif shifted:
         bin_shape = tuple(2 * float(t) for t in transforms["translation"]["translation"])
     else:
         bin_shape = tuple(r * b for r, b in zip(ratio, base_bin, strict=True))
@@ -252,6 +253,7 @@ def _parse_entry(entry: Document, base_bin: tuple[float, ...]) -> LevelEntry:
         bin_shape=bin_shape,
         object_sparsity=float(entry.get("object_sparsity", 1.0)),
         chunk_scale=tuple(int(s) for s in entry["chunk_scale"]) if entry.get("chunk_scale") else None,
+        shifted=shifted or "coordinateTransformations" not in entry,
         extra={key: value for key, value in entry.items() if key not in _ENTRY_KEYS},
     )
 
@@ -268,7 +270,7 @@ def _entry_document(entry: LevelEntry) -> Document:
             "object_sparsity": entry.object_sparsity,
             "coordinateTransformations": [
                 {"type": "scale", "scale": list(entry.scale)},
-                {"type": "translation", "translation": list(entry.translation)},
+                *([{"type": "translation", "translation": list(entry.translation)}] if entry.shifted else []),
             ],
         }
         | entry.extra
@@ -374,9 +376,8 @@ def attribute_document(zv_array: str, name: str, spec: AttributeSpec) -> Documen
         document["unit"] = spec.time_unit
     elif spec.unit is not None:
         document["unit"] = spec.unit
-    if spec.description is not None:
-        document["description"] = spec.description
-    return document
+    optional = {"description": spec.description, AGGREGATION: spec.aggregation}
+    return document | {key: value for key, value in optional.items() if value is not None}
 
 
 def parse_attribute(document: Mapping[str, Any], where: str, *, dtype: str | None = None) -> AttributeSpec:
@@ -425,6 +426,7 @@ def _parse_spec(document: Mapping[str, Any], dtype: str, where: str) -> Attribut
         ordered=bool(document.get("ordered", False)),
         fill=document.get("_FillValue"),
         time_unit=document.get("unit") if timed else None,
+        aggregation=document.get(AGGREGATION),
         extra=unknown_keys(document),
     )
 

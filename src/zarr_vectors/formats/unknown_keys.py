@@ -16,6 +16,7 @@ NODE_KEYS = frozenset(
         "encoding",
         "unit",
         "description",
+        "aggregation",
         "channel_names",
         "categories",
         "ordered",

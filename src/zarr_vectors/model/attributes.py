@@ -35,6 +35,8 @@ class AttributeSpec:
         Stored value that means "missing".
     time_unit : str, optional
         NumPy time unit of ``"datetime64"`` values.
+    aggregation : str, optional
+        How coarse levels aggregate the values (★): what a writer asks for at level 0, what was done at a coarse level.
     extra : dict
         Further metadata, kept as it is.
     """
@@ -48,6 +50,7 @@ class AttributeSpec:
     ordered: bool = False
     fill: Any = None
     time_unit: str | None = None
+    aggregation: str | None = None
     extra: Document = field(default_factory=dict)
 
     @property

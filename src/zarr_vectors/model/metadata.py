@@ -46,7 +46,7 @@ KEYED = (CHUNKED_BY, CHUNK_ATTRIBUTE)
 """Keys of our own that say what the leading component of chunk keys is."""
 
 AGGREGATION = "aggregation"
-"""Key of our own in level metadata: how the attributes of a coarse level were made."""
+"""Key of our own in the metadata of a level and of an attribute: how attributes are aggregated."""
 
 SPARSITY = "sparsity"
 """Key of our own in level metadata: how the objects of a coarse level were chosen."""
@@ -72,6 +72,8 @@ class LevelEntry:
         Chunk shape of the level over the root's, where it differs.
     extra : dict
         Unknown keys of the entry.
+    shifted : bool
+        Whether the entry states a translation; without one, it is zero.
     """
 
     level: int
@@ -80,6 +82,7 @@ class LevelEntry:
     object_sparsity: float = 1.0
     chunk_scale: tuple[int, ...] | None = None
     extra: Document = field(default_factory=dict)
+    shifted: bool = True
 
     @property
     def scale(self) -> tuple[float, ...]:
@@ -115,9 +118,10 @@ class RootMetadata:
     crs : dict, optional
         Coordinate reference system.
     reduction_factor : int
-        Default vertex-count fold of a pyramid step, at least 2.
-    cross_level_depth : int
-        Largest level difference with stored links; -1 means all adjacent pairs.
+        Vertex-count fold of a step of a pyramid that is built without factors, at least 2.
+    cross_level_depth : int, optional
+        Largest level difference with links that a pyramid stores; -1 means all adjacent pairs, None that it is not
+        said.
     cross_level_storage : {"none", "implicit", "explicit"} or None
         Which cross-level links are stored.
     format_capabilities : tuple of str
@@ -143,7 +147,7 @@ class RootMetadata:
     cross_chunk_strategy: str | None = CROSS_CHUNK_LINKED
     crs: Document | None = None
     reduction_factor: int = DEFAULT_REDUCTION_FACTOR
-    cross_level_depth: int = 0
+    cross_level_depth: int | None = 0
     cross_level_storage: str | None = XLEVEL_NONE
     format_capabilities: tuple[str, ...] = ()
     attribute_specs: Mapping[tuple[str, str], AttributeSpec] = field(default_factory=dict)

@@ -20,6 +20,7 @@ from zarr_vectors.model.attributes import AttributeSpec, Column
 from zarr_vectors.model.cells import Cells
 from zarr_vectors.model.grid import Grid
 from zarr_vectors.model.links import LinkTable
+from zarr_vectors.multiresolution.aggregation import Merging, merge_columns
 from zarr_vectors.multiresolution.cross_level import Placed, link_levels
 from zarr_vectors.multiresolution.faces import coarsen_faces
 from zarr_vectors.multiresolution.linked import coarsen_graph
@@ -125,7 +126,7 @@ def build_levels(
     crossings = store.root.cross_chunk_strategy or CROSS_CHUNK_LINKED
     for plan, coarse in zip(plans, coarsened.levels, strict=True):
         if len(level.chunks) == 0:
-            _add_nothing(coarse, level)
+            _add_nothing(coarse, level, modes)
         elements = coarse.elements(ids, attributes, groups)
         if cross.reach:
             numbers = np.arange(elements.count, dtype=np.int64) if coarse.visits is None else coarse.visits
@@ -167,12 +168,13 @@ def _require_paths(store: StoreReader) -> None:
         )
 
 
-def _add_nothing(coarse: Coarse, level: LevelReader) -> None:
+def _add_nothing(coarse: Coarse, level: LevelReader, modes: Mapping[str, str]) -> None:
     """Give a coarse level of a level without vertices the columns that it would have."""
     none = read_chunks(level, np.zeros(0, np.int64), fragment_attributes=False)
     coarse.positions = coarse.positions or [none.positions.reshape(0, level.root.ndim)]
     coarse.owners = coarse.owners or [np.zeros(0, np.int64)]
-    for name, column in none.attributes.items():
+    nobody = np.zeros(0, np.int64)
+    for name, column in merge_columns(none.attributes, Merging(nobody, nobody, nobody, 0), modes).items():
         coarse.attributes.setdefault(name, [column])
 
 

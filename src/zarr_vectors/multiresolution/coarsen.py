@@ -9,7 +9,7 @@ import numpy as np
 
 from zarr_vectors.exceptions import ArgumentError, StoreExistsError
 from zarr_vectors.formats.layout import LevelOptions
-from zarr_vectors.multiresolution.plan import LevelPlan, plan_levels
+from zarr_vectors.multiresolution.plan import LevelPlan, default_factors, plan_levels
 from zarr_vectors.multiresolution.staging import LevelSummary, PyramidRecipe, PyramidSummary, listed, stage_levels
 from zarr_vectors.read.store import StoreReader
 from zarr_vectors.storage.journal import Transaction
@@ -21,13 +21,13 @@ _TOLERANCE = 1e-9
 
 def build_pyramid(
     path: Any,
-    factors: Sequence[Any] = ((2.0, 1.0), (4.0, 1.0)),
+    factors: Sequence[Any] | None = None,
     *,
     agg_mode: str | Mapping[str, str] | None = None,
     chunk_scale_factors: Sequence[Any] | None = None,
     sparsity_strategy: str = "random",
     sparsity_seed: int | None = None,
-    cross_level_depth: int = 1,
+    cross_level_depth: int | None = None,
     cross_level_storage: str | None = None,
     share_metavertices: bool | None = None,
     overwrite: bool = False,
@@ -43,13 +43,18 @@ def build_pyramid(
     ----------
     path : str, path, zarr Store or Group
         The store.
-    factors : sequence of (bin fold, object fold)
+    factors : sequence of (bin fold, object fold), optional
         One pair a level, finest first. The bin fold is relative to level 0: a whole number, or one per axis, as
         ``((2, 2, 1), 1.0)``. The object fold is relative to level 0 too: ``round(n / fold)`` of its objects stay.
+        None makes two levels of all objects, each of which folds the bins of the one below by the store's
+        ``reduction_factor``: 8 by default, which in three dimensions is 2 on every axis.
     agg_mode : None, str or mapping, optional
-        How attributes of merged vertices combine: ``mean``, ``sum``, ``min``, ``max``, ``mode`` or ``count``, for
-        all or by name. None means the mean of floats and the mode of everything else. A new name with mode
-        ``count`` makes an attribute that holds the number of merged vertices.
+        How attributes of merged vertices and links combine: ``mean``, ``sum``, ``min``, ``max``, ``mode`` (of equally
+        frequent values the one that comes first) or ``count`` (of vertices, whether or not they have a value), for
+        all or by name. None leaves it to the ``aggregation`` that an attribute's metadata state, else to what it
+        holds: the mean of measurements, dates and colours, the mode of categories, texts, booleans and integers whose
+        name says that they are labels, the sum of integers that are called counts. What is missing is left out. A
+        new name with mode ``count`` makes an attribute that holds the number of merged vertices.
     chunk_scale_factors : sequence of int or tuple, optional
         Chunk shape of each level over the root's; by default the smallest whose chunks hold whole bins.
     sparsity_strategy : str
@@ -57,10 +62,12 @@ def build_pyramid(
         ``attribute:<name>`` (largest value first).
     sparsity_seed : int, optional
         Seed of the random choice.
-    cross_level_depth : int
-        Largest level difference with stored links; -1 means all adjacent pairs.
+    cross_level_depth : int, optional
+        Largest level difference with stored links; -1 means all adjacent pairs, 0 none. None follows the store, and
+        is 1 where that does not say it.
     cross_level_storage : {"none", "implicit", "explicit"}, optional
-        Links from fine to coarse vertices: none, fine to coarse only, or both ways. None follows the store.
+        Links from fine to coarse vertices: none, fine to coarse only, or both ways. None follows the store: where that
+        says only how far links reach, both ways; where it says nothing, none.
     share_metavertices : bool, optional
         Whether paths that go through a coarse bin share one metavertex there, the centroid of all their vertices in
         it, instead of each having its own. Bundles of streamlines then take less room; their ends move. None means
@@ -105,7 +112,8 @@ def build_pyramid(
             raise StoreExistsError(
                 f"{storage.url}: levels {existing} exist already; pass overwrite=True to replace them"
             )
-        plans = plan_levels(store.root, factors, chunk_scale_factors)
+        chosen = default_factors(store.root) if factors is None else factors
+        plans = plan_levels(store.root, chosen, chunk_scale_factors)
         with Transaction(storage) as transaction:
             return stage_levels(transaction, store, plans, recipe, replaced=existing)
 
@@ -165,7 +173,7 @@ def coarsen_level(
         sparsity_strategy,
         sparsity_seed,
         cross_level_storage,
-        1,
+        None,
         share_metavertices,
         LevelOptions(compressor, shard_shape),
         options.progress,

@@ -16,7 +16,7 @@ import numpy as np
 from zarr_vectors.model.attributes import Column
 from zarr_vectors.model.elements import Links
 from zarr_vectors.model.links import LinkTable
-from zarr_vectors.multiresolution.aggregation import Merging, merge_column
+from zarr_vectors.multiresolution.aggregation import Merging, merge_columns
 from zarr_vectors.multiresolution.linked import coarsen_linked
 from zarr_vectors.multiresolution.points import Coarsened, Recipe
 from zarr_vectors.ordering import stable_order
@@ -86,12 +86,8 @@ def contract_faces(
     merging = Merging(starts, counts, np.arange(len(starts)), len(starts))
     merged_of = np.repeat(np.arange(len(starts)), counts)[chosen]
     source = shapes.rows[order]
-    columns = {
-        name: merge_column(name, column.take(source), merging, modes[name]).take(merged_of)
-        for name, column in attributes.items()
-        if name in modes
-    }
-    return shapes.faces[order[chosen]], columns
+    columns = merge_columns(attributes, merging, modes, lambda column: column.take(source))
+    return shapes.faces[order[chosen]], {name: column.take(merged_of) for name, column in columns.items()}
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,10 +8,10 @@ from typing import TypeAlias
 
 import numpy as np
 
-from zarr_vectors.model.attributes import AttributeSpec, Column
+from zarr_vectors.model.attributes import Column
 from zarr_vectors.model.elements import Links
 from zarr_vectors.model.links import LinkTable
-from zarr_vectors.multiresolution.aggregation import COUNT_DTYPE, Merging, merge_column
+from zarr_vectors.multiresolution.aggregation import Merging, count_column, merge_columns
 from zarr_vectors.multiresolution.points import Coarsened, Recipe, coarsen_points
 from zarr_vectors.ordering import offsets_of, stable_order
 from zarr_vectors.read.level import LevelReader
@@ -102,12 +102,6 @@ def contract_edges(
     merging = Merging(starts, np.diff(np.append(starts, len(sort))), np.arange(len(starts)), len(starts))
     source, first = alive[sort], sort[starts]
     order = np.argsort(first, kind="stable")
-    columns = {
-        name: merge_column(name, column.take(source), merging, modes[name]).take(order)
-        for name, column in attributes.items()
-        if name in modes
-    }
-    if MULTIPLICITY not in columns:
-        sizes = merging.sizes.astype(COUNT_DTYPE)[order]
-        columns[MULTIPLICITY] = Column(sizes, AttributeSpec(dtype=COUNT_DTYPE.name))
-    return kept[first[order]], columns
+    columns = merge_columns(attributes, merging, modes, lambda column: column.take(source))
+    columns.setdefault(MULTIPLICITY, count_column(merging.sizes))
+    return kept[first[order]], {name: column.take(order) for name, column in columns.items()}

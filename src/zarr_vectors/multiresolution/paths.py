@@ -11,9 +11,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from zarr_vectors.model.attributes import AttributeSpec, Column
 from zarr_vectors.model.grid import Grid
-from zarr_vectors.multiresolution.aggregation import COUNT_DTYPE, Merging, merge_column, merge_positions
+from zarr_vectors.multiresolution.aggregation import Merging, count_column, merge_columns, merge_positions
 from zarr_vectors.multiresolution.points import Coarse, Coarsened, Recipe
 from zarr_vectors.ordering import lexicographic_order, offsets_of
 from zarr_vectors.read.level import LevelReader
@@ -146,13 +145,9 @@ def _add_metavertices(paths: Paths, runs: _Runs, recipe: Recipe, coarse: Coarse)
         positions[runs.heads] = paths.positions[runs.starts[runs.heads]]
         positions[runs.tails] = paths.positions[(runs.starts + runs.counts - 1)[runs.tails]]
     coarse.positions.append(positions[targets])
-    for name, column in paths.attributes.items():
-        if name in recipe.modes:
-            merged = merge_column(name, column.take(rows), merging, recipe.modes[name])
-            coarse.attributes[name] = [merged.take(targets)]
-    for name in recipe.counted:
-        sizes = Column(merging.sizes[targets].astype(COUNT_DTYPE), AttributeSpec(dtype=COUNT_DTYPE.name))
-        coarse.attributes[name] = [sizes]
+    merged = merge_columns(paths.attributes, merging, recipe.modes, lambda column: column.take(rows))
+    merged |= dict.fromkeys(recipe.counted, count_column(merging.sizes))
+    coarse.attributes = {name: [column.take(targets)] for name, column in merged.items()}
     coarse.owners.append(runs.owners)
     coarse.count = merging.n
 

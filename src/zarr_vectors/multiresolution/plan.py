@@ -10,12 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from zarr_vectors.constants import VALID_XLEVEL_STORAGE, XLEVEL_NONE
+from zarr_vectors.constants import AGGREGATIONS, VALID_XLEVEL_STORAGE, XLEVEL_EXPLICIT, XLEVEL_NONE
 from zarr_vectors.exceptions import ArgumentError
 from zarr_vectors.model.grid import Grid
 from zarr_vectors.model.metadata import RootMetadata
 
-AGGREGATIONS = ("mean", "sum", "min", "max", "mode", "count")
 STRATEGIES = ("random", "spatial_coverage", "size", "attribute")
 
 
@@ -153,14 +152,55 @@ def _parse_scale(scale: Any, ndim: int) -> tuple[int, ...]:
     return tuple(int(n) for n in numbers)
 
 
-def parse_cross_level(root: RootMetadata, storage: str | None, depth: int) -> CrossLevel:
-    """Settle which links are stored: as asked, else as the root says, else none."""
-    chosen = storage if storage is not None else (root.cross_level_storage or XLEVEL_NONE)
+def parse_cross_level(root: RootMetadata, storage: str | None, depth: int | None) -> CrossLevel:
+    """Settle which links are stored: as asked, else as the root says, else none.
+
+    A root that says how far links reach, but not which, means both ways; one that has none says nothing of how far
+    they would reach.
+    """
+    stated = None if (root.cross_level_storage, root.cross_level_depth) == (XLEVEL_NONE, 0) else root.cross_level_depth
+    chosen = storage if storage is not None else root.cross_level_storage
+    if chosen is None:
+        chosen = XLEVEL_EXPLICIT if stated else XLEVEL_NONE
+    if depth is None:
+        depth = 1 if stated is None else stated
     if chosen not in VALID_XLEVEL_STORAGE:
         raise ArgumentError(f"cross_level_storage: expected one of {', '.join(VALID_XLEVEL_STORAGE)}, got {storage!r}")
     if not isinstance(depth, (int, np.integer)) or isinstance(depth, bool) or depth < -1:
         raise ArgumentError(f"cross_level_depth: expected -1 or a whole number from 0, got {depth!r}")
     return CrossLevel(chosen, int(depth))
+
+
+def default_factors(root: RootMetadata, levels: int = 2) -> list[tuple[tuple[int, ...], float]]:
+    """Return the factors of a pyramid that is built without any: the vertex-count fold of the root, level by level.
+
+    The prime factors of the fold go to the axes one by one, each to the first of those that were folded least.
+
+    Parameters
+    ----------
+    root : RootMetadata
+        The store.
+    levels : int
+        Number of coarse levels.
+    """
+    fold = [1] * root.ndim
+    factors = []
+    for _ in range(levels):
+        for prime in _primes(root.reduction_factor):
+            fold[fold.index(min(fold))] *= prime
+        factors.append((tuple(fold), 1.0))
+    return factors
+
+
+def _primes(number: int) -> list[int]:
+    """Return the prime factors of a whole number, largest first."""
+    found, divisor = [], 2
+    while divisor * divisor <= number:
+        while number % divisor == 0:
+            found.append(divisor)
+            number //= divisor
+        divisor += 1
+    return sorted([*found, number] if number > 1 else found, reverse=True)
 
 
 def parse_aggregation(agg_mode: Any, names: Sequence[str]) -> tuple[str | None, dict[str, str]]:

@@ -9,11 +9,11 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from zarr_vectors.exceptions import ArrayError
-from zarr_vectors.model.attributes import AttributeSpec, Column
+from zarr_vectors.model.attributes import Column
 from zarr_vectors.model.cells import Cells
 from zarr_vectors.model.elements import Elements, Links, Objects
 from zarr_vectors.model.grid import Grid
-from zarr_vectors.multiresolution.aggregation import COUNT_DTYPE, Merging, merge_column, merge_positions
+from zarr_vectors.multiresolution.aggregation import Merging, count_column, merge_columns, merge_positions
 from zarr_vectors.multiresolution.plan import LevelPlan
 from zarr_vectors.ordering import stable_order
 from zarr_vectors.read.cells import read_chunks
@@ -278,9 +278,9 @@ def _merge_sorted(keys: Sequence[AnyArray]) -> Merging:
 def _joined(count: int, order: IntArray | None, merging: Merging) -> IntArray:
     """Return the metavertex of every stored row, -1 for rows that were left out."""
     if order is None:
-        return merging.of_rows()
+        return merging.rows
     joined = np.full(count, -1, np.int64)
-    joined[order] = merging.of_rows()
+    joined[order] = merging.rows
     return joined
 
 
@@ -294,15 +294,13 @@ def _add_metavertices(
 ) -> None:
     positions = cells.positions if order is None else take_rows(cells.positions, order)
     coarse.positions.append(merge_positions(positions, merging))
-    for name, column in cells.attributes.items():
-        if name not in recipe.modes:
-            continue
-        ordered = column if order is None else Column(take_rows(column.values, order), column.spec)
-        merged = merge_column(name, ordered, merging, recipe.modes[name])
-        coarse.attributes.setdefault(name, []).append(merged)
-    for name in recipe.counted:
-        sizes = Column(merging.sizes.astype(COUNT_DTYPE), AttributeSpec(dtype=COUNT_DTYPE.name))
-        coarse.attributes.setdefault(name, []).append(sizes)
+
+    def ordered(column: Column) -> Column:
+        return column if order is None else Column(take_rows(column.values, order), column.spec)
+
+    merged = merge_columns(cells.attributes, merging, recipe.modes, ordered)
+    for name, column in (merged | dict.fromkeys(recipe.counted, count_column(merging.sizes))).items():
+        coarse.attributes.setdefault(name, []).append(column)
     if owners is not None and order is not None:
         coarse.owners.append(owners[order[merging.starts]])
 

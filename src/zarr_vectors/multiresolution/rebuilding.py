@@ -10,6 +10,7 @@ import numpy as np
 
 from zarr_vectors.model.metadata import AGGREGATION, SPARSITY, RootMetadata
 from zarr_vectors.multiresolution.building import holds_paths
+from zarr_vectors.multiresolution.modes import COUNT, has_mode
 from zarr_vectors.multiresolution.plan import plan_levels
 from zarr_vectors.multiresolution.staging import PyramidRecipe, stage_levels
 from zarr_vectors.read.elements import link_specs
@@ -19,9 +20,6 @@ from zarr_vectors.storage.port import Storage
 
 _TOLERANCE = 1e-6
 
-COUNT = "count"
-"""The mode of attributes that hold the number of merged vertices, which level 0 does not have."""
-
 
 def pyramid_of(store: StoreReader) -> dict[str, Any] | None:
     """Return what makes the coarse levels of a store again, as arguments of ``build_pyramid``; None without any."""
@@ -30,25 +28,34 @@ def pyramid_of(store: StoreReader) -> dict[str, Any] | None:
         return None
     levels = [store.level(number) for number in numbers]
     finest = store.level(0).arrays
-    present = {*finest.vertex_attributes, *link_specs(finest)}
+    specs = {name: array.spec for name, array in finest.vertex_attributes.items()}
+    links = link_specs(finest)
     factors: list[Any] = []
     modes: dict[str, str] = {}
+    link_modes: dict[str, str] = {}
     for level in levels:
         entry = store.root.entry(level.metadata.level)
         ratio = level.metadata.bin_ratio or (entry.bin_ratio if entry else (1.0,) * store.root.ndim)
         factors.append((ratio, 1 / level.metadata.object_sparsity))
         recorded = level.metadata.extra.get(AGGREGATION)
         recorded = recorded if isinstance(recorded, dict) else {}
-        modes |= {name: mode for name, mode in recorded.items() if name in present or mode == COUNT}
+        modes |= {
+            name: mode
+            for name, mode in recorded.items()
+            if mode == COUNT or (name in specs and has_mode(specs[name], mode))
+        }
+        made = {name: spec.aggregation for name, spec in link_specs(level.arrays).items()}
+        link_modes |= {
+            name: mode for name, mode in made.items() if mode and name in links and has_mode(links[name], mode)
+        }
     return {
         "factors": factors,
         "agg_mode": modes or None,
+        "link_agg_mode": link_modes,
         "chunk_scale_factors": [
             _scale(level, store.root, ratio) for level, (ratio, _) in zip(levels, factors, strict=True)
         ],
         **_choice(levels),
-        "cross_level_storage": store.root.cross_level_storage,
-        "cross_level_depth": store.root.cross_level_depth or 1,
         "previous": dict(zip(numbers, levels, strict=True)),
         "share_metavertices": holds_paths(store) and any(level.metadata.shared_fragments for level in levels),
     }

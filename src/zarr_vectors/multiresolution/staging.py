@@ -15,14 +15,15 @@ from zarr_vectors.constants import (
     CAP_SHARED_FRAGMENTS,
     OBJECT_ID_ATTRIBUTE,
     ORIGINAL_INDEX_ATTRIBUTE,
+    XLEVEL_NONE,
 )
 from zarr_vectors.exceptions import ArgumentError
 from zarr_vectors.formats.documents import merge_capabilities
 from zarr_vectors.formats.layout import LevelOptions
 from zarr_vectors.model.cells import Cells
 from zarr_vectors.model.metadata import AGGREGATION, KEYED, SPARSITY, LevelEntry, LevelMetadata, RootMetadata
-from zarr_vectors.multiresolution.aggregation import chosen_mode
 from zarr_vectors.multiresolution.building import Built, build_levels, holds_paths
+from zarr_vectors.multiresolution.modes import chosen_mode
 from zarr_vectors.multiresolution.plan import CrossLevel, LevelPlan, parse_aggregation, parse_cross_level
 from zarr_vectors.multiresolution.removal import remove_levels
 from zarr_vectors.read.elements import link_specs
@@ -50,24 +51,27 @@ class PyramidRecipe:
         Seed of the random choice.
     cross_level_storage : str, optional
         Which links between levels are stored.
-    cross_level_depth : int
-        Largest level difference with stored links.
+    cross_level_depth : int, optional
+        Largest level difference with stored links; None follows the store.
     share_metavertices : bool, optional
         Whether paths share the metavertices of their bins; None where those of level 0 share fragments.
     layout : LevelOptions
         Compression and shards.
     progress : callable, optional
         Called with ``(done, total)`` levels.
+    link_agg_mode : mapping, optional
+        How attributes of merged links combine, where that is not as `agg_mode` says.
     """
 
     agg_mode: str | Mapping[str, str] | None = None
     sparsity_strategy: str = "random"
     sparsity_seed: int | None = None
     cross_level_storage: str | None = None
-    cross_level_depth: int = 1
+    cross_level_depth: int | None = None
     share_metavertices: bool | None = None
     layout: LevelOptions = field(default_factory=LevelOptions)
     progress: Progress | None = None
+    link_agg_mode: Mapping[str, str] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +161,7 @@ def stage_levels(
     """
     cross = parse_cross_level(store.root, recipe.cross_level_storage, recipe.cross_level_depth)
     _require_nesting(plans, cross)
-    modes, link_modes, counted = _aggregation(store, recipe.agg_mode)
+    modes, link_modes, counted = _aggregation(store, recipe.agg_mode, recipe.link_agg_mode)
     seed = recipe.sparsity_seed
     if seed is None:
         seed = int(np.random.default_rng().integers(1 << 31))
@@ -171,6 +175,7 @@ def stage_levels(
         previous = {number: store.level(number) for number in replaced}
     staying = remove_levels(target, store, replaced)
     root = _with_levels(store, replaced, staying, plans, cross, built, previous)
+    root = _with_cross_level(root, staying, recipe, cross)
     choice = {"strategy": recipe.sparsity_strategy, "seed": seed}
     _write_levels(target, store, root, staying, plans, built, recipe, choice, parent, previous)
     return PyramidSummary(tuple(_summary(plan, cells) for plan, cells in zip(plans, built.cells, strict=True)))
@@ -194,24 +199,26 @@ def listed(numbers: Sequence[float]) -> str:
     return f"({', '.join(f'{number:g}' for number in numbers)})"
 
 
-def _aggregation(store: StoreReader, agg_mode: Any) -> tuple[dict[str, str], dict[str, str], list[str]]:
+def _aggregation(
+    store: StoreReader, agg_mode: Any, of_links: Mapping[str, str] | None
+) -> tuple[dict[str, str], dict[str, str], list[str]]:
     """Return the modes of vertex attributes and of link attributes, and the new attributes that count.
 
     The order of the input means nothing for metavertices: it has no mode, and coarse levels do without it.
     """
     arrays = store.level(0).arrays
     specs = {name: array.spec for name, array in arrays.vertex_attributes.items()}
-    of_links = link_specs(arrays)
-    everywhere, named = parse_aggregation(agg_mode, [*specs, *of_links])
+    links = link_specs(arrays)
+    everywhere, named = parse_aggregation(agg_mode, [*specs, *links])
     modes, link_modes = (
         {
-            name: chosen_mode(name, spec, everywhere, named)
+            name: chosen_mode(name, spec, everywhere, asked)
             for name, spec in some.items()
-            if name != ORIGINAL_INDEX_ATTRIBUTE or name in named
+            if name != ORIGINAL_INDEX_ATTRIBUTE or name in asked
         }
-        for some in (specs, of_links)
+        for some, asked in ((specs, named), (links, named if of_links is None else of_links))
     )
-    return modes, link_modes, [name for name in named if name not in specs and name not in of_links]
+    return modes, link_modes, [name for name in named if name not in specs and name not in links]
 
 
 def _with_levels(
@@ -242,15 +249,25 @@ def _with_levels(
         held = previous[plan.level].root.entry(plan.level) if plan.level in previous else None
         extra = {} if held is None else held.extra
         root = root.with_level(LevelEntry(plan.level, ratio, bins, 1 / plan.object_fold, grown, extra))
-    stated = (root.cross_level_storage, root.cross_level_depth)
-    if cross.reach or not across:
-        depth = cross.depth if cross.reach else 0
-        stated = (cross.storage, max(depth, root.cross_level_depth) if across else depth)
+    return replace(root, format_capabilities=merge_capabilities(capabilities))
+
+
+def _with_cross_level(
+    root: RootMetadata, staying: Mapping[int, LevelReader], recipe: PyramidRecipe, cross: CrossLevel
+) -> RootMetadata:
+    """Return the root metadata with what it says of links across levels: what was asked for, else what it said."""
+    across = any(delta for level in staying.values() for delta in level.arrays.links)
+    if across and not cross.reach:
+        return root
+    told = recipe.cross_level_depth is not None or recipe.cross_level_storage == XLEVEL_NONE
+    depth = cross.depth if cross.reach else 0 if told else root.cross_level_depth
+    if across and depth is not None:
+        depth = max(depth, root.cross_level_depth or 0)
+    named = cross.reach or recipe.cross_level_storage is not None
     return replace(
         root,
-        format_capabilities=merge_capabilities(capabilities),
-        cross_level_storage=stated[0],
-        cross_level_depth=stated[1],
+        cross_level_storage=cross.storage if named else root.cross_level_storage,
+        cross_level_depth=depth,
     )
 
 

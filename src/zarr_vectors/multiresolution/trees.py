@@ -11,10 +11,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from zarr_vectors.model.attributes import AttributeSpec, Column
+from zarr_vectors.model.attributes import Column
 from zarr_vectors.model.elements import Elements, Links
 from zarr_vectors.model.grid import Grid
-from zarr_vectors.multiresolution.aggregation import COUNT_DTYPE, Merging, merge_column, merge_positions
+from zarr_vectors.multiresolution.aggregation import Merging, count_column, merge_columns, merge_positions
 from zarr_vectors.multiresolution.points import Coarse, Coarsened, Recipe
 from zarr_vectors.ordering import offsets_of
 from zarr_vectors.read.elements import read_linked_elements
@@ -52,7 +52,7 @@ def coarsen_trees(level: LevelReader, recipe: Recipe) -> Coarsened:
     for plan, kept, coarse in zip(recipe.plans, recipe.kept, result.levels, strict=True):
         rows, merging = merge_stretches(trees, level.grid, plan.fold, kept)
         mine = np.full(trees.elements.count, -1, np.int64)
-        mine[rows] = merging.of_rows()
+        mine[rows] = merging.rows
         joined[plan.level] = mine
         _add_level(trees, rows, merging, mine, recipe, coarse)
         for finer in range(max(0, plan.level - recipe.reach), plan.level):
@@ -130,12 +130,9 @@ def merge_stretches(trees: _Trees, grid: Grid, fold: tuple[int, ...], kept: Bool
 def _add_level(trees: _Trees, rows: IntArray, merging: Merging, mine: IntArray, recipe: Recipe, coarse: Coarse) -> None:
     elements, stored = trees.elements, trees.order[rows]
     coarse.positions.append(merge_positions(elements.positions[stored], merging))
-    for name, column in elements.attributes.items():
-        if name in recipe.modes:
-            coarse.attributes[name] = [merge_column(name, column.take(stored), merging, recipe.modes[name])]
-    for name in recipe.counted:
-        sizes = Column(merging.sizes.astype(COUNT_DTYPE), AttributeSpec(dtype=COUNT_DTYPE.name))
-        coarse.attributes[name] = [sizes]
+    merged = merge_columns(elements.attributes, merging, recipe.modes, lambda column: column.take(stored))
+    merged |= dict.fromkeys(recipe.counted, count_column(merging.sizes))
+    coarse.attributes = {name: [column] for name, column in merged.items()}
     heads = rows[merging.starts]
     coarse.owners.append(trees.owners[heads])
     if trees.leading is not None:
@@ -159,11 +156,7 @@ def _merge_edges(
     starts = offsets_of(counts)[:-1]
     rows = np.repeat(merging.starts[child] - starts, counts) + np.arange(int(counts.sum()))
     joined = Merging(starts, counts, np.arange(len(child)), len(child))
-    return {
-        name: merge_column(name, column.take(edges[rows]), joined, modes[name])
-        for name, column in attributes.items()
-        if name in modes
-    }
+    return merge_columns(attributes, joined, modes, lambda column: column.take(edges[rows]))
 
 
 def _parents_of(trees: _Trees, mine: IntArray, finer: IntArray | None) -> IntArray:

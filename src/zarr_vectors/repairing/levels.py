@@ -107,7 +107,7 @@ def _agreed(number: int, entry: Document, own: Document, base: Shape) -> tuple[S
         return (1.0,) * ndim, sparsity
     shift = as_numbers(_transform(entry, "translation"), ndim)
     ratios = [own.get("bin_ratio"), _transform(entry, "scale"), entry.get("bin_ratio")]
-    shapes = [own.get("bin_shape"), entry.get("bin_shape"), None if shift is None else [2 * t for t in shift]]
+    shapes = [own.get("bin_shape"), entry.get("bin_shape"), [2 * t for t in shift] if shift and any(shift) else None]
     said = [found for ratio in ratios if (found := as_numbers(ratio, ndim)) is not None]
     for shape in shapes:
         found = as_numbers(shape, ndim)
@@ -174,7 +174,10 @@ def _unless_close(entry: Document, made: Document) -> Document:
     types = [t.get("type") for t in found if isinstance(t, dict)] if isinstance(found, list) else []
     new = made["coordinateTransformations"]
     whole = types == ["scale", "translation"] and scale is not None and shift is not None
-    if whole and _close(scale or (), new[0]["scale"]) and _close(shift or (), new[1]["translation"]):
+    unshifted = types == ["scale"] or (whole and not any(shift or ()))
+    if unshifted and _close(scale or (), new[0]["scale"]):
+        merged["coordinateTransformations"] = found  # which means a translation of zero
+    elif whole and _close(scale or (), new[0]["scale"]) and _close(shift or (), new[1]["translation"]):
         merged["coordinateTransformations"] = found
     return merged
 

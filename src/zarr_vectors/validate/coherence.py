@@ -9,13 +9,15 @@ from typing import Any
 
 import numpy as np
 
+from zarr_vectors.model.attributes import Column
 from zarr_vectors.model.grid import Grid
 from zarr_vectors.model.metadata import AGGREGATION
+from zarr_vectors.multiresolution.aggregation import COLOURS, missing_sign
 from zarr_vectors.ordering import lexicographic_order
 from zarr_vectors.typing import AnyArray, BoolArray, FloatArray, IntArray
 from zarr_vectors.validate.consistency import has_objects
 from zarr_vectors.validate.conventions import POINTS
-from zarr_vectors.validate.metavertices import Merged, merge, owner_of_rows
+from zarr_vectors.validate.metavertices import Merged, known_values, merge, owner_of_rows
 from zarr_vectors.validate.pyramid import PyramidSubject
 from zarr_vectors.validate.rules import Problem, error
 
@@ -32,13 +34,13 @@ class Stored:
         Metavertices.
     owners : (M,) int64
         Object id of each, -1 where there are no objects.
-    attributes : mapping of str to (M, C) array
-        The attributes that were aggregated.
+    attributes : mapping of str to ((M, C) array, (M, C) bool, number)
+        The attributes that were aggregated, which values are missing, and what stands for those.
     """
 
     positions: FloatArray
     owners: IntArray
-    attributes: dict[str, AnyArray]
+    attributes: dict[str, tuple[AnyArray, BoolArray, Any]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,9 +121,7 @@ class CoherenceSubject:
             for block in blocks
         ]
         attributes = {
-            name: np.concatenate([_flat(block.attributes[name].column.values) for block in blocks])
-            for name in names
-            if blocks
+            name: _stored_values(name, [block.attributes[name].column for block in blocks]) for name in names if blocks
         }
         return Stored(np.concatenate(positions), np.concatenate([np.zeros(0, np.int64), *owners]), attributes)
 
@@ -161,6 +161,7 @@ class CoherenceSubject:
             taken(merged.lowest),
             taken(merged.highest),
             runs,
+            taken(merged.known),
         )
 
 
@@ -178,9 +179,10 @@ def _at_face(positions: FloatArray, grid: Grid) -> BoolArray:
     return np.asarray((grid.chunks_of(positions - step) != grid.chunks_of(positions + step)).any(axis=1))
 
 
-def _flat(values: AnyArray) -> AnyArray:
-    numbers = values.view(np.uint8) if values.dtype == np.bool_ else values
-    return numbers.reshape(len(numbers), -1)
+def _stored_values(name: str, parts: list[Column]) -> tuple[AnyArray, BoolArray, Any]:
+    spec = parts[0].spec
+    values, missing = known_values(name, Column(np.concatenate([part.values for part in parts]), spec))
+    return values, np.zeros(values.shape, np.bool_) if missing is None else missing, missing_sign(spec)
 
 
 def is_comparable(subject: CoherenceSubject) -> bool:
@@ -242,7 +244,7 @@ def near_centroids(merged: Merged, positions: FloatArray, expected: IntArray, fo
 
 def _slack(merged: Merged, name: str, rows: IntArray, dtype: np.dtype[Any]) -> FloatArray:
     """Return the rounding that a mean may have: of its data type, and of a sum of that many float64."""
-    counts = merged.counts[rows][:, None]
+    counts = np.maximum(merged.known.get(name, merged.counts[:, None])[rows], 1)
     eps = float(np.finfo(dtype).eps) if dtype.kind == "f" else 0.0
     size = merged.sizes[name][rows] / counts if name in merged.sizes else 0.0
     slack = (_ULPS * eps + counts * np.finfo(np.float64).eps) * size
@@ -309,7 +311,7 @@ def aggregates(subject: CoherenceSubject) -> Iterator[Problem]:
         wrong = _wrong_values(comparison, name, mode)
         if wrong is not None and wrong.any():
             first = int(np.flatnonzero(wrong)[0])
-            value = comparison.stored.attributes[name][comparison.found[first]].tolist()
+            value = comparison.stored.attributes[name][0][comparison.found[first]].tolist()
             yield error(
                 f"{subject.pyramid.level.path}/vertex_attributes/{name}",
                 f"{int(wrong.sum())} of {len(wrong)} values are not the {mode} over their vertices; the first is "
@@ -325,45 +327,43 @@ def has_aggregates(subject: CoherenceSubject) -> bool:
 def _wrong_values(comparison: Comparison, name: str, mode: str) -> BoolArray | None:
     """Return which stored values are not what their vertices make; None where that cannot be said."""
     merged, rows = comparison.merged, comparison.expected
-    values = comparison.stored.attributes.get(name)
-    if values is None:
+    if name not in comparison.stored.attributes:
         return None
-    found = values[comparison.found]
+    values, missing, sign = comparison.stored.attributes[name]
+    found, missing = values[comparison.found], missing[comparison.found]
     if mode == "count":
         return np.asarray((found != merged.counts[rows][:, None]).any(axis=1))
     if mode in ("mean", "sum") and name in merged.sums:
-        return _wrong_sums(merged, name, mode, rows, found)
-    exact = {"min": merged.lowest, "max": merged.highest}.get(mode, {})
-    if name in exact:
-        expected = exact[name][rows].astype(found.dtype)
-        return np.asarray(((found != expected) & ~(_is_nan(found) & _is_nan(expected))).any(axis=1))
-    if mode == "mode" and name in merged.runs:
-        return _rare_values(merged.runs[name], rows, found[:, 0], len(merged.counts))
-    return None
+        wrong = _wrong_sums(merged, name, mode, rows, found, missing, sign)
+    elif name in (exact := {"min": merged.lowest, "max": merged.highest}.get(mode, {})):
+        wrong = missing | (found != exact[name][rows].astype(found.dtype))
+    elif mode == "mode" and name in merged.runs and not any(name in names for names in COLOURS):
+        wrong = missing | _rare_values(merged.runs[name], rows, found[:, 0], len(merged.counts))[:, None]
+    else:
+        return None
+    return np.asarray(np.where(merged.known[name][rows] > 0, wrong, ~missing).any(axis=1))
 
 
-def _wrong_sums(merged: Merged, name: str, mode: str, rows: IntArray, found: AnyArray) -> BoolArray:
-    counts = merged.counts[rows][:, None]
+def _wrong_sums(
+    merged: Merged, name: str, mode: str, rows: IntArray, found: AnyArray, missing: BoolArray, sign: Any
+) -> BoolArray:
+    counts = np.maximum(merged.known[name][rows], 1)
     expected = merged.sums[name][rows] / (counts if mode == "mean" else 1)
     slack = _slack(merged, name, rows, found.dtype) * (1 if mode == "mean" else counts)
     with np.errstate(over="ignore", invalid="ignore"):
         same = found == expected.astype(found.dtype)
+    if sign is not None and found.dtype.kind != "f":
+        slack = slack + (np.rint(expected) == sign)  # which stands for what is missing, so that the next one is stored
     far = ~same & ~np.isnan(expected)
     far[far] = ~(np.abs(found.astype(np.float64)[far] - expected[far]) <= slack[far])
-    return np.asarray(far.any(axis=1))
+    return np.asarray(far | (missing & ~np.isnan(expected)))
 
 
-def _is_nan(values: AnyArray) -> BoolArray:
-    return np.isnan(values) if values.dtype.kind == "f" else np.zeros(values.shape, bool)
-
-
-def _rare_values(
-    runs: tuple[IntArray, AnyArray, IntArray], rows: IntArray, found: AnyArray, count: int
-) -> BoolArray | None:
+def _rare_values(runs: tuple[IntArray, AnyArray, IntArray], rows: IntArray, found: AnyArray, count: int) -> BoolArray:
     """Return which values occur less often among their vertices than another value."""
     group, value, times = runs
-    if bool(_is_nan(value).any()):
-        return None
+    if len(value) == 0:
+        return np.zeros(len(rows), np.bool_)
     most = np.zeros(count, np.int64)
     np.maximum.at(most, group, times)
     known = np.unique(value)

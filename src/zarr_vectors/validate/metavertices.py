@@ -9,13 +9,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
+from zarr_vectors.model.attributes import Column
 from zarr_vectors.model.grid import Grid
+from zarr_vectors.multiresolution.aggregation import missing_values
+from zarr_vectors.multiresolution.modes import is_colour
 from zarr_vectors.ordering import lexicographic_order, stable_order
 from zarr_vectors.spatial.locating import locate
-from zarr_vectors.typing import AnyArray, FloatArray, IntArray
+from zarr_vectors.typing import AnyArray, BoolArray, FloatArray, IntArray
 from zarr_vectors.validate.blocks import Block
 
 _DENSE = 1 << 20
@@ -38,7 +42,9 @@ class Merged:
     lowest, highest : mapping of str to (G, C) array
         Least and greatest values, of the attributes they were asked for.
     runs : mapping of str to (group, value, times)
-        How often each value occurs, of the attributes they were asked for.
+        How often each value that is not missing occurs, of the attributes they were asked for.
+    known : mapping of str to (G, C) int64
+        How many values are not missing.
     """
 
     bins: IntArray
@@ -49,6 +55,7 @@ class Merged:
     lowest: dict[str, AnyArray] = field(default_factory=dict)
     highest: dict[str, AnyArray] = field(default_factory=dict)
     runs: dict[str, tuple[IntArray, AnyArray, IntArray]] = field(default_factory=dict)
+    known: dict[str, IntArray] = field(default_factory=dict)
 
 
 def merge(blocks: Iterable[Block], grid: Grid, modes: dict[str, str], kept: IntArray | None) -> Merged | None:
@@ -84,12 +91,12 @@ def _merge_block(block: Block, grid: Grid, modes: dict[str, str], kept: IntArray
     located = locate(positions, grid, bins=False)
     groups, first, counts = _grouped(located.keys, owners if kept is not None else None)
     merged = Merged(located.chunk_coordinates(located.keys[first].astype(np.int64)), owners[first], counts)
-    columns = {"": positions} | {
-        name: values if rows is None else values[rows] for name, values in _numbers(block, modes).items()
-    }
     order = _Order(groups, counts)
-    for name, values in columns.items():
-        _aggregate(merged, name, values.reshape(len(values), -1), modes.get(name, "mean"), order)
+    _aggregate(merged, "", positions, None, "mean", order)
+    for name, mode in modes.items():
+        if name in block.attributes:
+            column = block.attributes[name].column
+            _aggregate(merged, name, *known_values(name, column if rows is None else column.take(rows)), mode, order)
     return merged
 
 
@@ -104,9 +111,15 @@ def owner_of_rows(block: Block) -> IntArray:
     return owners
 
 
-def _numbers(block: Block, modes: dict[str, str]) -> dict[str, AnyArray]:
-    found = {name: block.attributes[name].column.values for name in modes if name in block.attributes}
-    return {name: values.view(np.uint8) if values.dtype == np.bool_ else values for name, values in found.items()}
+def known_values(name: str, column: Column) -> tuple[AnyArray, BoolArray | None]:
+    """Return the numbers of a column, ``(n, C)``, and which are missing; None where none is."""
+    values = column.values.view(np.uint8) if column.values.dtype == np.bool_ else column.values
+    missing = missing_values(column)
+    if missing is not None:
+        missing = missing.reshape(len(missing), -1)
+        if is_colour(name, column.spec):
+            missing = np.repeat(missing.any(axis=1, keepdims=True), missing.shape[1], axis=1)
+    return values.reshape(len(values), -1), missing
 
 
 def _grouped(keys: AnyArray, owners: IntArray | None) -> tuple[IntArray, IntArray, IntArray]:
@@ -150,19 +163,35 @@ class _Order:
         return np.cumsum(self.counts) - self.counts
 
 
-def _aggregate(merged: Merged, name: str, values: AnyArray, mode: str, order: _Order) -> None:
+def _aggregate(
+    merged: Merged, name: str, values: AnyArray, missing: BoolArray | None, mode: str, order: _Order
+) -> None:
+    size = len(order.counts)
+    merged.known[name] = np.repeat(order.counts[:, None], values.shape[1], axis=1)
+    if missing is not None:
+        merged.known[name] -= np.add.reduceat(missing[order.rows], order.starts, dtype=np.int64)
     if mode in ("mean", "sum"):
-        size = len(order.counts)
-        channels = [np.ascontiguousarray(values[:, c], np.float64) for c in range(values.shape[1])]
+        wide = values.astype(np.float64, copy=False) if missing is None else np.where(missing, 0.0, values)
+        channels = [np.ascontiguousarray(wide[:, c]) for c in range(values.shape[1])]
         merged.sums[name] = np.stack([np.bincount(order.groups, c, size) for c in channels], axis=1)
         merged.sizes[name] = np.stack([np.bincount(order.groups, np.abs(c), size) for c in channels], axis=1)
-    elif mode == "min":
-        merged.lowest[name] = np.minimum.reduceat(values[order.rows], order.starts)
-    elif mode == "max":
-        merged.highest[name] = np.maximum.reduceat(values[order.rows], order.starts)
+    elif mode in ("min", "max"):
+        if missing is not None:
+            values = np.where(missing, _farthest(values.dtype, mode), values)
+        reduce, kept = (np.minimum, merged.lowest) if mode == "min" else (np.maximum, merged.highest)
+        kept[name] = reduce.reduceat(values[order.rows], order.starts)
     elif mode == "mode" and values.shape[1] == 1:
-        times = np.ones(len(values), np.int64)
-        merged.runs[name] = _runs(order.groups, values[:, 0], times)
+        there = slice(None) if missing is None else ~missing[:, 0]
+        found = values[there, 0]
+        merged.runs[name] = _runs(order.groups[there], found, np.ones(len(found), np.int64))
+
+
+def _farthest(dtype: np.dtype[Any], mode: str) -> Any:
+    """Return what changes no minimum, or no maximum."""
+    limits = np.iinfo(dtype) if dtype.kind in "iu" else None
+    if limits is None:
+        return dtype.type(np.inf if mode == "min" else -np.inf)
+    return dtype.type(limits.max if mode == "min" else limits.min)
 
 
 def _runs(groups: IntArray, values: AnyArray, times: IntArray) -> tuple[IntArray, AnyArray, IntArray]:
@@ -172,7 +201,7 @@ def _runs(groups: IntArray, values: AnyArray, times: IntArray) -> tuple[IntArray
     first = np.ones(len(groups), bool)
     first[1:] = (groups[1:] != groups[:-1]) | (values[1:] != values[:-1])
     starts = np.flatnonzero(first)
-    return groups[starts], values[starts], np.add.reduceat(times, starts)
+    return groups[starts], values[starts], np.add.reduceat(times, starts) if len(starts) else times
 
 
 def _join(parts: list[Merged]) -> Merged:
@@ -195,6 +224,8 @@ def _join(parts: list[Merged]) -> Merged:
     for name in head.sums:
         joined.sums[name] = reduced(np.add, [p.sums[name] for p in parts])
         joined.sizes[name] = reduced(np.add, [p.sizes[name] for p in parts])
+    for name in head.known:
+        joined.known[name] = reduced(np.add, [p.known[name] for p in parts])
     for name in head.lowest:
         joined.lowest[name] = reduced(np.minimum, [p.lowest[name] for p in parts])
     for name in head.highest:

@@ -12,12 +12,12 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 
 from zarr_vectors.constants import XLEVEL_NONE
-from zarr_vectors.model.attributes import Column
+from zarr_vectors.model.attributes import AttributeSpec, Column
 from zarr_vectors.model.cells import Cells
 from zarr_vectors.model.links import LinkTable
 from zarr_vectors.model.metadata import AGGREGATION
-from zarr_vectors.multiresolution.aggregation import chosen_mode
 from zarr_vectors.multiresolution.building import build_levels
+from zarr_vectors.multiresolution.modes import chosen_mode
 from zarr_vectors.multiresolution.plan import CrossLevel, LevelPlan
 from zarr_vectors.ordering import lexicographic_order
 from zarr_vectors.read.cells import read_cells
@@ -89,7 +89,11 @@ def _make(subject: CoherenceSubject) -> Cells:
     below = finest.reader.arrays.vertex_attributes
     modes = {name: mode for name, mode in subject.modes.items() if name in below}
     counted = [name for name in subject.modes if name not in below]
-    link_modes = {name: chosen_mode(name, spec, None, {}) for name, spec in link_specs(finest.reader.arrays).items()}
+    stated = {name: spec.aggregation for name, spec in link_specs(level.reader.arrays).items()}
+    link_modes = {
+        name: stated.get(name) or chosen_mode(name, spec, None, {})
+        for name, spec in link_specs(finest.reader.arrays).items()
+    }
     ids = ordered_object_ids(finest.reader)
     kept = None if ids is None else [np.isin(ids, level.present)]
     assert store.reader is not None
@@ -127,17 +131,22 @@ def _differing_rows(made: Cells, stored: Cells, names: Mapping[str, str]) -> Ite
         yield "vertices", f"{wrong} of {stored.count} metavertices are not where full resolution puts them"
     for name in names:
         expected, found = made.attributes.get(name), stored.attributes.get(name)
-        if expected is None or found is None:
+        if expected is None or found is None or _made_otherwise(found.spec):
             continue
         wrong = _unlike(_values(expected), _values(found))
         if wrong:
             yield f"vertex_attributes/{name}", f"{wrong} of {stored.count} values do not follow from full resolution"
 
 
+def _made_otherwise(spec: AttributeSpec) -> bool:
+    """Return whether values do not state how they were made: whole numbers were rounded by other rules then."""
+    return spec.aggregation is None and np.dtype(spec.dtype).kind in "iu"
+
+
 def _values(column: Column) -> AnyArray:
     """Return numbers that can be compared: categories by name."""
     categories = column.spec.categories
-    return column.values if categories is None else np.array(list(categories), object)[column.values]
+    return column.values if categories is None else np.array([*categories, None], object)[column.values]
 
 
 def _unlike(expected: AnyArray, found: AnyArray) -> int:

@@ -175,7 +175,7 @@ def multiscales_ascending(store: StoreSubject) -> Iterator[Problem]:
 
 
 def multiscales_transforms(store: StoreSubject) -> Iterator[Problem]:
-    """Check that each entry has one scale, equal to the bin ratio, then one translation, half the bin shape."""
+    """Check that each entry has one scale, the bin ratio, then one translation, half the bin shape, or none: zero."""
     base = _numbers((store.attributes.get(ROOT_KEY) or {}).get("base_bin_shape"))
     base = base or _numbers((store.attributes.get(ROOT_KEY) or {}).get("chunk_shape"))
     for entry in _entries(store):
@@ -183,15 +183,18 @@ def multiscales_transforms(store: StoreSubject) -> Iterator[Problem]:
         found = entry.get("coordinateTransformations")
         types = [t.get("type") if isinstance(t, dict) else None for t in found] if isinstance(found, list) else found
         scale, shift = _transforms(entry)
-        if types != ["scale", "translation"] or scale is None or shift is None:
-            yield error("zarr.json", f"{where}: expected one scale, then one translation, found {types!r}")
+        shift = [] if types == ["scale"] else shift
+        if types not in (["scale"], ["scale", "translation"]) or scale is None or shift is None:
+            yield error("zarr.json", f"{where}: expected one scale, then at most one translation, found {types!r}")
             continue
         ratio = _numbers(entry.get("bin_ratio")) if "bin_ratio" in entry else scale
         if ratio is None or not _close(scale, ratio):
             yield error("zarr.json", f"{where}: scale {scale} must equal bin_ratio {entry.get('bin_ratio')}")
             continue
+        if not any(shift) and "bin_shape" not in entry:
+            continue
         shape = _numbers(entry.get("bin_shape")) if "bin_shape" in entry else [2 * t for t in shift]
-        if shape is None or not _close(shift, [b / 2 for b in shape]):
+        if shape is None or (any(shift) and not _close(shift, [b / 2 for b in shape])):
             yield error("zarr.json", f"{where}: translation {shift} must be half of bin_shape {entry.get('bin_shape')}")
         elif base is not None and not _close(shape, [r * b for r, b in zip(ratio, base, strict=False)]):
             yield error(
