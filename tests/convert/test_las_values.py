@@ -16,6 +16,7 @@ from zarr_vectors import edit
 from zarr_vectors.convert import paths
 from zarr_vectors.convert.las import export_las, ingest_las, read_las
 from zarr_vectors.exceptions import ArgumentError, ArrayError, LossWarning, PrecisionWarning, StoreError
+from zarr_vectors.multiresolution.coarsen import build_pyramid
 from zarr_vectors.read.opening import open_reader
 from zarr_vectors.types.points import read_points, write_points
 
@@ -238,6 +239,25 @@ def test_waveforms_beside_the_file_are_named(tmp_path: Path) -> None:
     with pytest.warns(LossWarning, match=r"in a\.wdp: copy it to b\.wdp"):
         export_las(tmp_path / "s.zv", tmp_path / "b.las")
     assert laspy.read(tmp_path / "b.las").header.global_encoding.waveform_data_packets_external
+
+
+@REVISIONS
+def test_coarse_levels_have_labels_and_means_but_no_missing_values(tmp_path: Path, revision: str) -> None:
+    points = las(tmp_path / "a.las", laspy.ExtraBytesParams("ndvi", "f4", no_data=[-9999.0]))
+    points.X, points.Y, points.Z = np.zeros((3, 50), int)
+    points.X[0] = 100_000
+    points.classification = np.where(np.arange(50) % 5, 6, 2)
+    points.point_source_id = np.where(np.arange(50) % 5, 17, 4)
+    points.intensity = np.arange(50) * 2
+    points["ndvi"] = np.where(np.arange(50) % 2, -9999.0, 0.5)
+    points.write(tmp_path / "a.las")
+    ingest_las(tmp_path / "a.las", tmp_path / "s.zv", chunk_shape=80, bin_shape=10, format_version=revision)
+    build_pyramid(tmp_path / "s.zv", [(2, 1)])
+    coarse = read_points(tmp_path / "s.zv", level=1).attributes
+    assert coarse["classification"].tolist() == [6, 2]
+    assert coarse["point_source_id"].tolist() == [17, 4]
+    assert coarse["intensity"].tolist() == [50, 0]
+    assert coarse["ndvi"].tolist() == [0.5, 0.5]
 
 
 def tile(path: Path, scale: float, west: float, **header: Any) -> Any:

@@ -46,6 +46,21 @@ MEANINGS: Mapping[str, tuple[str | None, str]] = {
     "nir": (None, "Near infrared channel, as the file scales it"),
 }
 
+LABELS = frozenset(
+    [
+        "classification",
+        "return_number",
+        "number_of_returns",
+        "scanner_channel",
+        "user_data",
+        "point_source_id",
+        "wavepacket_index",
+        "wavepacket_offset",
+        "wavepacket_size",
+    ]
+)
+"""Whole numbers that say which, not how much: coarse levels have the most frequent one."""
+
 
 @dataclass(frozen=True, slots=True)
 class Dimension:
@@ -132,7 +147,10 @@ class Dimension:
         if len(self.sources) > 1:
             return AttributeSpec(description=COLOUR_MEANING, channel_names=self.sources)
         unit, meaning = (None, None) if self.extra else MEANINGS.get(self.sources[0], (None, None))
-        return AttributeSpec(unit=unit, description=meaning or self.description or None)
+        label = not self.extra and self.sources[0] in LABELS
+        return AttributeSpec(
+            unit=unit, description=meaning or self.description or None, aggregation="mode" if label else None
+        )
 
     def document(self) -> Document | None:
         """Return what is needed to make an extra dimension anew; None for standard ones."""
