@@ -10,16 +10,20 @@ import numpy as np
 
 from zarr_vectors.constants import AGGREGATIONS
 from zarr_vectors.encoding.categorical import (
+    MISSING_CODE,
+    code_type,
     decode_categories,
-    decode_datetimes,
-    encode_categories,
-    encode_datetimes,
+    decode_times,
+    encode_texts,
+    encode_times,
+    free_value,
 )
-from zarr_vectors.exceptions import ArgumentError, ShapeError, UnsupportedFeatureError
+from zarr_vectors.exceptions import ArgumentError, ShapeError, UnsupportedFeatureError, ZarrVectorsError
 from zarr_vectors.formats.documents import plain_value
+from zarr_vectors.formats.given import Given, parse_values, plain_values
 from zarr_vectors.formats.tokens import VERSION_REMEDY
-from zarr_vectors.model.attributes import AttributeSpec, Column
-from zarr_vectors.typing import AnyArray
+from zarr_vectors.model.attributes import TIMES, AttributeSpec, Column
+from zarr_vectors.typing import AnyArray, BoolArray
 
 _RESERVED = frozenset(
     [
@@ -33,7 +37,7 @@ _RESERVED = frozenset(
 )
 _MAX_NAME_BYTES = 200
 _DESCRIBED = ("unit", "description", "channel_names", "aggregation", "extra")
-_PLAIN = (None, "raw", "dictionary", "datetime64", "fixed_length_utf32")
+_PLAIN = (None, "raw", "dictionary", "fixed_length_utf32", *TIMES)
 """Encodings whose values are as they are stored, those that lack what they need among them."""
 
 SpecLike = AttributeSpec | Mapping[str, Any] | None
@@ -78,7 +82,9 @@ def make_column(
     name : str
         Name of the attribute.
     values : array-like, (n,) or (n, C)
-        Numbers, booleans, strings, datetimes, or a pandas Categorical or Series.
+        Numbers, booleans, texts, bytes, categoricals, datetimes (with a zone too), dates or timedeltas: a list, NumPy
+        array (masked too), or pandas, Arrow or polars column. Missing are None, NaN, NaT, NA, nulls and what is
+        masked.
     count : int
         Rows needed.
     per : str
@@ -93,61 +99,135 @@ def make_column(
     ShapeError
         When the number of rows differs; names the attribute and both lengths.
     ArgumentError
-        When the data type cannot be stored.
+        When values of the data type cannot be stored without loss; names the type and what can be done.
     """
     check_name(argument, name)
-    stored, made = _stored(argument, name, values, dictionary)
-    if stored.ndim not in (1, 2):
-        raise ShapeError(f"{argument}: {name!r} must have shape (n,) or (n, C), got {stored.shape}")
-    if stored.ndim == 2 and stored.shape[1] == 0:
-        raise ShapeError(f"{argument}: {name!r} has shape {stored.shape}; there must be at least one channel")
-    if len(stored) != count:
-        raise ShapeError(f"{argument}: {name!r} has {len(stored)} rows, but there must be {count}, one per {per}")
+    try:
+        parsed = parse_values(values)
+        _check_shape(argument, name, parsed.values.shape, count, per)
+        stored, made = _stored(parsed, dictionary)
+    except ZarrVectorsError as error:
+        if isinstance(error, ShapeError):
+            raise
+        raise ArgumentError(f"{argument}: {name!r} cannot be stored: {error}") from error
+    except ValueError as error:
+        raise ShapeError(f"{argument}: {name!r} is no array, since its rows differ in length: {error}") from error
     return Column(stored, _described(argument, name, made, stored, spec))
 
 
-def _stored(argument: str, name: str, values: Any, dictionary: bool) -> tuple[AnyArray, AttributeSpec]:
-    if _is_categorical(values):
-        return _categorical(values, dictionary)
-    try:
-        array = np.asarray(values)
-    except ValueError as error:
-        raise ShapeError(f"{argument}: {name!r} is no array, since its rows differ in length: {error}") from error
-    if array.dtype.kind == "M":
-        counts, unit = encode_datetimes(array)
-        return counts, AttributeSpec(dtype="int64", encoding="datetime64", time_unit=unit)
-    if array.dtype.kind in "USTO":
-        try:
-            return _categorical(values, dictionary)
-        except (TypeError, ArgumentError) as error:
-            raise ArgumentError(f"{argument}: {name!r} (dtype {array.dtype}) cannot be stored: {error}") from error
-    if array.dtype.kind not in "biuf" or array.dtype.itemsize > 8:
-        raise ArgumentError(
-            f"{argument}: {name!r} has dtype {array.dtype}; expected numbers of at most 64 bits, booleans, strings, "
-            "categoricals or datetimes"
-        )
-    return array, AttributeSpec(dtype=array.dtype.name)
+def _check_shape(argument: str, name: str, shape: tuple[int, ...], count: int, per: str) -> None:
+    if len(shape) not in (1, 2):
+        raise ShapeError(f"{argument}: {name!r} must have shape (n,) or (n, C), got {shape}")
+    if len(shape) == 2 and shape[1] == 0:
+        raise ShapeError(f"{argument}: {name!r} has shape {shape}; there must be at least one channel")
+    if shape[0] != count:
+        raise ShapeError(f"{argument}: {name!r} has {shape[0]} rows, but there must be {count}, one per {per}")
 
 
-def _is_categorical(values: Any) -> bool:
-    dtype = getattr(values, "dtype", None)
-    return hasattr(values, "categories") or (dtype is not None and hasattr(dtype, "categories"))
+def _stored(given: Given, dictionary: bool) -> tuple[AnyArray, AttributeSpec]:
+    """Return values in stored form, and how to understand them."""
+    if given.categories is not None:
+        return _stored_categories(given, given.categories, dictionary)
+    values = given.values
+    missing = given.missing if given.missing is not None and given.missing.any() else None
+    kind = values.dtype.kind
+    if kind in "OUS":
+        return _stored_texts(values, missing, dictionary)
+    if kind in "Mm":
+        counts, unit = encode_times(values)
+        if missing is not None:
+            counts = np.where(missing, np.iinfo(np.int64).min, counts)
+        encoding = TIMES["Mm".index(kind)]
+        return counts, AttributeSpec(dtype="int64", encoding=encoding, time_unit=unit, time_zone=given.zone)
+    spec = AttributeSpec(dtype=values.dtype.name)
+    if missing is None:
+        return values, spec
+    if kind == "f":
+        return np.where(missing, values.dtype.type(np.nan), values), spec
+    if kind == "b":
+        return nullable_booleans(Column(np.where(missing, MISSING_CODE, values).astype(np.int8), spec))
+    fill = free_value(values[~missing])
+    return np.where(missing, values.dtype.type(fill), values), replace(spec, fill=fill, nullable=True)
 
 
-def _categorical(values: Any, dictionary: bool) -> tuple[AnyArray, AttributeSpec]:
-    encoded = encode_categories(values)
+def nullable_booleans(column: Column) -> tuple[AnyArray, AttributeSpec]:
+    """Return booleans, or their codes with -1 for what is missing, as codes, which other readers know too."""
+    made = AttributeSpec(
+        dtype="int8", encoding="dictionary", categories=(False, True), fill=MISSING_CODE, nullable=True
+    )
+    known = {key: getattr(column.spec, key) for key in _DESCRIBED}
+    return column.values.astype(np.int8), replace(made, value_dtype="bool", categorical=False, **known)
+
+
+def is_nullable_boolean(spec: AttributeSpec) -> bool:
+    """Return whether a column holds booleans of which some are missing."""
+    return spec.categories == (False, True) and spec.value_dtype == "bool" and spec.categorical is False
+
+
+def _stored_texts(values: AnyArray, missing: BoolArray | None, dictionary: bool) -> tuple[AnyArray, AttributeSpec]:
+    there = values if missing is None else values[~missing]
+    found = values.dtype.kind == "S" or (there.size and isinstance(there.reshape(-1)[0], bytes))
+    made = encode_texts(values, missing)
+    said: dict[str, Any] = {"value_dtype": "bytes" if found else None}
     if dictionary:
-        return encoded.codes, AttributeSpec(
-            dtype=encoded.codes.dtype.name,
-            encoding="dictionary",
-            categories=tuple(encoded.categories),
-            ordered=encoded.ordered,
-            fill=encoded.fill,
-        )
-    decoded = decode_categories(encoded.codes, encoded.categories, encoded.fill)
-    text = np.array(["" if v is None else str(v) for v in decoded.reshape(-1).tolist()], dtype=np.str_)
-    text = text.reshape(decoded.shape)
-    return text, AttributeSpec(dtype=text.dtype.str, encoding="fixed_length_utf32")
+        said |= {"nullable": missing is not None, "categorical": False, "fill": made.fill}
+        dtype = made.codes.dtype.name
+        return made.codes, AttributeSpec(dtype, encoding="dictionary", categories=tuple(made.categories), **said)
+    ending = next((text for text in made.categories if text.endswith("\0")), None)
+    if ending is not None:
+        raise ArgumentError(f"{ending!r} ends in NUL, which texts of objects and groups cannot keep; leave it out")
+    listed = list(made.categories)
+    if missing is not None:
+        said |= {"fill": free_value(np.array(listed, np.str_)), "nullable": True}
+        listed.append(said["fill"])
+    table = np.array(listed, np.str_)
+    texts = table[made.codes] if len(table) else np.zeros(values.shape, np.str_)
+    return texts, AttributeSpec(texts.dtype.str, encoding="fixed_length_utf32", **said)
+
+
+def _stored_categories(given: Given, categories: Given, dictionary: bool) -> tuple[AnyArray, AttributeSpec]:
+    listed, value_dtype = _listed_categories(categories)
+    if not dictionary:
+        stored, spec = _stored(plain_values(given), dictionary)
+        return stored, replace(spec, categorical=True, vocabulary=tuple(listed), ordered=given.ordered)
+    codes = np.where(given.values < 0, -1, given.values.astype(np.int64))
+    known = {category: place for place, category in enumerate(dict.fromkeys(listed))}
+    if categories.missing is not None or len(known) < len(listed):  # Arrow allows both
+        absent = np.zeros(len(listed), bool) if categories.missing is None else categories.missing
+        kept = dict.fromkeys(category for category, gone in zip(listed, absent.tolist(), strict=True) if not gone)
+        known = {category: place for place, category in enumerate(kept)}
+        places = [-1 if gone else known[c] for c, gone in zip(listed, absent.tolist(), strict=True)]
+        codes = np.array([*places, -1], np.int64)[codes]
+    codes = codes.astype(code_type(len(known)))
+    return codes, AttributeSpec(
+        dtype=codes.dtype.name,
+        encoding="dictionary",
+        categories=tuple(known),
+        ordered=given.ordered,
+        fill=MISSING_CODE,
+        nullable=bool((codes < 0).any()),
+        value_dtype=value_dtype,
+        categorical=True,
+        time_zone=categories.zone,
+    )
+
+
+def _listed_categories(categories: Given) -> tuple[list[Any], str | None]:
+    """Return categories as JSON can hold them, and NumPy's name of their type where it is not that of the list."""
+    values = categories.values
+    kind = values.dtype.kind
+    if kind in "Mm":
+        encode_times(values)  # refuses units that cannot be stored
+        return (values.astype(str) if kind == "M" else values.astype(np.int64)).tolist(), values.dtype.name
+    if kind in "biuf":
+        return values.tolist(), values.dtype.name
+    listed = values.tolist()
+    kinds = {type(category) for category in listed if not isinstance(category, str)}
+    if not kinds or kinds == {bytes}:
+        made = encode_texts(values, categories.missing)
+        spelled = [*made.categories, ""]
+        return [spelled[code] for code in made.codes.tolist()], "bytes" if kinds else None
+    return listed, "object"
 
 
 def _parse_spec(name: str, given: SpecLike) -> AttributeSpec:
@@ -213,8 +293,10 @@ def redescribed(argument: str, name: str, spec: AttributeSpec, given: SpecLike) 
 def decode_column(column: Column) -> AnyArray:
     """Return the values of a stored column as users hold them.
 
-    Categories become strings (or the type of the categories; None where a value is missing), counts of a
-    time unit become ``datetime64``; everything else is as stored.
+    Codes become values of the type of the categories, counts of a time unit ``datetime64`` or ``timedelta64`` (those
+    of a time zone in UTC); everything else is as stored. Where values may be missing, whole numbers and booleans come
+    as a masked array, texts as objects with None, floats with NaN and times with NaT; that does not depend on which
+    rows a column has.
 
     Raises
     ------
@@ -223,9 +305,10 @@ def decode_column(column: Column) -> AnyArray:
     """
     spec, values = column.spec, column.values
     if spec.encoding == "dictionary" and spec.categories is not None:
-        return decode_categories(values, [plain_value(c) for c in spec.categories], spec.fill)
-    if spec.encoding == "datetime64" and spec.time_unit:
-        return decode_datetimes(values, spec.time_unit)
+        categories = [plain_value(c) for c in spec.categories]
+        return decode_categories(values, categories, spec.fill, dtype=spec.value_dtype, nullable=spec.nullable)
+    if spec.encoding in TIMES and spec.time_unit:
+        return decode_times(values, spec.time_unit, "Mm"[TIMES.index(spec.encoding)])
     if spec.encoding not in _PLAIN:
         raise UnsupportedFeatureError(
             f"an attribute is encoded as {spec.encoding!r:.100}, which this version does not read; leave it out by "
@@ -233,4 +316,25 @@ def decode_column(column: Column) -> AnyArray:
         )
     if spec.dtype == "bool" and values.dtype != np.bool_:
         return values.astype(np.bool_)
-    return values if values.dtype.isnative else values.astype(values.dtype.newbyteorder("="))
+    if not values.dtype.isnative:
+        values = values.astype(values.dtype.newbyteorder("="))
+    kind, missing = values.dtype.kind, None if spec.fill is None else column.missing()
+    if kind == "U":
+        return _decode_texts(values, missing, spec)
+    if missing is None or not (spec.nullable or missing.any()):
+        return values
+    return np.where(missing, values.dtype.type(np.nan), values) if kind == "f" else _masked(values, missing, spec)
+
+
+def _masked(values: AnyArray, missing: BoolArray, spec: AttributeSpec) -> AnyArray:
+    return np.ma.MaskedArray(values, missing, fill_value=spec.fill)
+
+
+def _decode_texts(values: AnyArray, missing: BoolArray | None, spec: AttributeSpec) -> AnyArray:
+    if spec.value_dtype == "bytes":
+        values = np.strings.encode(values, "utf-8")
+    if missing is None or not (spec.nullable or missing.any()):
+        return values
+    objects: AnyArray = values.astype(object)
+    objects[missing] = None
+    return objects

@@ -12,7 +12,7 @@ from zarr_vectors.exceptions import MetadataError
 from zarr_vectors.formats.documents import attribute_document, parse_attribute, unnamed_channels
 from zarr_vectors.formats.layout import Blobs, LevelOptions
 from zarr_vectors.formats.objects import DENSE_ROWS_PER_CHUNK, absent_value
-from zarr_vectors.model.attributes import Column
+from zarr_vectors.model.attributes import TIMES, AttributeSpec, Column
 from zarr_vectors.storage.dense import decode_dense, dense_requests, encode_dense
 from zarr_vectors.storage.port import Range
 from zarr_vectors.typing import AnyArray, Document, IntArray
@@ -53,7 +53,7 @@ class ZarrDense:
             names = None
         elif names is None or len(names) != self.shape[1]:
             names = unnamed_channels(self.shape[1], path)
-        self.spec = replace(parsed, channel_names=names)
+        self.spec = replace(_with_absent(parsed, attributes, zarr_document), channel_names=names)
 
     @property
     def count(self) -> int:
@@ -69,6 +69,20 @@ class ZarrDense:
         return decode_dense(self._document, list(blobs), rows, path=self.path)  # type: ignore[arg-type]
 
 
+def _with_absent(spec: AttributeSpec, attributes: Document, document: Document) -> AttributeSpec:
+    """Return a spec whose fill is what the array means by "absent" (revision 0.9, object attributes).
+
+    Whole numbers that no writer calls missing are only read as such where a row has the fill.
+    """
+    fill = document.get("fill_value")
+    if spec.fill is not None or attributes.get("fill_sentinel_meaning") != "absent" or spec.encoding in TIMES:
+        return spec
+    if spec.nullable is False:
+        return replace(spec, nullable=None)
+    whole = spec.numpy_dtype.kind in "iu" and spec.categories is None and isinstance(fill, int)
+    return replace(spec, fill=fill) if whole else spec
+
+
 def _length_bytes(data_type: Any, path: str) -> int:
     """Return the length of a string of a data type of fixed length, in bytes."""
     settings = data_type.get("configuration") if isinstance(data_type, dict) else None
@@ -82,14 +96,21 @@ def encode_column(
     path: str, zarr_vectors_array: str, name: str, column: Column, options: LevelOptions
 ) -> list[tuple[str, bytes]]:
     """Return the objects of a dense attribute array, its metadata last."""
-    document = attribute_document(zarr_vectors_array, name, column.spec) | {"shape": list(column.values.shape)}
-    fill = 0 if zarr_vectors_array == "groupings_attribute" else absent_value(column.values.dtype)
-    if column.values.dtype.kind == "U":
+    spec, values = column.spec, column.values
+    document = attribute_document(zarr_vectors_array, name, spec) | {"shape": list(values.shape)}
+    if values.dtype.kind == "U":
         document["encoding"] = "fixed_length_utf32"
-        fill = ""
-    elif zarr_vectors_array == "object_attribute":
-        document["fill_sentinel_meaning"] = "absent"
-    return encode_values(path, column.values, options, fill, document)
+        fill: Any = ""
+    else:
+        fill = absent_value(values.dtype) if spec.fill is None else spec.fill
+        # A real value that equals the fill of the array must not be taken for absent by anyone.
+        plain = spec.fill is None and values.dtype.kind in "iu" and spec.encoding not in TIMES
+        if zarr_vectors_array == "groupings_attribute" or (plain and bool((values == fill).any())):
+            fill = 0
+        else:
+            document["fill_sentinel_meaning"] = "absent"
+            document |= {"nullable": False} if plain else {}
+    return encode_values(path, values, options, fill, document)
 
 
 def encode_values(

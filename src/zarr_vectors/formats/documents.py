@@ -11,7 +11,7 @@ from zarr_vectors.constants import CROSS_CHUNK_LINKED, DEFAULT_REDUCTION_FACTOR,
 from zarr_vectors.exceptions import MetadataError, UnsupportedFeatureError, ZarrVectorsError
 from zarr_vectors.formats.tokens import VERSION_REMEDY, require_capabilities, require_level_tokens
 from zarr_vectors.formats.unknown_keys import keep_keys, keep_members, unknown_keys
-from zarr_vectors.model.attributes import AttributeSpec
+from zarr_vectors.model.attributes import TIMES, AttributeSpec
 from zarr_vectors.model.axes import NgffAxis, default_axes
 from zarr_vectors.model.metadata import AGGREGATION, LevelEntry, LevelMetadata, RootMetadata
 from zarr_vectors.typing import Document
@@ -65,6 +65,7 @@ _ENTRY_KEYS = frozenset(
     ["path", "level", "bin_ratio", "bin_shape", "object_sparsity", "chunk_scale", "coordinateTransformations"]
 )
 _AXIS_KEYS = frozenset(["name", "type", "unit"])
+_VALUE_KEYS = {"nullable": bool, "value_dtype": str, "categorical": bool, "time_zone": str}
 _SPEC_KEYS = frozenset(["dtype", "unit", "description"])
 
 MAX_UNNAMED_CHANNELS = 2**16
@@ -372,10 +373,13 @@ def attribute_document(zv_array: str, name: str, spec: AttributeSpec) -> Documen
         }
     elif spec.fill is not None:
         document["_FillValue"] = plain_value(spec.fill)
-    if spec.encoding == "datetime64":
+    if spec.encoding in TIMES:
         document["unit"] = spec.time_unit
     elif spec.unit is not None:
         document["unit"] = spec.unit
+    document |= {key: value for key in _VALUE_KEYS if (value := getattr(spec, key)) is not None}
+    if spec.vocabulary is not None:
+        document |= {"vocabulary": [plain_value(c) for c in spec.vocabulary], "ordered": spec.ordered}
     optional = {"description": spec.description, AGGREGATION: spec.aggregation}
     return document | {key: value for key, value in optional.items() if value is not None}
 
@@ -408,7 +412,14 @@ def parse_attribute(document: Mapping[str, Any], where: str, *, dtype: str | Non
 
 def _parse_spec(document: Mapping[str, Any], dtype: str, where: str) -> AttributeSpec:
     encoding = document.get("encoding")
-    timed = encoding == "datetime64"
+    timed = encoding in TIMES
+    vocabulary = document.get("vocabulary")
+    said = {key: document.get(key) for key in _VALUE_KEYS}
+    wrong = next((key for key, kind in _VALUE_KEYS.items() if not isinstance(said[key], kind | None)), None)
+    if wrong is not None or not isinstance(vocabulary, list | None):
+        raise MetadataError(
+            f"{where}: {wrong or 'vocabulary'} {document.get(wrong or 'vocabulary')!r:.100} is malformed"
+        )
     channels = document.get("channel_names")
     categories = document.get("categories")
     row_shape = document.get("row_shape")
@@ -427,6 +438,8 @@ def _parse_spec(document: Mapping[str, Any], dtype: str, where: str) -> Attribut
         fill=document.get("_FillValue"),
         time_unit=document.get("unit") if timed else None,
         aggregation=document.get(AGGREGATION),
+        vocabulary=None if vocabulary is None else tuple(vocabulary),
+        **said,
         extra=unknown_keys(document),
     )
 

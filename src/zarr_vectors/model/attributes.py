@@ -7,7 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from zarr_vectors.typing import AnyArray, Document
+from zarr_vectors.typing import AnyArray, BoolArray, Document
+
+TIMES = ("datetime64", "timedelta64")
+"""Encodings of times: int64 counts of a unit, of which the smallest is NaT."""
+
+_NAT = np.iinfo(np.int64).min
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,8 +30,8 @@ class AttributeSpec:
     channel_names : tuple of str, optional
         Names of the C channels of an ``(n, C)`` attribute; None for a scalar one.
     encoding : str, optional
-        ``"dictionary"`` (codes into ``categories``), ``"datetime64"`` (int64 counts of ``time_unit``),
-        ``"fixed_length_utf32"`` (strings of objects and groups), or None for plain numbers.
+        ``"dictionary"`` (codes into ``categories``), ``"datetime64"`` or ``"timedelta64"`` (int64 counts of
+        ``time_unit``), ``"fixed_length_utf32"`` (strings of objects and groups), or None for plain numbers.
     categories : tuple, optional
         The values that dictionary codes stand for.
     ordered : bool
@@ -34,9 +39,20 @@ class AttributeSpec:
     fill : optional
         Stored value that means "missing".
     time_unit : str, optional
-        NumPy time unit of ``"datetime64"`` values.
+        NumPy time unit of ``"datetime64"`` and ``"timedelta64"`` values.
     aggregation : str, optional
         How coarse levels aggregate the values (★): what a writer asks for at level 0, what was done at a coarse level.
+    nullable : bool, optional
+        Whether some value is missing, so that all readers return a type with a place for it; None where that is not
+        said (by other writers), and follows from the rows that are read.
+    value_dtype : str, optional
+        NumPy's name of the type of the categories, or ``"bytes"``, where it does not follow from them.
+    categorical : bool, optional
+        Whether the values were given as a categorical, not as texts or numbers; None where that is not said.
+    vocabulary : tuple, optional
+        The categories of a categorical that is stored as plain values (of objects and groups).
+    time_zone : str, optional
+        Time zone in which datetimes, which are stored in UTC, are shown.
     extra : dict
         Further metadata, kept as it is.
     """
@@ -51,6 +67,11 @@ class AttributeSpec:
     fill: Any = None
     time_unit: str | None = None
     aggregation: str | None = None
+    nullable: bool | None = None
+    value_dtype: str | None = None
+    categorical: bool | None = None
+    vocabulary: tuple[Any, ...] | None = None
+    time_zone: str | None = None
     extra: Document = field(default_factory=dict)
 
     @property
@@ -86,6 +107,19 @@ class Column:
 
     def __len__(self) -> int:
         return len(self.values)
+
+    def missing(self) -> BoolArray | None:
+        """Mark the values that are missing; None where none can be."""
+        values, fill = self.values, self.spec.fill
+        if self.spec.encoding in TIMES:
+            return np.asarray(values == _NAT)
+        if values.dtype.kind == "f":
+            missing = np.isnan(values)
+            return missing if fill is None or fill != fill else np.asarray(missing | (values == fill))
+        if values.dtype.kind in "iu" and isinstance(fill, (int, np.integer)) and not isinstance(fill, bool):
+            limits = np.iinfo(values.dtype)
+            return np.asarray(values == fill) if limits.min <= fill <= limits.max else None
+        return np.asarray(values == fill) if values.dtype.kind == "U" and isinstance(fill, str) else None
 
     def take(self, rows: AnyArray | slice) -> Column:
         """Return the column of some rows."""

@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 
 from zarr_vectors.constants import ORIGINAL_INDEX_ATTRIBUTE
-from zarr_vectors.encoding.categorical import code_type
+from zarr_vectors.encoding.categorical import MISSING_CODE, code_type, free_value
 from zarr_vectors.exceptions import ArgumentError, OutOfBoundsError, ShapeError
+from zarr_vectors.formats.columns import is_nullable_boolean, nullable_booleans
 from zarr_vectors.model.attributes import AttributeSpec, Column
 from zarr_vectors.model.elements import bounding_box
 from zarr_vectors.model.metadata import Bounds
@@ -70,7 +71,7 @@ class Arrivals:
     rounding: Rounding = field(init=False)
     ids: IntArray | None = field(default=None, init=False)
     described: dict[str, AttributeSpec] = field(default_factory=dict, init=False)
-    _tables: dict[str, _Table] = field(default_factory=dict, init=False)
+    _tables: dict[str, _Table | _Numbers | _Booleans] = field(default_factory=dict, init=False)
     _spill: Spill = field(init=False)
     _corners: tuple[AnyArray, AnyArray] | None = field(default=None, init=False)
     _whole: Bounds | None = field(default=None, init=False)
@@ -139,8 +140,8 @@ class Arrivals:
             raise ShapeError(f"{where}: positions have {stored.shape[1]} columns, the bounds {len(self.bounds[0])}")
         if self.keep_order and ORIGINAL_INDEX_ATTRIBUTE in columns:
             raise ArgumentError(f"keep_order: an attribute named {ORIGINAL_INDEX_ATTRIBUTE!r} was given as well")
-        self.described = {name: column.spec for name, column in columns.items()}
-        self._tables = {n: _Table(c.spec.ordered) for n, c in columns.items() if c.spec.categories is not None}
+        self.described = {name: _form(column.spec) for name, column in columns.items()}
+        self._tables = {name: made for name, spec in self.described.items() if (made := _table(spec)) is not None}
         if self.keep_order:
             self.described[ORIGINAL_INDEX_ATTRIBUTE] = AttributeSpec(dtype="int64")
 
@@ -167,8 +168,7 @@ class Arrivals:
     def _stored(self, where: str, name: str, column: Column) -> AnyArray:
         """Return values in the form of the first batch; of categories, codes into a table of all that have come."""
         table, held = self._tables.get(name), self.described[name]
-        alike = replace(column.spec, dtype="", categories=None) == replace(held, dtype="", categories=None)
-        if not alike or (table is None and column.spec.dtype != held.dtype):
+        if _form(column.spec) != held:
             raise ArgumentError(
                 f"{where}: attributes: {name!r} is {_kind(column.spec)}, in the first batch {_kind(held)}; all batches "
                 "need the same type and channels"
@@ -202,9 +202,7 @@ class Arrivals:
     def settle(self) -> dict[str, AttributeSpec]:
         """Return what is known of the attributes when the last batch has come."""
         for name, table in self._tables.items():
-            categories = table.settle()
-            dtype = np.dtype(code_type(len(categories)))
-            self.described[name] = replace(self.described[name], dtype=dtype.name, categories=tuple(categories))
+            self.described[name] = table.settle(self.described[name])
         return self.described
 
     def read(self, memory_budget: int) -> Iterator[dict[str, AnyArray]]:
@@ -234,6 +232,7 @@ class _Table:
     ordered: bool
     known: dict[Any, int] = field(default_factory=dict)
     ascending: bool = True
+    nullable: bool = False
     _order: IntArray = field(default_factory=lambda: np.zeros(0, np.int64))
 
     def codes(self, where: str, name: str, column: Column) -> AnyArray:
@@ -247,21 +246,90 @@ class _Table:
         self.ascending &= all(isinstance(category, str) for category in categories) and categories == sorted(categories)
         for category in categories:
             self.known.setdefault(category, len(self.known))
+        self.nullable |= bool(column.spec.nullable)
         lookup = np.array([*(self.known[category] for category in categories), -1], np.int32)
         return lookup[column.values]
 
-    def settle(self) -> list[Any]:
-        """Return the categories in their final order: as one batch of everything would have them."""
+    def settle(self, held: AttributeSpec) -> AttributeSpec:
+        """Return what is known of the attribute, with categories as one batch of everything would have them."""
         categories = list(self.known)
         if self.ascending and not self.ordered:
             categories = sorted(categories)
         places = {category: place for place, category in enumerate(categories)}
         self._order = np.array([*(places[category] for category in self.known), -1], np.int64)
-        return categories
+        dtype = np.dtype(code_type(len(categories))).name
+        listed = tuple(categories)
+        return replace(held, dtype=dtype, categories=listed, fill=MISSING_CODE, nullable=self.nullable)
 
     def settled(self, codes: AnyArray, spec: AttributeSpec) -> AnyArray:
         """Return codes into the categories in their final order."""
         return self._order[codes].astype(spec.numpy_dtype.newbyteorder("="))
+
+
+@dataclass(slots=True)
+class _Numbers:
+    """Whole numbers: where some are missing, the extreme of their type says so, if it is no number of any batch."""
+
+    nullable: bool = False
+    taken: bool = False
+
+    def codes(self, where: str, name: str, column: Column) -> AnyArray:
+        """Return the numbers; the extreme where they are missing."""
+        values, fill = column.values, column.spec.fill
+        extreme = free_value(values[:0])
+        self.nullable |= fill is not None
+        self.taken |= free_value(values) != extreme if fill is None else fill != extreme
+        if self.nullable and self.taken:
+            raise ArgumentError(
+                f"{where}: attributes: {name!r} has missing values and the number {extreme}, which means that in a "
+                f"stream of {values.dtype}; give a wider type, or all points at once"
+            )
+        return values
+
+    def settle(self, held: AttributeSpec) -> AttributeSpec:
+        """Return what is known of the attribute when all batches have come."""
+        return replace(held, fill=free_value(np.zeros(0, held.dtype)), nullable=True) if self.nullable else held
+
+    def settled(self, values: AnyArray, spec: AttributeSpec) -> AnyArray:
+        """Return the numbers."""
+        return values
+
+
+@dataclass(slots=True)
+class _Booleans:
+    """Booleans as codes, -1 where they are missing."""
+
+    nullable: bool = False
+
+    def codes(self, where: str, name: str, column: Column) -> AnyArray:
+        """Return the codes."""
+        self.nullable |= is_nullable_boolean(column.spec)
+        return column.values.astype(np.int8)
+
+    def settle(self, held: AttributeSpec) -> AttributeSpec:
+        """Return what is known of the attribute when all batches have come."""
+        return nullable_booleans(Column(np.zeros(0, np.int8), held))[1] if self.nullable else held
+
+    def settled(self, values: AnyArray, spec: AttributeSpec) -> AnyArray:
+        """Return the codes where some are missing, else booleans."""
+        return values if self.nullable else values.astype(np.bool_)
+
+
+def _table(spec: AttributeSpec) -> _Table | _Numbers | _Booleans | None:
+    """Return what keeps account of missing values and categories of a column, where it can have some."""
+    if spec.encoding == "dictionary":
+        return _Table(spec.ordered)
+    if spec.encoding is not None or spec.numpy_dtype.kind == "f":
+        return None
+    return _Booleans() if spec.dtype == "bool" else _Numbers()
+
+
+def _form(spec: AttributeSpec) -> AttributeSpec:
+    """Return what all batches must have in common: not which values are missing, and not the categories."""
+    if is_nullable_boolean(spec):
+        spec = replace(spec, dtype="bool", encoding=None, value_dtype=None, categorical=None)
+    dtype = "int64" if spec.encoding == "dictionary" else spec.dtype
+    return replace(spec, dtype=dtype, categories=None, fill=None, nullable=None)
 
 
 def parts_of_batch(where: str, batch: Any) -> dict[str, Any]:
@@ -283,4 +351,6 @@ def _is_table(given: Any) -> bool:
 def _kind(spec: AttributeSpec) -> str:
     """Return how values are stored, for messages."""
     stored = f"{spec.encoding} [{spec.time_unit}]" if spec.time_unit else spec.encoding or spec.dtype
+    more = (spec.value_dtype, spec.time_zone, "ordered" if spec.ordered else None)
+    stored = " ".join([stored, *(each for each in more if each)])
     return stored if spec.channels is None else f"{stored} with {spec.channels} channels"

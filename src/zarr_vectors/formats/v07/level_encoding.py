@@ -178,10 +178,14 @@ class LevelEncoding:
         }
         if values.dtype.kind == "U":
             document |= {"dtype": values.dtype.str, "encoding": "fixed_length_utf32"}
-        if kind == "object_attribute":
-            document["has_present_mask"] = False
         data = values.reshape(-1).view(np.uint8) if values.size and values.dtype.itemsize else b""
-        return [*self._tiny(f"{path}/data", data), self._group(path, document)]
+        objects = self._tiny(f"{path}/data", data)
+        if kind == "object_attribute":
+            missing = column.missing() if column.spec.fill is not None and values.ndim == 1 else None
+            document["has_present_mask"] = missing is not None
+            if missing is not None:
+                objects += self._tiny(f"{path}/present_mask", (~missing).view(np.uint8))
+        return [*objects, self._group(path, document)]
 
     def _group_lists(self, groups: Groups) -> list[tuple[str, BlobParts]]:
         buffer, offsets = group_payloads(groups)

@@ -12,9 +12,13 @@ from zarr_vectors.formats.documents import parse_attribute, unnamed_channels
 from zarr_vectors.formats.layout import Blobs
 from zarr_vectors.formats.objects import absent_value
 from zarr_vectors.formats.v07.tiny_array import decode_tiny, tiny_requests
+from zarr_vectors.model.attributes import TIMES, AttributeSpec
 from zarr_vectors.ordering import expand_ranges, offsets_of
 from zarr_vectors.storage.port import Range
 from zarr_vectors.typing import AnyArray, ByteArray, Document, IntArray
+
+_NONCHARACTER = "\U0010ffff"
+"""Stands for texts that are absent: no text holds it."""
 
 
 class BlobColumn:
@@ -36,10 +40,11 @@ class BlobColumn:
             raise MetadataError(f"{path}: shape must be [n] or [n, C], got {shape!r}")
         self.shape: tuple[int, ...] = tuple(shape)
         self._masked = bool(document.get("has_present_mask", False))
+        self._stated = spec.fill is not None
         names = spec.channel_names
         if len(shape) == 2 and (names is None or len(names) != shape[1]):
             names = unnamed_channels(shape[1], path)
-        self.spec = replace(spec, channel_names=names if len(shape) == 2 else None)
+        self.spec = replace(_nullable(spec) if self._masked else spec, channel_names=names if len(shape) == 2 else None)
 
     @property
     def count(self) -> int:
@@ -60,12 +65,30 @@ class BlobColumn:
             raise ArrayError(f"{self.path}: {memoryview(data).nbytes} bytes, shape {self.shape} needs {expected}")
         values: AnyArray = np.frombuffer(data, dtype).reshape(self.shape)
         if self._masked:
+            fill = self.spec.fill if self.spec.fill is not None else absent_value(dtype)
             present = np.frombuffer(decode_tiny(f"{self.path}/present_mask", blobs[2], blobs[3]), np.uint8)
             if len(present) != self.count:
                 raise ArrayError(f"{self.path}: present_mask has {len(present)} rows for {self.count}")
+            if dtype.kind not in "fUb" and bool((values[present != 0] == fill).any()) and not self._stated:
+                raise ArrayError(
+                    f"{self.path}: a row that is present has the value {fill}, by which rows that are absent are told "
+                    "apart from others here"
+                )
             values = values.copy()
-            values[present == 0] = absent_value(dtype)
+            values[present == 0] = fill
         return values if rows is None else values[rows]
+
+
+def _nullable(spec: AttributeSpec) -> AttributeSpec:
+    """Return how a column with a mask of present rows is understood: the others hold a value that means "missing"."""
+    dtype = spec.numpy_dtype
+    if spec.fill is not None or dtype.kind == "f" or spec.encoding in TIMES:
+        return spec
+    if dtype.kind == "b":
+        made = AttributeSpec("int8", encoding="dictionary", categories=(False, True), fill=-1, nullable=True)
+        return replace(made, value_dtype="bool", categorical=False, unit=spec.unit, description=spec.description)
+    fill = _NONCHARACTER if dtype.kind == "U" else absent_value(dtype)
+    return replace(spec, fill=fill, nullable=True)
 
 
 class BlobLists:
