@@ -12,7 +12,7 @@ from zarr_vectors.constants import GROUP_NAME_ATTRIBUTE
 from zarr_vectors.exceptions import ArgumentError
 from zarr_vectors.formats.columns import decode_column
 from zarr_vectors.formats.documents import plain_value
-from zarr_vectors.model.attributes import Column
+from zarr_vectors.model.attributes import TIMES, Column
 from zarr_vectors.model.elements import Groups
 from zarr_vectors.ordering import offsets_of
 from zarr_vectors.read.chunk_values import chunk_values
@@ -235,7 +235,7 @@ def _require_scalar(spec: RechunkSpec, column: Column) -> None:
 
 def comparable(column: Column) -> AnyArray:
     """Return values that can be ordered: categories as themselves, times as their counts."""
-    return column.values if column.spec.encoding == "datetime64" else decode_column(column)
+    return column.values if column.spec.encoding in TIMES else decode_column(column)
 
 
 def _present(values: AnyArray) -> AnyArray:
