@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from zarr_vectors.exceptions import ArgumentError, ZarrVectorsError
@@ -14,6 +16,7 @@ from zarr_vectors.types.graphs import read_graph, write_graph
 from zarr_vectors.types.lines import read_lines, write_lines
 from zarr_vectors.types.meshes import read_mesh, write_mesh
 from zarr_vectors.types.parametric import read_parametric, write_parametric
+from zarr_vectors.types.point_streams import write_points_stream
 from zarr_vectors.types.points import read_points, write_points
 from zarr_vectors.types.polylines import read_polylines, write_polylines
 
@@ -41,6 +44,59 @@ def test_writers_name_the_argument(tmp_path: Path, kind: str, given: Any) -> Non
     with pytest.raises(ZarrVectorsError, match=argument):
         write(tmp_path / "a.zv", given)
     assert list(tmp_path.iterdir()) == []
+
+
+HOSTILE: dict[str, Any] = {
+    "number": 5,
+    "text": "abc",
+    "list": [1],
+    "array": np.arange(3),
+    "thing": object(),
+    "thing by name": {"a": object()},
+    "nothing named": {None: [1]},
+    "series": pd.Series([1]),
+    "frame of lists": pd.DataFrame({"a": [[1]] * 4}),
+}
+ARGUMENTS = [
+    *("attributes", "object_attributes", "groups", "group_attributes", "object_ids", "attribute_specs"),
+    *("bounds", "axes", "axis_units", "dtype", "chunk_shape", "bin_shape", "metadata", "crs", "coordinate_system"),
+    *("mode", "out_of_bounds", "format_version", "compressor", "shard_shape"),
+]
+DOORS: dict[str, Callable[..., Any]] = {
+    "points": lambda **more: write_points("memory://hostile", CORNERS, **{"object_ids": [0] * 4, **more}),
+    "stream": lambda **more: write_points_stream("memory://hostile", [CORNERS], **more),
+    "lines": lambda **more: write_lines("memory://hostile", CORNERS.reshape(2, 2, 3), **more),
+    "polylines": lambda **more: write_polylines("memory://hostile", [CORNERS], **more),
+    "graph": lambda **more: write_graph("memory://hostile", CORNERS, [[0, 1]], **more),
+    "meshes": lambda **more: write_mesh("memory://hostile", [CORNERS], [[[0, 1, 2]]], **more),
+}
+
+
+@pytest.mark.parametrize("given", HOSTILE)
+@pytest.mark.parametrize("kind", DOORS)
+def test_only_documented_exceptions_leave_a_writer(kind: str, given: str) -> None:
+    for argument in ARGUMENTS:
+        if kind == "stream" and argument in ("attributes", "object_ids"):
+            continue
+        more = {"groups": {0: [0]}} if argument == "group_attributes" else {}
+        with contextlib.suppress(ZarrVectorsError):
+            DOORS[kind](**{**more, argument: HOSTILE[given]})
+
+
+@pytest.mark.parametrize("name", ["n" * 300, "å" * 150, "a\0b"])
+def test_names_that_no_file_system_takes_are_refused(tmp_path: Path, name: str) -> None:
+    for door in (
+        lambda path: write_points(path, CORNERS),
+        lambda path: write_points_stream(path, [CORNERS]),
+        lambda path: write_parametric(path, {"plane": [[0, 0, 1, 0]]}),
+        read_points,
+        read_mesh,
+    ):
+        with pytest.raises(ArgumentError, match=r"path: .*file systems do not take"):
+            door(str(tmp_path / name))
+    with pytest.raises(ArgumentError, match=r"attributes: the name .*"):
+        write_points(tmp_path / "a.zv", CORNERS, attributes={name: np.arange(4)})
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("kind", ["points", "lines", "polylines", "graph", "mesh"])

@@ -13,7 +13,7 @@ import polars as pl
 import pyarrow as pa
 import pytest
 
-from zarr_vectors import create_store
+from zarr_vectors.core.store import create_store, open_store, set_bounds
 from zarr_vectors.distributed import append_partition, partitions
 from zarr_vectors.edit import append_vertices, move_vertices, replace_objects
 from zarr_vectors.exceptions import ArgumentError, OutOfBoundsError, PrecisionWarning, ShapeError, ZarrVectorsError
@@ -363,3 +363,14 @@ def test_faces_of_several_sizes(tmp_path: Path) -> None:
     with pytest.raises(ArgumentError, match="face 0 is"):
         write_mesh(tmp_path / "b.zv", WHOLE[:5], [[0, -1, 2, 3]])
     assert not (tmp_path / "b.zv").exists()
+
+
+def test_bounds_that_are_set_hold_what_was_given(tmp_path: Path) -> None:
+    inner = FINE[(np.abs(FINE - 500) < 400).all(axis=1)]
+    write_points(tmp_path / "a.zv", FINE, chunk_shape=100.0)
+    root = open_store(tmp_path / "a.zv", mode="r+")
+    summary = set_bounds(root, (inner.min(axis=0), inner.max(axis=0)), force=True)
+    assert summary["vertices_removed"] == {0: 300 - len(inner)}
+    np.testing.assert_array_equal(_sorted(read_points(tmp_path / "a.zv").positions), _sorted(inner.astype(np.float32)))
+    report = validate(tmp_path / "a.zv", level=5)
+    assert report.is_valid, report.summary()

@@ -96,6 +96,7 @@ def set_bounds(
         store = StoreReader.open(handle.storage)
         contraction = Contraction.of(store, bounds) if shrinks else None
         changed = replace(store.root, bounds=bounds) if contraction is None else contraction.root
+        bounds = changed.bounds
         for number in store.level_numbers():
             if contraction is not None and contraction.concerns(number):
                 contraction.stage(number, target)

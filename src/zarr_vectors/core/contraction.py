@@ -19,6 +19,7 @@ from zarr_vectors.constants import (
 from zarr_vectors.exceptions import UnsupportedFeatureError
 from zarr_vectors.formats.cell_access import stored_layout
 from zarr_vectors.model.cells import Cells, Manifests, ObjectTable
+from zarr_vectors.model.elements import bounding_box
 from zarr_vectors.model.links import LinkTable
 from zarr_vectors.model.metadata import Bounds, RootMetadata
 from zarr_vectors.read.cells import read_cells, read_chunks
@@ -38,7 +39,8 @@ from zarr_vectors.spatial.pruning import (
     without_parted,
 )
 from zarr_vectors.storage.port import Storage
-from zarr_vectors.write.bounds import outside_rows
+from zarr_vectors.typing import AnyArray
+from zarr_vectors.write.bounds import as_stored, holding_rounded, outside_rows
 from zarr_vectors.write.level import write_level
 
 
@@ -75,7 +77,12 @@ class Contraction:
         UnsupportedFeatureError
             When that is part of chunks whose vertices are encoded with Draco.
         """
-        places = {number: _places(store.level(number), bounds) for number in store.level_numbers()}
+        dtype = store.level(0).arrays.vertices.spec.numpy_dtype
+        places = {}
+        for number in store.level_numbers():
+            places[number], corners = _places(store.level(number), as_stored(bounds, dtype))
+            if corners is not None:
+                bounds = holding_rounded(bounds, corners, dtype)
         root = replace(store.root, bounds=bounds)
         if places and any(place.loses for place in places.values()):
             if root.object_index_convention == OBJECTS_IDENTITY:
@@ -148,7 +155,8 @@ class Contraction:
         return not _on_bin_faces(level, self.store.root.bounds, self.root.bounds)
 
 
-def _places(level: LevelReader, bounds: Bounds) -> Places:
+def _places(level: LevelReader, bounds: Bounds) -> tuple[Places, tuple[AnyArray, AnyArray] | None]:
+    """Return which rows of a level lie inside bounds, and the corners of what stays."""
     cells = read_chunks(level, np.arange(len(level.chunks)), fragment_attributes=False)
     keep = np.ones(cells.count, bool)
     if cells.count:
@@ -159,7 +167,8 @@ def _places(level: LevelReader, bounds: Bounds) -> Places:
         if lines:
             keep = without_parted(cells, keep)
         keep[lone_repeats(cells, keep)] = False
-    return Places(keep, cells.row_offsets, cells.chunks)
+    corners = bounding_box(cells.positions[keep]) if keep.any() else None
+    return Places(keep, cells.row_offsets, cells.chunks), corners
 
 
 def _objects(level: LevelReader, cells: Cells) -> ObjectTable | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
@@ -72,6 +72,8 @@ def make_axes(ndim: int, axes: AxesLike | None = None, units: UnitsLike | None =
     ArgumentError
         When the number of axes or units differs from ``ndim``, or names repeat.
     """
+    if axes is not None and (isinstance(axes, (bytes, Mapping)) or not isinstance(axes, Iterable)):
+        raise ArgumentError(f"axes: expected one axis per column, each a name, mapping or NgffAxis, got {axes!r}")
     made = default_axes(ndim) if axes is None else tuple(_axis(axis) for axis in axes)
     if len(made) != ndim:
         raise ArgumentError(f"axes: {len(made)} given, but the positions have {ndim} columns")
@@ -79,9 +81,13 @@ def make_axes(ndim: int, axes: AxesLike | None = None, units: UnitsLike | None =
         raise ArgumentError(f"axes: names must differ, got {[axis.name for axis in made]}")
     if units is None:
         return made
+    given = _units(made, units)
+    wrong = [unit for unit in given if unit is not None and not isinstance(unit, str)]
+    if wrong:
+        raise ArgumentError(f"axis_units: a unit is a text such as 'micrometer', got {wrong[0]!r}")
     return tuple(
         NgffAxis(axis.name, axis.type, unit if unit is not None else axis.unit)
-        for axis, unit in zip(made, _units(made, units), strict=True)
+        for axis, unit in zip(made, given, strict=True)
     )
 
 
@@ -98,11 +104,14 @@ def _axis(axis: NgffAxis | Mapping[str, Any] | str) -> NgffAxis:
 def _units(axes: tuple[NgffAxis, ...], units: UnitsLike) -> Sequence[str | None]:
     if isinstance(units, str):
         return [units if axis.type == "space" else None for axis in axes]
+    if not isinstance(units, Iterable) or isinstance(units, bytes):
+        raise ArgumentError(f"axis_units: expected a unit, one per axis, or a mapping of names to units, got {units!r}")
     if isinstance(units, Mapping):
         unknown = set(units) - {axis.name for axis in axes}
         if unknown:
             raise ArgumentError(f"axis_units: no axis named {sorted(unknown)}; axes are {[a.name for a in axes]}")
         return [units.get(axis.name) for axis in axes]
-    if len(units) != len(axes):
-        raise ArgumentError(f"axis_units: {len(units)} given for {len(axes)} axes")
-    return list(units)
+    listed = list(units)
+    if len(listed) != len(axes):
+        raise ArgumentError(f"axis_units: {len(listed)} given for {len(axes)} axes")
+    return listed

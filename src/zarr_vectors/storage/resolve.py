@@ -47,6 +47,7 @@ _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+")
 _LOCAL_ZIP = re.compile(r"zip://(?P<path>.*?)::(?:file://)?(?P<file>(?!\w+://).+)")
 """How fsspec spells what is in a zip file on this machine; its own listing of the folders in there is wrong."""
 
+_LONGEST_NAME = 255
 _MODES = ("r", "r+", "a", "w", "w-")
 _BACKENDS = ("local", "obstore", "fsspec", "zarr", "icechunk")
 
@@ -125,6 +126,8 @@ def resolve_storage(
     scheme = detect_scheme(text)
     if scheme == "zip" and backend is None and (inner := _LOCAL_ZIP.fullmatch(text)) and not backend_kwargs:
         return _in_zip(Path(inner["file"]), mode == "r", inner["path"].strip("/"))
+    if scheme in ("", "file"):
+        _require_names(text)
     chosen = backend or _default_backend(scheme, text)
     if chosen == "icechunk":
         return _through_icechunk(text, mode == "r", backend_kwargs)
@@ -170,6 +173,16 @@ def local_folder(path: str | os.PathLike[str]) -> Path | None:
         return _local_path(text, scheme) if scheme in ("", "file") else None
     except ArgumentError:
         return None
+
+
+def _require_names(text: str) -> None:
+    """Refuse a path that no file system takes."""
+    too_long = next((part for part in re.split(r"[/\\]", text) if len(os.fsencode(part)) > _LONGEST_NAME), None)
+    if too_long is not None or "\0" in text:
+        what = (
+            "holds a NUL" if too_long is None else f"has a name of more than {_LONGEST_NAME} bytes, {too_long[:40]!r}…"
+        )
+        raise ArgumentError(f"path: {text[:80]!r} {what}, which file systems do not take; choose another")
 
 
 def _local_path(text: str, scheme: str) -> Path:

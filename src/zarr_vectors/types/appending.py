@@ -23,8 +23,10 @@ from zarr_vectors.read.rows import read_rows
 from zarr_vectors.read.store import StoreReader
 from zarr_vectors.types.storing import StoreOptions, parse_bounds
 from zarr_vectors.typing import FloatArray, IntArray
+from zarr_vectors.write.frames import as_columns
 from zarr_vectors.write.joining import join_columns
 from zarr_vectors.write.options import WriteOptions
+from zarr_vectors.write.tables import Attributes
 
 
 def read_elements(store: StoreReader, level: int = 0) -> Elements:
@@ -146,7 +148,7 @@ def _shape(given: Any, ndim: int) -> tuple[float, ...] | None:
     return None if given is None else tuple(float(g) for g in np.broadcast_to(given, ndim))
 
 
-def refuse_fragment_attributes(store: StoreReader, given: Mapping[str, Any] | None) -> None:
+def refuse_fragment_attributes(store: StoreReader, given: Attributes) -> None:
     """Refuse to append where fragments carry attributes that are not all given anew: appending changes fragments.
 
     Raises
@@ -155,7 +157,7 @@ def refuse_fragment_attributes(store: StoreReader, given: Mapping[str, Any] | No
         Naming the attributes.
     """
     held = set(store.level(0).arrays.fragment_attributes) - {OBJECT_ID_ATTRIBUTE}
-    if held - set(given or {}):
+    if held - set(as_columns("fragment_attributes", given)):
         raise ArgumentError(
             f"mode='a': the store has fragment attributes {sorted(held)}, and appending changes its fragments; pass "
             "fragment_attributes for all fragments, or write the store anew"

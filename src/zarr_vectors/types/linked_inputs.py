@@ -173,8 +173,9 @@ def _even_rows(names: LinkedNames, argument: str, links: Any) -> AnyArray:
     try:
         return as_array(argument, links)
     except ShapeError:
-        lengths = np.array([np.size(row) for row in links])
-        if not np.isin(lengths, names.widths).all():
+        rows = [row if np.ndim(row[:1]) == 1 else () for row in links if isinstance(row, (list, tuple, np.ndarray))]
+        lengths = np.array([len(row) for row in rows], np.int64)
+        if len(rows) < len(links) or not np.isin(lengths, names.widths).all():
             raise
         raise _uneven(names, argument, lengths) from None
 

@@ -84,7 +84,9 @@ def _concatenated(argument: str, arrays: Sequence[AnyArray], axes: Any) -> AnyAr
     shapes = {array.shape[1:] for array in arrays}
     if len(shapes) == 1 and len(next(iter(shapes))) == 1:
         longest = max(map(len, arrays))
-        require_upright(f"{argument}: path", longest, arrays[0].shape[1], None if axes is None else len(axes))
+        require_upright(
+            f"{argument}: path", longest, arrays[0].shape[1], len(axes) if isinstance(axes, Sequence) else None
+        )
         return as_positions(argument, np.concatenate(arrays), axes=axes)
     flat = next((number for number, array in enumerate(arrays) if array.ndim != 2), None)
     if flat is not None:

@@ -49,7 +49,7 @@ from zarr_vectors.types.storing import (
     store_elements,
     stored_positions,
 )
-from zarr_vectors.types.tables import Attributes, Specs, check_specs, make_fragment_columns, make_groups
+from zarr_vectors.types.tables import Attributes, Specs, check_specs, has_columns, make_fragment_columns, make_groups
 from zarr_vectors.typing import AnyArray, IntArray
 from zarr_vectors.write.options import WriteOptions
 
@@ -282,7 +282,7 @@ def _write(
     runs = cells
     cells = share_fragments(runs) if arguments.share_fragments else runs
     shared = cells is not runs
-    if arguments.fragment_attributes:
+    if has_columns("fragment_attributes", arguments.fragment_attributes):
         made = make_fragment_columns(arguments.fragment_attributes, cells, arguments.attribute_specs)
         cells = replace(cells, fragment_attributes={**made, **cells.fragment_attributes})
     root = new_root(

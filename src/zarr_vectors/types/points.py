@@ -50,6 +50,7 @@ from zarr_vectors.types.tables import (
     Attributes,
     Specs,
     check_specs,
+    has_columns,
     make_columns,
     make_fragment_columns,
     make_groups,
@@ -301,7 +302,7 @@ def _write_new(
 
 
 def _with_fragment_columns(cells: Cells, attributes: Attributes, specs: Specs) -> Cells:
-    if not attributes:
+    if not has_columns("fragment_attributes", attributes):
         return cells
     columns = make_fragment_columns(attributes, cells, specs)
     return replace(cells, fragment_attributes={**columns, **cells.fragment_attributes})
@@ -322,7 +323,9 @@ def _append(
         raise ArgumentError(
             f"mode='a': {store.storage.url} holds {', '.join(store.root.geometry_types)}, not {GEOMETRY_TYPE}"
         )
-    local = not fragment_attributes and goes_locally(store, GEOMETRY_TYPE, elements, options)
+    local = not has_columns("fragment_attributes", fragment_attributes) and goes_locally(
+        store, GEOMETRY_TYPE, elements, options
+    )
     kept, options = append_options(store, said, options, elements.positions)
     refuse_fragment_attributes(store, fragment_attributes)
     if local:

@@ -301,6 +301,8 @@ def _crs(options: StoreOptions) -> Document | None:
     crs = None if options.crs is None else dict(options.crs)
     if options.coordinate_system is None:
         return crs
+    if not isinstance(options.coordinate_system, str):
+        raise ArgumentError(f"coordinate_system: expected a name such as 'RAS', got {options.coordinate_system!r}")
     if crs is not None and crs.get("name", options.coordinate_system) != options.coordinate_system:
         raise ArgumentError(f"coordinate_system={options.coordinate_system!r} and crs name {crs['name']!r} disagree")
     return (crs or {}) | {"name": options.coordinate_system}

@@ -68,7 +68,7 @@ class WriteOptions:
             ("out_of_bounds", out_of_bounds, get_args(OutOfBounds)),
         )
         for argument, value, accepted in choices:
-            if value not in accepted:
+            if not isinstance(value, str) or value not in accepted:
                 raise ArgumentError(f"{argument}: expected one of {', '.join(accepted)}, got {value!r}")
         if progress is not None and not callable(progress):
             raise ArgumentError(f"progress: expected a function of (done, total), got {progress!r}")

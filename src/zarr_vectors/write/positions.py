@@ -33,7 +33,7 @@ def stored_dtype(dtype: npt.DTypeLike | None, default: np.dtype[Any] | None = No
         return default or DEFAULT_DTYPE
     try:
         wanted = np.dtype(dtype)
-    except TypeError as error:
+    except (TypeError, ValueError) as error:
         raise ArgumentError(f"dtype: expected a float type, got {dtype!r}") from error
     if wanted.kind != "f" or wanted.itemsize not in (2, 4, 8):
         raise ArgumentError(f"dtype: positions are stored as float16, float32 or float64, got {wanted}")

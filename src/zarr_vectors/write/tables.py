@@ -73,14 +73,14 @@ def make_groups(
     ArgumentError
         When a group names an object that does not exist, or keys are neither whole numbers nor names.
     """
-    if groups is None or not len(groups):
-        if has_columns("group_attributes", attributes):
-            raise ArgumentError("group_attributes: given without groups")
-        return None
-    if not isinstance(groups, Mapping):
+    if groups is not None and not isinstance(groups, Mapping):
         raise ArgumentError(
             f"groups: expected a mapping of numbers or names to object ids, got {type(groups).__name__}"
         )
+    if not groups:
+        if has_columns("group_attributes", attributes):
+            raise ArgumentError("group_attributes: given without groups")
+        return None
     if object_ids is None:
         raise ArgumentError("groups: given without object_ids, so there are no objects to group")
     if all(isinstance(key, str) for key in groups):
