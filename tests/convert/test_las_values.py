@@ -15,7 +15,14 @@ import pytest
 from zarr_vectors import edit
 from zarr_vectors.convert import paths
 from zarr_vectors.convert.las import export_las, ingest_las, read_las
-from zarr_vectors.exceptions import ArgumentError, ArrayError, LossWarning, PrecisionWarning, StoreError
+from zarr_vectors.exceptions import (
+    ArgumentError,
+    ArrayError,
+    LossWarning,
+    PrecisionWarning,
+    StoreError,
+    UnsupportedFeatureError,
+)
 from zarr_vectors.multiresolution.coarsen import build_pyramid
 from zarr_vectors.read.opening import open_reader
 from zarr_vectors.types.points import read_points, write_points
@@ -71,8 +78,7 @@ def test_extra_dimensions_of_every_type_come_back_bit_for_bit(tmp_path: Path, re
         dimensions.append(laspy.ExtraBytesParams(kind, kind, **plain))
         dimensions.append(laspy.ExtraBytesParams(f"{kind} one", kind, scales=[1.0], offsets=[0.0]))
         limit = 7 if np.dtype(kind).kind == "f" else int(np.iinfo(kind).max)
-        if np.dtype(kind).kind == "f":
-            dimensions.append(laspy.ExtraBytesParams(f"{kind} none", f"{elements}{kind}", no_data=[limit] * elements))
+        dimensions.append(laspy.ExtraBytesParams(f"{kind} none", f"{elements}{kind}", no_data=[limit] * elements))
         if kind not in ("u8", "i8", "f4", "f8"):
             dimensions.append(
                 laspy.ExtraBytesParams(f"{kind} scaled", kind, scales=[0.01], offsets=[100.0], no_data=[limit])
@@ -94,6 +100,10 @@ def test_extra_dimensions_of_every_type_come_back_bit_for_bit(tmp_path: Path, re
     found = read_points(tmp_path / "a.zv", restore_order=True).attributes
     assert found["u8 one"].dtype == np.uint64
     assert np.isnan(found["f8 none"][10:20]).all()
+    missing = np.ma.getmaskarray(found["u8 none"])
+    assert np.flatnonzero(missing).tolist() == [1, *range(10, 20)]
+    assert found["u8 none"].dtype == np.uint64
+    assert isinstance(read_las(tmp_path / "a.las").attributes["u1 none"], np.ma.MaskedArray)
     assert np.isnan(found["i4 scaled"][10:20]).all()
     before, after = (file.header.vlrs.get("ExtraBytesVlr")[0].extra_bytes_structs for file in (points, again))
     for one, other in zip(before, after, strict=True):
@@ -239,6 +249,50 @@ def test_waveforms_beside_the_file_are_named(tmp_path: Path) -> None:
     with pytest.warns(LossWarning, match=r"in a\.wdp: copy it to b\.wdp"):
         export_las(tmp_path / "s.zv", tmp_path / "b.las")
     assert laspy.read(tmp_path / "b.las").header.global_encoding.waveform_data_packets_external
+
+
+@REVISIONS
+def test_missing_whole_numbers_are_the_same_in_parts_and_appended(tmp_path: Path, revision: str) -> None:
+    points = las(tmp_path / "a.las", laspy.ExtraBytesParams("tree", "i8", no_data=[-1]), count=9000)
+    points["tree"] = np.where(np.arange(9000) < 8000, 2**60 + np.arange(9000), -1)
+    points.write(tmp_path / "a.las")
+    stores = []
+    for name, budget in (("whole", 1 << 30), ("parts", 1 << 17)):
+        ingest_las(
+            tmp_path / "a.las", tmp_path / name / "s", memory_budget=budget, format_version=revision, keep_order=True
+        )
+        files = (file for file in (tmp_path / name).rglob("*") if file.is_file())
+        stores.append({file.relative_to(tmp_path / name): file.read_bytes() for file in files})
+    assert stores[0] == stores[1]
+    points["tree"] = np.full(9000, 7)
+    points.write(tmp_path / "b.las")
+    ingest_las(tmp_path / "b.las", tmp_path / "whole" / "s", mode="a", keep_order=True)
+    export_las(tmp_path / "whole" / "s", tmp_path / "c.las")
+    again = laspy.read(tmp_path / "c.las")["tree"]
+    assert np.asarray(again)[:9000].tolist() == np.asarray(laspy.read(tmp_path / "a.las")["tree"]).tolist()
+    assert (np.asarray(again)[9000:] == 7).all()
+
+
+def test_missing_values_of_other_origin_get_a_no_data_value(tmp_path: Path) -> None:
+    attributes = {
+        "tree": np.ma.MaskedArray(np.arange(4), [0, 1, 0, 1]),
+        "alive": np.ma.MaskedArray([True, False, True, False], [0, 0, 1, 1]),
+        "intensity": np.ma.MaskedArray(np.arange(4, dtype=np.uint16), [1, 0, 0, 0]),
+    }
+    write_points(tmp_path / "s.zv", np.eye(4)[:, :3], attributes=attributes, keep_order=True)
+    with pytest.warns(LossWarning, match="'intensity_stored'"):
+        export_las(tmp_path / "s.zv", tmp_path / "a.las")
+    again = read_las(tmp_path / "a.las").attributes
+    for name, values in attributes.items():
+        found = again[name if name != "intensity" else "intensity_stored"]
+        assert found.tolist() == values.tolist(), name
+    write_points(
+        tmp_path / "s.zv",
+        np.zeros((3, 3)),
+        attributes={"classification": np.ma.MaskedArray(np.array([1, 2, 3], np.uint8), [0, 0, 1])},
+    )
+    with pytest.raises(UnsupportedFeatureError, match="'classification'"):
+        export_las(tmp_path / "s.zv", tmp_path / "a.las")
 
 
 @REVISIONS
