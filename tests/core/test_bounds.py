@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from zarr_vectors.core.store import create_store, open_store, read_level_metadata, read_root_metadata, set_bounds
+from zarr_vectors.edit import refresh_levels
 from zarr_vectors.exceptions import ArgumentError
 from zarr_vectors.model.attributes import AttributeSpec, Column
 from zarr_vectors.model.cells import Cells, Fragments, Manifests, ObjectTable
@@ -120,6 +121,33 @@ def test_levels_whose_bins_are_cut_are_stale(tmp_path: Path) -> None:
     root = open_store(tmp_path / "a.zv", "r+")
     set_bounds(root, ([0, 0, 0], [350, 400, 400]), force=True)
     assert [read_level_metadata(root, level).stale for level in range(3)] == [False, False, True]
+
+
+@pytest.mark.parametrize("revision", ["0.9", "0.7"])
+@pytest.mark.parametrize(
+    ("points", "upper", "stale"),
+    [
+        ([[5, 5], [18, 5], [25, 5]], 19.0, False),  # the second bin goes as a whole
+        ([[5, 5], [18, 5], [25, 5]], 12.0, True),  # the first loses a vertex, and its centroid is inside
+        ([[5, 5], [18, 5], [25, 5]], 11.0, True),  # it loses a vertex and its centroid
+        ([[5, 5], [20, 5], [31, 5]], 20.0, True),  # bounds at a face hold a vertex at it, but not its centroid
+        ([[21, 5], [27, 5], [5, 5]], 20.001, False),
+    ],
+)
+def test_a_coarse_level_follows_level_0_or_is_stale(
+    tmp_path: Path, revision: str, points: list[list[float]], upper: float, stale: bool
+) -> None:
+    path = tmp_path / "a.zv"
+    write_points(path, points, chunk_shape=40.0, bin_shape=10.0, bounds=([0, 0], [40, 40]), format_version=revision)
+    build_pyramid(path, [(2, 1)])
+    root = open_store(path, "r+")
+    set_bounds(root, ([0, 0], [upper, 40]), force=True)
+    assert read_level_metadata(root, 1).stale == stale
+    assert bool(validate(path, level=5).warnings) == stale
+    refresh_levels(path)
+    report = validate(path, level=5)
+    assert report.is_valid, report.summary()
+    assert not report.warnings
 
 
 def test_compression_and_shards_stay(tmp_path: Path) -> None:

@@ -301,6 +301,20 @@ def test_a_change_that_dies_is_completed_or_forgotten(tmp_path: Path) -> None:
             remove_resolution_level(root, 1)
 
 
+def test_a_multiscale_block_that_is_gone_is_written_as_it_was(tmp_path: Path) -> None:
+    axes: Any = [("z", "space", "micrometer"), ("y", "space", "micrometer"), ("t", "time", "second")]
+    named = [dict(zip(("name", "type", "unit"), axis, strict=True)) for axis in axes]
+    root = create_store(tmp_path / "a.zv", axes=named, chunk_shape=(64.0,) * 3, base_bin_shape=(8.0,) * 3)
+    write_points(root, np.random.default_rng(0).uniform(0, 128, (500, 3)))
+    build_pyramid(tmp_path / "a.zv", [(2, 1), (16, 1)])
+    root = open_store(tmp_path / "a.zv", "r+")
+    attributes = root.attrs.to_dict()
+    block = attributes.pop("multiscales")
+    root.attrs.put(attributes)
+    assert multiscale.write_multiscale_metadata(root) == block
+    assert validate(tmp_path / "a.zv", level=5).is_valid
+
+
 def test_multiscale_block(tmp_path: Path, revision: str) -> None:
     root = create_store(tmp_path / "a.zv", base_bin_shape=(32.0,) * 3, format_version=revision)
     add_resolution_level(root, 1, (2, 2, 2))
@@ -314,6 +328,12 @@ def test_multiscale_block(tmp_path: Path, revision: str) -> None:
     multiscale.upsert_level_transform(root, 1, scale=[2, 2, 2], translation=[0, 0, 0])
     assert multiscale.read_level_transform(root, 1) == ([2.0] * 3, None)
     assert read_level_metadata(root, 1).bin_shape == (64.0, 64.0, 64.0)
+    report = validate(tmp_path / "a.zv", level=2)
+    assert report.is_valid, report.summary()
+    multiscale.upsert_level_transform(root, 0, scale=[1, 1, 1], translation=[16, 16, 16])
+    assert multiscale.read_level_transform(root, 1) == ([2.0] * 3, None)  # and the others stay as they are
+    with pytest.raises(ArgumentError, match="translation"):
+        multiscale.upsert_level_transform(root, 1, scale=[2, 2, 2], translation=[0, 32, 32])
     with pytest.raises(ArgumentError, match="scale"):
         multiscale.upsert_level_transform(root, 1, scale=[2, 2])
     with pytest.raises(ArgumentError, match="scale"):

@@ -7,6 +7,7 @@ import json
 import numpy as np
 import pytest
 
+from zarr_vectors.core.store import create_store
 from zarr_vectors.exceptions import ArgumentError, UnknownNameError
 from zarr_vectors.multiresolution.coarsen import build_pyramid, coarsen_level
 from zarr_vectors.multiresolution.cross_level import read_cross_level_links
@@ -173,3 +174,62 @@ def test_levels_made_one_by_one_keep_objects_of_the_finer_ones(tmp_path):
     assert [len(objects) for objects in kept] == [40, 20, 10, 5]
     assert kept[3] < kept[2] < kept[1] < kept[0]
     check(path)
+
+
+@pytest.mark.parametrize("version", REVISIONS)
+@pytest.mark.parametrize(
+    ("stated", "made"),
+    [
+        ({}, set()),
+        ({"cross_level_depth": 0}, set()),
+        ({"cross_level_depth": 0, "cross_level_storage": "explicit"}, set()),
+        ({"cross_level_storage": "implicit"}, {(0, 1), (1, 2)}),
+        ({"cross_level_depth": 2}, {(0, 1), (1, 2), (0, 2)}),
+        ({"cross_level_depth": 2, "cross_level_storage": "implicit"}, {(0, 1), (1, 2), (0, 2)}),
+        ({"cross_level_depth": -1, "cross_level_storage": "explicit"}, {(0, 1), (1, 2)}),
+    ],
+)
+def test_a_store_says_which_links_a_pyramid_makes(tmp_path, version, stated, made):
+    path = tmp_path / "a"
+    root = create_store(path, chunk_shape=50.0, base_bin_shape=12.5, ndim=3, format_version=version, **stated)
+    write_points(root, np.random.default_rng(0).uniform(0, 100, (200, 3)))
+
+    def links():
+        found = set()
+        for fine, coarse in ((0, 1), (1, 2), (0, 2)):
+            try:
+                read_cross_level_links(path, fine, coarse - fine)
+            except UnknownNameError:
+                continue
+            found.add((fine, coarse))
+        return found
+
+    for _ in range(2):
+        build_pyramid(path, [(2, 1), (4, 1)], overwrite=True)
+        assert links() == made
+        assert {key: root_of(path)["zarr_vectors"].get(key) for key in stated} == stated
+    write_points(path, np.full((1, 3), 7.0), mode="a")
+    assert links() == made
+    told = set() if stated.get("cross_level_depth") == 0 else made or {(0, 1), (1, 2)}
+    build_pyramid(path, [(2, 1), (4, 1)], cross_level_storage="explicit", overwrite=True)
+    assert links() == told
+    build_pyramid(path, [(2, 1), (4, 1)], cross_level_storage="explicit", cross_level_depth=1, overwrite=True)
+    assert links() == {(0, 1), (1, 2)}
+    check(path)
+
+
+@pytest.mark.parametrize(
+    ("ndim", "factor", "folds"),
+    [
+        (3, None, [(2, 2, 2), (4, 4, 4)]),
+        (3, 27, [(3, 3, 3), (9, 9, 9)]),
+        (3, 2, [(2, 1, 1), (2, 2, 1)]),
+        (2, 4, [(2, 2), (4, 4)]),
+        (2, 12, [(3, 4), (9, 16)]),
+        (1, 5, [(5,), (25,)]),
+    ],
+)
+def test_a_store_says_how_much_a_pyramid_folds(tmp_path, ndim, factor, folds):
+    root = create_store(tmp_path / "a", chunk_shape=64.0, base_bin_shape=1.0, ndim=ndim, reduction_factor=factor)
+    write_points(root, np.random.default_rng(0).uniform(0, 100, (100, ndim)))
+    assert [level.bin_ratio for level in build_pyramid(tmp_path / "a").levels] == folds

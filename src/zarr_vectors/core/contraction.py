@@ -22,6 +22,7 @@ from zarr_vectors.model.cells import Cells, Manifests, ObjectTable
 from zarr_vectors.model.elements import bounding_box
 from zarr_vectors.model.links import LinkTable
 from zarr_vectors.model.metadata import Bounds, RootMetadata
+from zarr_vectors.multiresolution.points import coarse_numbers
 from zarr_vectors.read.cells import read_cells, read_chunks
 from zarr_vectors.read.level import LevelReader
 from zarr_vectors.read.nodes import find_nodes
@@ -56,6 +57,8 @@ class Contraction:
         Metadata that it will have.
     places : mapping of int to Places
         By level, which rows stay.
+    outdated : frozenset of int
+        Coarse levels that may be others than would be built of what is left of level 0.
     links_removed : dict of int to int
         By level, how many links went; filled in by :meth:`stage`.
     objects_emptied : int
@@ -65,6 +68,7 @@ class Contraction:
     store: StoreReader
     root: RootMetadata
     places: Mapping[int, Places]
+    outdated: frozenset[int] = frozenset()
     links_removed: dict[int, int] = field(default_factory=dict)
     objects_emptied: int = 0
 
@@ -88,11 +92,14 @@ class Contraction:
             if root.object_index_convention == OBJECTS_IDENTITY:
                 root = replace(root, object_index_convention=OBJECTS_STANDARD)
             root = root.after_links(added=False)
-        return cls(store, root, places)
+        outdated = frozenset(number for number in places if number and _outdates(store, places, number))
+        return cls(store, root, places, outdated)
 
     def concerns(self, number: int) -> bool:
-        """Return whether a level is to be written anew: it loses vertices, or links to another that does."""
-        if self.places[number].loses or self.root.object_index_convention != self.store.root.object_index_convention:
+        """Return whether a level is to be written anew: it is outdated, loses vertices, or links to one that does."""
+        if self.places[number].loses or number in self.outdated:
+            return True
+        if self.root.object_index_convention != self.store.root.object_index_convention:
             return True
         deltas = self.store.level(number).arrays.links
         return any(number + delta in self.places and self.places[number + delta].loses for delta in deltas)
@@ -118,7 +125,7 @@ class Contraction:
         kept = level.unknown
         for family in sorted(ARRAY_FAMILIES):
             target.delete_prefix(f"{number}/{family}")
-        metadata = replace(level.metadata, stale=level.metadata.stale or self._outdates(number, level))
+        metadata = replace(level.metadata, stale=level.metadata.stale or number in self.outdated)
         write_level(target, store.revision, self.root, metadata, left, layout, previous=level.attributes, kept=kept)
 
     def _left(self, number: int, level: LevelReader, cells: Cells) -> Cells:
@@ -142,17 +149,6 @@ class Contraction:
             elif table.delta == 0:
                 left = with_links(left, table)
         return left
-
-    def _outdates(self, number: int, level: LevelReader) -> bool:
-        """Return whether a coarse level may be another than would be built of what is left of level 0.
-
-        Points that are merged bin by bin are the same unless bounds cut through a bin.
-        """
-        if number == 0 or not any(place.loses for place in self.places.values()):
-            return False
-        if set(level.root.geometry_types) - {"point_cloud"}:
-            return True
-        return not _on_bin_faces(level, self.store.root.bounds, self.root.bounds)
 
 
 def _places(level: LevelReader, bounds: Bounds) -> tuple[Places, tuple[AnyArray, AnyArray] | None]:
@@ -203,9 +199,25 @@ def _empty_objects(cells: Cells) -> int:
     return int((np.diff(table.manifests.offsets) == 0).sum())
 
 
-def _on_bin_faces(level: LevelReader, old: Bounds, new: Bounds) -> bool:
-    """Return whether bounds shrink to faces of a level's bins, so that none of its bins is cut through."""
-    width = np.array(level.grid.cell_shape)
-    faces = np.array(new) / width
-    shrunk = np.array([np.greater(new[0], old[0]), np.less(new[1], old[1])])
-    return bool(np.isclose(faces, np.round(faces))[shrunk].all())
+def _outdates(store: StoreReader, places: Mapping[int, Places], number: int) -> bool:
+    """Return whether a coarse level may be another than would be built of what is left of level 0.
+
+    Points that are merged bin by bin make the same where each bin keeps all of its vertices and its metavertex, or
+    none of them.
+    """
+    level = store.level(number)
+    if not any(place.loses for place in places.values()):
+        return False
+    entry = store.root.entry(number)
+    ratio = np.array(level.metadata.bin_ratio or (entry.bin_ratio if entry else (0.0,)))
+    if set(level.root.geometry_types) - {"point_cloud"} or (ratio < 1).any() or (ratio % 1).any():
+        return True
+    finest = store.level(0)
+    bins = []
+    for one in (finest, level):
+        positions = read_chunks(one, np.arange(len(one.chunks)), fragment_attributes=False).positions
+        bins.append(np.stack([finest.grid.bins_of(positions[:, d], d) for d in range(finest.grid.ndim)], axis=1))
+    keep = np.concatenate([places[0].keep, places[number].keep])
+    numbers = np.unique(coarse_numbers(np.concatenate(bins), tuple(ratio.astype(int))), return_inverse=True)[1]
+    kept, all_of_it = (np.bincount(numbers.reshape(-1), weights) for weights in (keep, np.ones(len(keep))))
+    return bool(((kept > 0) & (kept < all_of_it)).any())

@@ -210,7 +210,7 @@ def merge_rows(
     by_bin = has_bin_fragments(cells.fragments, cells.row_counts, grid)
     if owners is None and by_bin.all() and grid.n_bins > 1:
         return None, _merge_bins(grid, fold, cells)
-    keys = _coarse_numbers(_row_bins(grid, cells), (*_ones(grid, cells), *fold))
+    keys = coarse_numbers(_row_bins(grid, cells), (*_ones(grid, cells), *fold))
     if owners is None:
         order = stable_order([keys])
         return order, _merge_sorted([keys[order]])
@@ -228,7 +228,7 @@ def _merge_bins(grid: Grid, fold: tuple[int, ...], cells: Cells) -> Merging:
     spatial = cells.chunks[:, cells.chunks.shape[1] - grid.ndim :]
     bins = spatial[filled // grid.n_bins] * np.array(grid.bins_per_chunk) + inner
     bins = np.concatenate([_leading(grid, cells)[filled // grid.n_bins], bins], axis=1)
-    numbers, target = np.unique(_coarse_numbers(bins, (*_ones(grid, cells), *fold)), return_inverse=True)
+    numbers, target = np.unique(coarse_numbers(bins, (*_ones(grid, cells), *fold)), return_inverse=True)
     base = np.repeat(cells.row_offsets[:-1], np.diff(cells.fragments.offsets))[filled]
     return Merging(cells.fragments.starts[filled] + base, counts[filled], target.reshape(-1), len(numbers))
 
@@ -249,7 +249,7 @@ def _ones(grid: Grid, cells: Cells) -> tuple[int, ...]:
     return (1,) * int(cells.chunks.shape[1] - grid.ndim)
 
 
-def _coarse_numbers(bins: IntArray, fold: tuple[int, ...]) -> AnyArray:
+def coarse_numbers(bins: IntArray, fold: tuple[int, ...]) -> AnyArray:
     """Return one number per coarse bin for absolute bins ``(n, D)``; equal exactly where the coarse bin is."""
     coarse = np.floor_divide(bins, np.array(fold))
     if len(coarse) == 0:
