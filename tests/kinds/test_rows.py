@@ -73,6 +73,7 @@ def forms(values: Mapping[int, float]) -> dict[str, Any]:
     frame = pd.DataFrame({"object_id": order, "v": numbers})
     return {
         "series": {"v": pd.Series(numbers, index=order)},
+        "mapping": {"v": dict(zip(order, numbers, strict=True))},
         "frame by index": pd.DataFrame({"v": numbers}, index=pd.Index(order, name="cell")),
         "frame by column": frame,
         "nullable index": frame.astype({"object_id": "Int64"}).set_index("object_id"),
@@ -169,6 +170,33 @@ def test_edits_and_appends_align_too(tmp_path: Path, kind: str, revision: str) -
         path, np.concatenate(CORNERS[:2])[[0, 1, 3, 4]], object_ids=[100, 100, 50, 50], object_attributes=table
     )
     assert said_of_objects(path)["v"] == WEIGHTS | new
+
+
+@pytest.mark.parametrize("kind", BY_LIST)
+def test_appended_lists_keep_their_order_too(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "a.zv"
+    BY_LIST[kind](path, object_attributes={"place": np.arange(5)})
+    moved = {"polylines": write_polylines, "streamlines": write_polylines, "lines": write_lines, "meshes": write_mesh}
+    write = moved.get(kind, write_graph)
+    links = {"graphs": [[[0, 1]]] * 3, "skeletons": [[[1, 0]]] * 3, "meshes": [[[0, 1, 2]]] * 3}
+    more = FORESTS if kind == "skeletons" else {}
+    given = np.stack(CORNERS[:3])[:, :2] if kind == "lines" else CORNERS[:3]
+    table = {"place": pd.Series({8: 8, 99: 99, 50: 50})}
+    arguments = [given, links[kind]] if kind in links else [given]
+    write(path, *arguments, object_ids=[99, 8, 50], object_attributes=table, mode="a", out_of_bounds="expand", **more)
+    assert said_of_objects(path)["place"] == PLACES | {8: 8, 99: 99, 50: 50}
+    write(path, *arguments, object_ids=[98, 7, 49], object_attributes={"place": [3, 4, 5]}, mode="a", **more)
+    assert said_of_objects(path)["place"] == PLACES | {8: 8, 99: 99, 50: 50, 98: 3, 7: 4, 49: 5}
+
+
+def test_points_of_no_object_have_a_row_like_any_object(tmp_path: Path) -> None:
+    given = {"object_ids": [0, None, 5, 5], "keep_order": True}
+    write_points(tmp_path / "a.zv", np.zeros((4, 3)), object_attributes={"v": pd.Series({5: 5, -1: -1, 0: 0})}, **given)
+    assert said_of_objects(tmp_path / "a.zv")["v"] == {-1: -1, 0: 0, 5: 5}
+    with pytest.raises(ShapeError, match=r"'v' has 2 rows, but there must be 3: points of no object .* id -1"):
+        write_points(tmp_path / "a.zv", np.zeros((4, 3)), object_attributes={"v": [0, 5]}, **given)
+    with pytest.raises(ArgumentError, match="lacks -1"):
+        write_points(tmp_path / "a.zv", np.zeros((4, 3)), object_attributes={"v": pd.Series({0: 0, 5: 5})}, **given)
 
 
 def test_groups_are_named_by_their_index(tmp_path: Path) -> None:

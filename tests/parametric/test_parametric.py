@@ -139,6 +139,9 @@ def test_they_stay_when_the_store_changes(tmp_path: Path, revision: str) -> None
     ("objects", "more", "error", "message"),
     [
         ({"cube": [[1]]}, {}, ArgumentError, "no type 'cube'"),
+        ({"plane": np.ma.MaskedArray(np.ones((1, 4)), [[1, 0, 0, 0]])}, {}, ArgumentError, "'plane': row 0 is masked"),
+        ({"plane": [[2**60 + 1, 0, 0, 1]]}, {}, ArgumentError, "float64, which does not hold"),
+        ({"plane": np.ones((1, 4), complex)}, {}, ArgumentError, "must be numbers"),
         (
             {"sphere": [[1, 2, 3]]},
             {},

@@ -44,6 +44,7 @@ from zarr_vectors.typing import IntArray
 from zarr_vectors.write.frames import aligned_values
 from zarr_vectors.write.joining import join_column
 from zarr_vectors.write.level import write_level
+from zarr_vectors.write.positions import as_array
 
 AttributeKind: TypeAlias = Literal["vertex", "link", "object", "fragment"]
 
@@ -297,7 +298,7 @@ def parse_rows(rows: Any, count: int, per: str) -> IntArray:
     ArgumentError
         When they are not whole numbers, one is not there, or one is named twice.
     """
-    given = np.atleast_1d(np.asarray(list(rows) if isinstance(rows, range | set) else rows))
+    given = np.atleast_1d(as_array("rows", list(rows) if isinstance(rows, range | set) else rows))
     if given.dtype == np.bool_ and given.shape == (count,):
         given = np.flatnonzero(given)
     if given.size == 0:

@@ -20,6 +20,7 @@ from zarr_vectors.model.parametric import (
 )
 from zarr_vectors.ordering import offsets_of
 from zarr_vectors.typing import AnyArray, FloatArray, IntArray
+from zarr_vectors.write.positions import as_array
 
 _SHAPES: Final[Mapping[str, tuple[tuple[str, int, int, bool], ...]]] = {
     PLANE.name: (("the normal A, B, C", 0, 3, False),),
@@ -113,10 +114,15 @@ def _kind(kind: Any) -> str | int:
 
 
 def _numbers(what: str, values: Any, ndim: int) -> FloatArray:
+    given = as_array(f"objects: coefficients of {what}", values)
     try:
-        array = np.asarray(values, np.float64)
-    except (TypeError, ValueError) as error:
+        if given.dtype.kind in "cmM":
+            raise TypeError(f"they are {given.dtype}")
+        array = given.astype(np.float64)
+    except (TypeError, ValueError, OverflowError) as error:
         raise ArgumentError(f"objects: coefficients of {what} must be numbers, got {values!r}") from error
+    if given.dtype.kind in "iuO" and not bool(np.all(given == array.astype(given.dtype))):
+        raise ArgumentError(f"objects: coefficients of {what} are float64, which does not hold all of {values!r}")
     if array.shape == (0,) and ndim == 2:
         return np.zeros((0, 0))
     if array.ndim != ndim:

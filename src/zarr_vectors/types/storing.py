@@ -32,7 +32,7 @@ from zarr_vectors.typing import AnyArray, Document, FloatArray, IntArray
 from zarr_vectors.write.bounds import as_stored, holding_rounded, outside_rows
 from zarr_vectors.write.changing import hold_place
 from zarr_vectors.write.options import WriteOptions
-from zarr_vectors.write.positions import cast_positions, stored_dtype
+from zarr_vectors.write.positions import as_array, cast_positions, stored_dtype
 from zarr_vectors.write.store import existing_store, refuse_existing, write_store
 
 
@@ -285,7 +285,7 @@ def parse_bounds(bounds: Any, ndim: int) -> Bounds | None:
     if bounds is None:
         return None
     try:
-        low, high = (np.asarray(corner, np.float64) for corner in bounds)
+        low, high = (np.asarray(as_array("bounds", corner), np.float64) for corner in bounds)
     except (TypeError, ValueError) as error:
         raise ArgumentError(f"bounds: expected a pair (lower, upper) of {ndim} numbers, got {bounds!r}") from error
     if low.shape != (ndim,) or high.shape != (ndim,):

@@ -15,7 +15,7 @@ from zarr_vectors.model.cells import Cells
 from zarr_vectors.model.elements import Objects
 from zarr_vectors.model.ids import NOBODY, parse_ids
 from zarr_vectors.typing import IntArray
-from zarr_vectors.write.frames import as_columns
+from zarr_vectors.write.frames import as_columns, index_of
 from zarr_vectors.write.tables import Attributes as Attributes
 from zarr_vectors.write.tables import Specs as Specs
 from zarr_vectors.write.tables import has_columns as has_columns
@@ -84,6 +84,7 @@ def make_objects(object_ids: Any, count: int, attributes: Attributes, specs: Spe
         raise ShapeError(f"object_ids: expected {count} ids, one per vertex, got shape {given.shape}")
     ids, of_vertex = compact_ids(given)
     ids, of_vertex = _with_empty_objects(ids, of_vertex, attributes)
+    _require_row_of_nobody(ids, attributes)
     return Objects(
         ids,
         of_vertex,
@@ -104,6 +105,17 @@ def compact_ids(given: Any) -> tuple[IntArray, IntArray]:
         return np.flatnonzero(used) + low, rank[array - low].astype(np.uint32 if high - low < 1 << 32 else np.int64)
     ids, rows = np.unique(array, return_inverse=True)
     return ids, rows.reshape(-1).astype(np.int64)
+
+
+def _require_row_of_nobody(ids: IntArray, attributes: Attributes) -> None:
+    """Refuse attributes of all objects but the one that stands for none; what it is called is easily overlooked."""
+    columns = as_columns("object_attributes", attributes)
+    short = [n for n, v in columns.items() if np.ndim(v) > 0 and len(v) == len(ids) - 1 and index_of(v) is None]
+    if short and ids[0] == NOBODY:
+        raise ShapeError(
+            f"object_attributes: {short[0]!r} has {len(ids) - 1} rows, but there must be {len(ids)}: points of no "
+            f"object are kept under the id {NOBODY}, which needs a row too, the first"
+        )
 
 
 def _with_empty_objects(ids: IntArray, of_vertex: IntArray, attributes: Attributes) -> tuple[IntArray, IntArray]:

@@ -74,8 +74,8 @@ def aligned_columns(
 ) -> dict[Any, Any]:
     """Return attributes by name with their rows in the order of some keys.
 
-    Columns of pandas go by their index, unless that is the running number of their rows; frames by their id column,
-    where they have one; everything else has its rows in that order already.
+    Columns of pandas go by their index, unless that is the running number of their rows, and mappings by their keys;
+    frames by their id column, where they have one; everything else has its rows in that order already.
 
     Parameters
     ----------
@@ -100,14 +100,17 @@ def aligned_columns(
     if named is not None:
         rows = _rows_of(argument, f"column {id_column!r}", named, keys, per)
         return {name: take_rows_of(values, rows) for name, values in columns.items()}
-    known: dict[int, IntArray] = {}
+    known: dict[int, tuple[Any, IntArray]] = {}  # by identity, of indexes that are kept for that
     aligned = {}
     for name, values in columns.items():
-        index = index_of(values)
+        if isinstance(values, Mapping):
+            index, values = list(values), list(values.values())
+        else:
+            index = index_of(values)
         if index is not None:
             if id(index) not in known:
-                known[id(index)] = _rows_of(argument, f"the index of {name!r}", index, keys, per)
-            values = take_rows_of(values, known[id(index)])
+                known[id(index)] = index, _rows_of(argument, f"the index of {name!r}", index, keys, per)
+            values = take_rows_of(values, known[id(index)][1])
         aligned[name] = values
     return aligned
 
@@ -118,7 +121,9 @@ def aligned_values(argument: str, name: str, values: Any, keys: IntArray, per: s
 
 
 def take_rows_of(values: Any, rows: IntArray) -> Any:
-    """Return rows of an array, or of a column of pandas, polars or Arrow."""
+    """Return rows of an array or list, or of a column of pandas, polars or Arrow."""
+    if isinstance(values, list):
+        return [values[row] for row in rows.tolist()]
     if hasattr(values, "iloc"):
         return values.iloc[rows]
     return values[rows] if isinstance(values, np.ndarray) or hasattr(values, "to_list") else values.take(rows)
