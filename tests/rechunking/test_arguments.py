@@ -12,7 +12,10 @@ from typer.testing import CliRunner
 
 from zarr_vectors import ArgumentError, RechunkSpec, StoreExistsError, StoreNotFoundError, rebin_store, rechunk
 from zarr_vectors.cli.app import app
+from zarr_vectors.edit import append_vertices
 from zarr_vectors.rechunking.binning import Values, quarters
+from zarr_vectors.types.points import read_points, write_points
+from zarr_vectors.validate import validate
 
 from .stores import assert_same, contents, make
 
@@ -44,7 +47,7 @@ def test_a_spec_that_means_nothing_is_refused(arguments, message):
             RechunkSpec("attribute:no"),
             r"no attribute 'no'; objects have \[\], vertices have \['few', 'label'",
         ),
-        ("points", RechunkSpec("attribute:rgb"), "has 3 channels"),
+        ("points", RechunkSpec("attribute:rgb", bins=[0, 5]), "has 3 channels"),
         ("points", RechunkSpec("attribute:label", bins=[0.0]), "bins: the values of .* are not numbers"),
         ("graph", RechunkSpec("group"), "by='group': .* has no groups"),
         ("points", RechunkSpec("spatial", spatial_chunk_shape=(10, 10)), "spatial_chunk_shape: expected a number or 3"),
@@ -114,12 +117,55 @@ def test_quarters_of_numbers_that_come_in_parts(values):
 @given(st.lists(st.floats(allow_nan=True, allow_infinity=True), max_size=30), st.lists(st.integers(-5, 5), min_size=1))
 def test_outer_bins_are_open_and_missing_values_have_a_bin_of_their_own(values, edges):
     edges = sorted(set(edges))
-    codes = Values(edges=np.array(edges, np.float64)).codes(np.array(values, np.float64))
+    codes = Values(edges=tuple(edges)).codes(np.array(values, np.float64))
     for value, code in zip(values, codes, strict=True):
         if np.isnan(value):
             assert code == len(edges)
         else:
             assert code == max(0, sum(edge <= value for edge in edges) - 1)
+
+
+INTEGERS = {"i8": st.integers(-(2**63), 2**63 - 1), "u8": st.integers(0, 2**64 - 1), "u1": st.integers(0, 255)}
+NEAR = st.sampled_from([2**53, 2**53 + 1, 2**62 + 1, 2**63, 2**64 - 2, -(2**53) - 1, 0, 250, 255, 2.5, -0.5, 1e30])
+
+
+@given(st.data())
+def test_whole_numbers_are_binned_as_they_are(data):
+    dtype = data.draw(st.sampled_from(sorted(INTEGERS)))
+    values = np.array(data.draw(st.lists(INTEGERS[dtype], min_size=1, max_size=20)), dtype)
+    edges = sorted(set(data.draw(st.lists(NEAR | INTEGERS["u8"], min_size=1, max_size=5))))
+    codes = Values(edges=tuple(edges)).codes(values)
+    assert codes.tolist() == [max(0, sum(edge <= value for edge in edges) - 1) for value in values.tolist()]
+    ranks = np.sort(values)
+    quarter = np.unique([ranks[len(ranks) * q // 4] for q in range(4)])
+    np.testing.assert_array_equal(quarters(lambda: iter([values[:5], values[5:]])), quarter)
+    distinct = np.array(data.draw(st.lists(INTEGERS["u8"], min_size=1, max_size=5, unique=True)), np.uint64)
+    known = Values(distinct=np.sort(distinct))
+    places = {value: place for place, value in enumerate(np.sort(distinct).tolist())}
+    assert known.codes(values).tolist() == [places.get(value, len(places)) for value in values.tolist()]
+
+
+@pytest.mark.parametrize("version", ["0.9", "0.7"])
+@pytest.mark.parametrize("scope", ["objects", "vertices"])
+def test_large_whole_numbers_and_missing_times_get_bins_that_hold(tmp_path, version, scope):
+    large = np.array([2**63 + 1, 2**63, 5, 2**64 - 1] * 5, np.uint64)
+    when = np.array(["2020-01-01", "NaT", "1999-01-01", "2020-01-01"] * 5, "M8[s]")
+    values = {"large": large, "when": when}
+    given = {"object_attributes": values} if scope == "objects" else {"attributes": values}
+    points = np.random.default_rng(0).uniform(0, 9, (20, 3)).astype(np.float32)
+    write_points(tmp_path / "a", points, object_ids=np.arange(20), format_version=version, **given)
+    made = rechunk(tmp_path / "a", RechunkSpec("attribute:large", categorical=True))
+    assert made["bins"] == [5, 2**63, 2**63 + 1, 2**64 - 1]
+    assert validate(tmp_path / "a", level=5).is_valid
+    if scope == "vertices":
+        assert read_points(tmp_path / "a", attribute_filter={"large": 2**63 + 1}).vertex_count == 5
+    more = {name: column[:1] for name, column in values.items()}
+    more = {"object_attributes": more} if scope == "objects" else {"attributes": more}
+    append_vertices(tmp_path / "a", points[:1], object_ids=[20], **more)
+    assert validate(tmp_path / "a", level=5).is_valid
+    made = rechunk(tmp_path / "a", RechunkSpec("attribute:when", categorical=True))
+    assert (len(made["bins"]), made["bins_created"]) == (2, 3)
+    assert validate(tmp_path / "a", level=5).is_valid
 
 
 def test_the_command_rechunks_and_refuses_to_replace(tmp_path):

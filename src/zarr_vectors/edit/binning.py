@@ -11,13 +11,14 @@ from zarr_vectors.formats.columns import decode_column
 from zarr_vectors.formats.documents import plain_value
 from zarr_vectors.model.attributes import AttributeSpec, Column
 from zarr_vectors.model.elements import Groups
+from zarr_vectors.model.metadata import CHUNKED_BY
 from zarr_vectors.ordering import ordered_bits
 from zarr_vectors.read.chunk_values import bin_values
 from zarr_vectors.read.level import LevelReader
 from zarr_vectors.read.objects import read_groups, read_object_ids
-from zarr_vectors.rechunking.binning import OBJECT, VERTEX, group_codes, group_labels
+from zarr_vectors.rechunking.binning import CHANNEL, OBJECT, VERTEX, group_codes, group_labels
 from zarr_vectors.rechunking.described import Described, read_description
-from zarr_vectors.rechunking.spec import GROUP
+from zarr_vectors.rechunking.spec import GROUP, RechunkSpec
 from zarr_vectors.typing import BoolArray, IntArray
 from zarr_vectors.write.joining import join_column
 
@@ -43,6 +44,8 @@ def bins_of_vertices(level: LevelReader, columns: Mapping[str, Column]) -> Colum
     if not level.leads:
         return None
     described = read_description(level.metadata)
+    if goes_by_channels(level):
+        return leading_column(np.zeros(len(next(iter(columns.values()))), np.int64))
     if described is None:
         name = level.metadata.chunk_attribute_name
         if name is None or name not in columns:
@@ -56,6 +59,12 @@ def bins_of_vertices(level: LevelReader, columns: Mapping[str, Column]) -> Colum
     codes, without = described.of_column(column)
     _require_bins(level, "attributes", described, without, column)
     return leading_column(codes)
+
+
+def goes_by_channels(level: LevelReader) -> bool:
+    """Return whether the chunks of a level go by the channels of an attribute; all vertices are in the first bin."""
+    said = level.metadata.extra.get(CHUNKED_BY)
+    return isinstance(said, dict) and said.get("scope") == CHANNEL
 
 
 def codes_by_value(level: LevelReader, name: str, column: Column) -> IntArray:
@@ -139,6 +148,8 @@ def require_unbound(level: LevelReader, kind: str, name: str) -> None:
     """
     described = read_description(level.metadata)
     bound = (VERTEX, level.metadata.chunk_attribute_name)
+    if goes_by_channels(level):
+        bound = (VERTEX, RechunkSpec(level.metadata.extra[CHUNKED_BY]["by"]).attribute)
     if described is not None:
         bound = (described.scope, described.spec.attribute)
     if (kind, name) == bound:

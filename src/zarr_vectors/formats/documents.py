@@ -11,7 +11,7 @@ from zarr_vectors.constants import CROSS_CHUNK_LINKED, DEFAULT_REDUCTION_FACTOR,
 from zarr_vectors.exceptions import MetadataError, UnsupportedFeatureError, ZarrVectorsError
 from zarr_vectors.formats.tokens import VERSION_REMEDY, require_capabilities, require_level_tokens
 from zarr_vectors.formats.unknown_keys import keep_keys, keep_members, unknown_keys
-from zarr_vectors.model.attributes import TIMES, AttributeSpec
+from zarr_vectors.model.attributes import CHANNEL_BINS, TIMES, AttributeSpec
 from zarr_vectors.model.axes import NgffAxis, default_axes
 from zarr_vectors.model.metadata import AGGREGATION, LevelEntry, LevelMetadata, RootMetadata
 from zarr_vectors.typing import Document
@@ -440,7 +440,7 @@ def _parse_spec(document: Mapping[str, Any], dtype: str, where: str) -> Attribut
         aggregation=document.get(AGGREGATION),
         vocabulary=None if vocabulary is None else tuple(vocabulary),
         **said,
-        extra=unknown_keys(document),
+        extra=unknown_keys(document) | {key: document[key] for key in (CHANNEL_BINS,) if key in document},
     )
 
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from zarr_vectors.constants import CROSS_CHUNK_LINK_ATTRIBUTES, LINK_ATTRIBUTES, OBJECT_ID_ATTRIBUTE
+from zarr_vectors.model.attributes import CHANNEL_BINS
 from zarr_vectors.typing import Document
 
 NODE_KEYS = frozenset(
@@ -18,6 +19,7 @@ NODE_KEYS = frozenset(
         "description",
         "aggregation",
         "channel_names",
+        CHANNEL_BINS,
         "categories",
         "ordered",
         "_FillValue",

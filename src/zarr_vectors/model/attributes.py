@@ -14,6 +14,10 @@ TIMES = ("datetime64", "timedelta64")
 
 _NAT = np.iinfo(np.int64).min
 
+CHANNEL_BINS = "channel_bins"
+"""Key of our own in what is known of an attribute: first channel of every bin of channels that has chunks of its own,
+and the number of channels."""
+
 
 @dataclass(frozen=True, slots=True)
 class AttributeSpec:

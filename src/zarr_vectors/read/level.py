@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from zarr_vectors.exceptions import ArgumentError, MetadataError, StoreError, UnknownNameError, ZarrVectorsError
+from zarr_vectors.formats.channel_cells import OneChannel
 from zarr_vectors.formats.documents import parse_level
 from zarr_vectors.formats.layout import CellArray, LevelArrays
 from zarr_vectors.formats.revision import Revision
@@ -118,7 +119,7 @@ class LevelReader:
         return {name: self.attribute(name) for name in dict.fromkeys(names) if name != chunked_by}
 
     def attribute(self, name: str) -> CellArray:
-        """Return a vertex attribute's array.
+        """Return a vertex attribute's array, or that of one channel as ``"attribute/channel"``.
 
         Raises
         ------
@@ -126,6 +127,11 @@ class LevelReader:
             Naming the attributes that the level has.
         """
         if name not in self.arrays.vertex_attributes:
+            base, _, channel = name.partition("/")
+            several = self.arrays.vertex_attributes.get(base)
+            names = None if several is None else several.spec.channel_names
+            if several is not None and channel in (names or ()):
+                return OneChannel(several, (names or ()).index(channel))
             raise UnknownNameError(
                 f"{self.name} has no vertex attribute {name!r}; it has {sorted(self.attribute_names)}"
             )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -14,7 +15,7 @@ from zarr_vectors.formats.columns import decode_column
 from zarr_vectors.formats.documents import plain_value
 from zarr_vectors.model.attributes import TIMES, Column
 from zarr_vectors.model.elements import Groups
-from zarr_vectors.ordering import offsets_of
+from zarr_vectors.ordering import offsets_of, ordered_bits
 from zarr_vectors.read.chunk_values import chunk_values
 from zarr_vectors.read.level import LevelReader
 from zarr_vectors.read.objects import read_column, read_groups
@@ -26,7 +27,7 @@ FEW_VALUES = 10
 """Most values that get a bin each without being asked for."""
 MAX_BINS = 1 << 20
 
-OBJECT, VERTEX = "object", "vertex"
+OBJECT, VERTEX, CHANNEL = "object", "vertex", "channel"
 _QUARTERS = 4
 _DIGIT = 16
 
@@ -37,36 +38,40 @@ class Values:
 
     Parameters
     ----------
-    edges : (B,) float64, optional
-        Lower edges, where bins are ranges.
+    edges : tuple of numbers, optional
+        Lower edges, ascending, where bins are ranges.
     distinct : (B,) array, optional
         The values, ascending, where every value has its own bin.
     """
 
-    edges: AnyArray | None = None
+    edges: tuple[Any, ...] | None = None
     distinct: AnyArray | None = None
 
     @property
     def labels(self) -> tuple[Any, ...]:
         """Value, or lower edge, of every bin."""
-        shown = self.distinct if self.distinct is not None else self.edges
-        assert shown is not None
-        return tuple(plain_value(value) for value in shown)
+        if self.edges is not None:
+            return self.edges
+        assert self.distinct is not None
+        return tuple(plain_value(value) for value in self.distinct)
 
     def codes(self, values: AnyArray) -> IntArray:
         """Return the bin of every value; those that are missing, or have no bin, get the number of bins."""
         known = _present(values)
         codes = np.full(len(values), len(self.labels), np.int64)
-        some = values[known]
+        some = _present_values(values)
         if self.edges is not None:
-            places = np.searchsorted(self.edges, some.astype(np.float64), side="right") - 1
-            codes[known] = np.maximum(places, 0)
+            some = some.view(np.uint8) if some.dtype.kind == "b" else some
+            codes[known] = np.maximum(np.searchsorted(_edges_in(self.edges, some), some, side="right") - 1, 0)
             return codes
         assert self.distinct is not None
         if len(self.distinct) and len(some):
-            plain = np.array(some.tolist()) if values.dtype.kind == "O" else some
-            places = np.minimum(np.searchsorted(self.distinct, plain), len(self.distinct) - 1)
-            codes[known] = np.where(self.distinct[places] == plain, places, len(self.distinct))
+            alike = some
+            if some.dtype != self.distinct.dtype and some.dtype.kind + self.distinct.dtype.kind in ("iu", "ui"):
+                alike = some.astype(self.distinct.dtype)  # NumPy would compare them as floats
+            places = np.minimum(np.searchsorted(self.distinct, alike), len(self.distinct) - 1)
+            held = (self.distinct[places] == alike) & (alike == some)
+            codes[known] = np.where(held, places, len(self.distinct))
         return codes
 
     @staticmethod
@@ -83,10 +88,10 @@ class Binning:
     ----------
     spec : RechunkSpec
         What was asked for.
-    scope : {"object", "vertex"}
-        Whether all vertices of an object have one bin.
+    scope : {"object", "vertex", "channel"}
+        Whether all vertices of an object have one bin; or bins are of the channels of an attribute.
     labels : tuple
-        What each bin holds: a value, a lower edge, or a group.
+        What each bin holds: a value, a lower edge, a group, or its first channel.
     exact : bool
         Whether the labels are the values themselves.
     ids, codes : (O,) int64
@@ -95,6 +100,8 @@ class Binning:
         Under ``"vertex"``: bins of values.
     overlapping : int
         Objects that belong to several groups.
+    channels : tuple of int
+        Under ``"channel"``: first channel of every bin, and the number of channels.
     """
 
     spec: RechunkSpec
@@ -105,6 +112,7 @@ class Binning:
     codes: IntArray
     values: Values | None = None
     overlapping: int = 0
+    channels: tuple[int, ...] = ()
 
     @property
     def rest(self) -> int:
@@ -120,6 +128,8 @@ class Binning:
 
     def of_rows(self, source: Source, batch: SourceRows, owners: IntArray) -> IntArray:
         """Return the bins of some rows of a level, of whose fragments the owners are given by manifest row."""
+        if self.scope == CHANNEL:
+            return np.zeros(len(batch.rows), np.int64)
         if self.scope != OBJECT:
             return self.of_columns(len(batch.rows), dict(batch.attributes))
         if source.ids is None:
@@ -208,6 +218,12 @@ def _of_vertices(spec: RechunkSpec, source: Source, rows_at_once: int) -> Binnin
             f"by={spec.by!r}: {level.name} has no attribute {name!r}; objects have "
             f"{sorted(level.arrays.object_attributes)}, vertices have {sorted(level.attribute_names)}"
         )
+    channels = None if name == level.keyed_attribute else level.attribute(name).spec.channel_names
+    if channels is not None:
+        edges = _channel_edges(spec, len(channels))
+        none = np.zeros(0, np.int64)
+        labels = tuple(channels[edge] for edge in edges[:-1])
+        return Binning(spec, CHANNEL, labels, False, none, none, channels=edges)
     if source.count:
         _require_scalar(spec, _read_column(source, name, np.arange(1)))
 
@@ -217,6 +233,19 @@ def _of_vertices(spec: RechunkSpec, source: Source, rows_at_once: int) -> Binnin
     bins = _bins(spec, parts)
     none = np.zeros(0, np.int64)
     return Binning(spec, VERTEX, bins.labels, bins.distinct is not None, none, none, bins)
+
+
+def _channel_edges(spec: RechunkSpec, count: int) -> tuple[int, ...]:
+    """Return the first channel of every bin, and their number: a bin of its own for each, unless edges are given."""
+    if spec.bins is None:
+        return tuple(range(count + 1))
+    inner = [int(edge) for edge in spec.bins[1:]]
+    if any(edge != int(edge) for edge in spec.bins) or any(not 0 < edge < count for edge in inner):
+        raise ArgumentError(
+            f"bins: by={spec.by!r} has {count} channels, and bins of them start at whole numbers below that, got "
+            f"{list(spec.bins)}"
+        )
+    return (0, *inner, count)
 
 
 def _read_column(source: Source, name: str, chunk_rows: IntArray) -> Column:
@@ -234,11 +263,15 @@ def _require_scalar(spec: RechunkSpec, column: Column) -> None:
 
 
 def comparable(column: Column) -> AnyArray:
-    """Return values that can be ordered: categories as themselves, times as their counts."""
-    return column.values if column.spec.encoding in TIMES else decode_column(column)
+    """Return values that can be ordered: categories as themselves, times as their counts; missing ones are masked."""
+    if column.spec.encoding not in TIMES:
+        return decode_column(column)
+    return np.ma.masked_array(column.values, column.values == np.iinfo(np.int64).min)
 
 
 def _present(values: AnyArray) -> AnyArray:
+    if isinstance(values, np.ma.MaskedArray):
+        return ~np.ma.getmaskarray(values)
     if values.dtype.kind == "O":
         return np.array([value is not None for value in values.tolist()], bool)
     return ~np.isnan(values) if values.dtype.kind == "f" else np.ones(len(values), bool)
@@ -250,21 +283,32 @@ def _bins(spec: RechunkSpec, parts: Callable[[], Iterable[AnyArray]]) -> Values:
         for part in parts():
             if _present_values(part).dtype.kind not in "biuf":
                 raise ArgumentError(f"bins: the values of by={spec.by!r} are not numbers; leave the edges out")
-        return Values(edges=np.array(spec.bins, np.float64))
+        return Values(edges=tuple(plain_value(edge) for edge in spec.bins))
     distinct: AnyArray | None = None
     for part in parts():
         found = np.unique(_present_values(part))
         distinct = found if distinct is None else np.union1d(distinct, found)
         if distinct.dtype.kind in "iuf" and not spec.categorical and len(distinct) > FEW_VALUES:
-            return Values(edges=quarters(parts))
+            return Values(edges=tuple(quarters(parts).tolist()))
         if len(distinct) > MAX_BINS:
             raise ArgumentError(f"by={spec.by!r}: there are more than {MAX_BINS} values; pass bins with edges")
     return Values(distinct=np.zeros(0) if distinct is None else distinct)
 
 
 def _present_values(values: AnyArray) -> AnyArray:
-    some = values[_present(values)]
+    some = np.ma.getdata(values)[_present(values)]
     return np.array(some.tolist()) if some.dtype.kind == "O" else some
+
+
+def _edges_in(edges: tuple[Any, ...], values: AnyArray) -> AnyArray:
+    """Return edges in the type of some numbers, so that the same numbers are not below them as of the edges given."""
+    if values.dtype.kind == "f":
+        found = np.array(edges, np.float64)
+        below = [float(edge) < edge for edge in edges]  # whole numbers that no float is
+        return np.where(below, np.nextafter(found, np.inf), found)
+    limits = np.iinfo(values.dtype)
+    whole = [max(math.ceil(edge), limits.min) for edge in edges]
+    return np.array([edge for edge in whole if edge <= limits.max], values.dtype)
 
 
 def quarters(parts: Callable[[], Iterable[AnyArray]]) -> AnyArray:
@@ -277,8 +321,15 @@ def quarters(parts: Callable[[], Iterable[AnyArray]]) -> AnyArray:
     ----------
     parts : function
         Gives the numbers in parts, every time it is called.
+
+    Returns
+    -------
+    (B,) array
+        Of the type of the numbers; float64 where they are floats.
     """
-    count = sum(len(_present_values(part)) for part in parts())
+    count, dtype = 0, np.dtype(np.float64)
+    for part in parts():
+        count, dtype = count + len(_present_values(part)), part.dtype
     ranks = np.array([count * quarter // _QUARTERS for quarter in range(_QUARTERS)], np.int64)
     found = np.zeros(len(ranks), np.uint64)
     for shift in range(64 - _DIGIT, -1, -_DIGIT):
@@ -294,17 +345,24 @@ def quarters(parts: Callable[[], Iterable[AnyArray]]) -> AnyArray:
             digit = int(np.searchsorted(sums, ranks[place], side="right")) - 1
             ranks[place] -= sums[digit]
             found[place] = (found[place] << np.uint64(_DIGIT)) | np.uint64(digit)
-    return np.unique(_keys_as_numbers(found))
+    return np.unique(_keys_as_numbers(found, dtype))
 
 
 _SIGN = np.uint64(1 << 63)
 
 
 def _ordered_keys(values: AnyArray) -> AnyArray:
-    """Return unsigned integers in the order of float64 numbers."""
-    bits = (values.astype(np.float64) + 0.0).view(np.uint64)
-    return np.where(bits & _SIGN, ~bits, bits | _SIGN)
+    """Return unsigned integers of 64 bits in the order of some numbers."""
+    if values.dtype.kind == "u":
+        return values.astype(np.uint64)
+    if values.dtype.kind == "i":
+        return values.astype(np.int64).view(np.uint64) ^ _SIGN
+    return ordered_bits(values.astype(np.float64) + 0.0)
 
 
-def _keys_as_numbers(keys: AnyArray) -> AnyArray:
+def _keys_as_numbers(keys: AnyArray, dtype: np.dtype[Any]) -> AnyArray:
+    if dtype.kind == "u":
+        return keys
+    if dtype.kind == "i":
+        return (keys ^ _SIGN).view(np.int64)
     return np.where(keys & _SIGN, keys ^ _SIGN, ~keys).view(np.float64)

@@ -111,11 +111,13 @@ def _values(labels: tuple[Any, ...], *, exact: bool) -> Values | None:
     if not all(isinstance(label, (bool, int, float, str)) for label in labels):
         return None
     array: AnyArray = np.array(labels)
+    if array.dtype.kind == "f" and all(type(label) is int for label in labels):
+        array = np.array(labels, np.uint64)  # NumPy takes the largest of them for floats
     if array.ndim != 1 or (array[1:] <= array[:-1]).any() or len({isinstance(label, str) for label in labels}) > 1:
         return None
     if exact:
         return Values(distinct=array)
-    return None if array.dtype.kind == "U" else Values(edges=array.astype(np.float64))
+    return None if array.dtype.kind == "U" else Values(edges=labels)
 
 
 def with_rest(metadata: LevelMetadata, highest: int) -> LevelMetadata:

@@ -11,7 +11,7 @@ import numpy as np
 from zarr_vectors.exceptions import ArgumentError
 from zarr_vectors.model.grid import Grid, as_shape
 from zarr_vectors.model.metadata import CHUNKED_BY, KEYED, RECHUNKED, LevelMetadata, RootMetadata
-from zarr_vectors.rechunking.binning import Binning, KeptBins
+from zarr_vectors.rechunking.binning import CHANNEL, Binning, KeptBins
 
 _MAX_SCALE = 4096
 _TOLERANCE = 1e-6
@@ -168,7 +168,7 @@ def level_metadata(
         return replace(changed, extra={**extra, **kept})
     if binning is None:
         return replace(changed, chunk_dims=None, chunk_attribute_name=None, chunk_attribute_values=None)
-    missing = binning.rest in used
+    missing = binning.rest in used and binning.scope != CHANNEL
     labels = [*binning.labels, *([None] if missing else [])]
     exact = binning.exact and binning.spec.attribute is not None and not missing
     described = {"by": binning.spec.by, "scope": binning.scope, "exact": binning.exact, "bins": labels}
@@ -176,6 +176,6 @@ def level_metadata(
         changed,
         chunk_dims=(binning.spec.dim_name, *(axis.name for axis in root.axes)),
         chunk_attribute_name=binning.spec.attribute if exact else None,
-        chunk_attribute_values=binning.labels if exact else None,
+        chunk_attribute_values=binning.labels if exact or binning.scope == CHANNEL else None,
         extra={**extra, CHUNKED_BY: described},
     )

@@ -11,7 +11,7 @@ import numpy as np
 
 from zarr_vectors.constants import CROSS_CHUNK_LINKED, PATH_TYPES
 from zarr_vectors.exceptions import UnsupportedFeatureError
-from zarr_vectors.model.attributes import AttributeSpec, Column
+from zarr_vectors.model.attributes import CHANNEL_BINS, AttributeSpec, Column
 from zarr_vectors.model.cells import Cells, Fragments, Manifests, ObjectTable
 from zarr_vectors.model.grid import Grid
 from zarr_vectors.model.links import LinkTable
@@ -79,6 +79,8 @@ def move_level(
     """
     rows_at_once = rows_within(memory_budget, source.row_bytes())
     specs = _specs(source)
+    if not isinstance(binning, KeptBins):
+        specs = {name: _in_bins(name, spec, binning) for name, spec in specs.items()}
     stream = RowStream(folder, rows_at_once, grid.ndim + (binning is not None), specs)
     rank_of_owner = None
     if source.ids is not None:
@@ -158,6 +160,14 @@ def _specs(source: Source) -> dict[str, AttributeSpec]:
     if level.keyed_attribute is not None:
         specs[level.keyed_attribute] = chunk_values(level, np.zeros(0, np.int64)).spec
     return specs
+
+
+def _in_bins(name: str, spec: AttributeSpec, binning: Binning | None) -> AttributeSpec:
+    """Return the spec of an attribute whose channels are apart where chunks go by them, and together elsewhere."""
+    extra = {key: value for key, value in spec.extra.items() if key != CHANNEL_BINS}
+    if binning is not None and binning.channels and binning.spec.attribute == name:
+        extra[CHANNEL_BINS] = list(binning.channels)
+    return replace(spec, extra=extra)
 
 
 def _no_rows(source: Source) -> SourceRows:

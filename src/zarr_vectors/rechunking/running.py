@@ -361,7 +361,7 @@ def summary(
     axes = [axis.name for axis in new.root.axes]
     return RechunkSummary(
         objects_rechunked=0 if source is None or source.ids is None else len(source.ids),
-        bins_created=1 if binning is None or finest is None else len(finest.bins_used),
+        bins_created=_bin_count(binning, finest),
         output_path=url,
         total_vertices=0 if finest is None else finest.cells.count - len(finest.repeats),
         levels=sorted(moved),
@@ -371,6 +371,13 @@ def summary(
         chunk_shape=list(new.root.chunk_shape),
         bin_shape=list(new.root.base_bin),
     )
+
+
+def _bin_count(binning: Binning | KeptBins | None, finest: Moved | None) -> int:
+    if binning is None or finest is None:
+        return 1
+    apart = len(binning.channels) - 1 if isinstance(binning, Binning) else 0
+    return max(apart, len(finest.bins_used))
 
 
 def rechunk_by_attribute(

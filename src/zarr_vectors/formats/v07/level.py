@@ -16,10 +16,11 @@ from zarr_vectors.constants import (
     VERTICES,
 )
 from zarr_vectors.exceptions import ArrayError, MetadataError
+from zarr_vectors.formats.channel_cells import channels_apart
 from zarr_vectors.formats.dense_array import ZarrDense
 from zarr_vectors.formats.dense_manifests import open_dense_manifests
 from zarr_vectors.formats.documents import parse_attribute
-from zarr_vectors.formats.layout import LevelArrays, ObjectIndex, RaggedArray
+from zarr_vectors.formats.layout import CellArray, LevelArrays, ObjectIndex, RaggedArray
 from zarr_vectors.formats.tokens import require_tokens
 from zarr_vectors.formats.v07.chunk_group import ChunkGroup
 from zarr_vectors.formats.v07.links import open_links
@@ -98,11 +99,11 @@ def _members(level: str, family: str, documents: Documents) -> dict[str, str]:
     return {name: prefix + name for name in sorted(names) if "/" not in name}
 
 
-def _cell_arrays(level: str, family: str, documents: Documents, ndim: int) -> dict[str, ChunkGroup]:
+def _cell_arrays(level: str, family: str, documents: Documents, ndim: int) -> dict[str, CellArray]:
     opened = {}
     for name, path in _members(level, family, documents).items():
         attributes = _attributes(documents, path)
-        opened[name] = ChunkGroup(path, attributes, parse_attribute(attributes, path), ndim, None)
+        opened[name] = channels_apart(ChunkGroup(path, attributes, parse_attribute(attributes, path), ndim, None))
     return opened
 
 

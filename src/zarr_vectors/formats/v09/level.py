@@ -17,10 +17,11 @@ from zarr_vectors.constants import (
     VERTICES,
 )
 from zarr_vectors.exceptions import ArrayError, MetadataError
+from zarr_vectors.formats.channel_cells import channels_apart
 from zarr_vectors.formats.dense_array import ZarrDense
 from zarr_vectors.formats.dense_manifests import open_dense_manifests
 from zarr_vectors.formats.documents import parse_attribute
-from zarr_vectors.formats.layout import LevelArrays, ObjectIndex
+from zarr_vectors.formats.layout import CellArray, LevelArrays, ObjectIndex
 from zarr_vectors.formats.tokens import require_tokens
 from zarr_vectors.formats.v09.grid_array import GridArray
 from zarr_vectors.formats.v09.links import open_links
@@ -119,8 +120,8 @@ def _members(level: str, family: str, documents: Documents, make: Callable[[str,
     }
 
 
-def _attribute(path: str, document: Document) -> GridArray:
-    return GridArray(path, document, parse_attribute(document.get("attributes") or {}, path))
+def _attribute(path: str, document: Document) -> CellArray:
+    return channels_apart(GridArray(path, document, parse_attribute(document.get("attributes") or {}, path)))
 
 
 def _object_index(level: str, documents: Documents) -> ObjectIndex | None:
