@@ -13,10 +13,14 @@ from hypothesis import strategies as st
 
 from tests.laws.strategies import Cloud, boxes, clouds
 from tests.servers import s3_server
+from zarr_vectors.lazy import open_zv
 from zarr_vectors.read.opening import open_reader
 from zarr_vectors.storage import resolve_storage
+from zarr_vectors.storage.port import Range
 from zarr_vectors.testing.storage import CountingStorage
 from zarr_vectors.types.points import read_points, write_points
+
+PLAIN: dict[str, Any] = {"compressor": None}
 
 
 def opened(place: Any, **options: Any) -> tuple[Any, CountingStorage]:
@@ -62,6 +66,38 @@ def test_the_bytes_of_a_box_are_those_of_its_bins(shards: Any) -> None:
     table = 16 + 128 + 16 * 1000 + 4 + 8
     assert storage.bytes_read < table + 12 * 64 * 4 + 2 * (8 * 16 + 4)
     assert storage.rounds <= 3
+
+
+def test_boxes_of_revision_0_7_cost_their_bins_where_cells_are_plain() -> None:
+    """Of every cell met: the table of its fragments, and the metadata and bins of each array, in two rounds."""
+    positions = np.random.default_rng(0).uniform(0, 100, (64_000, 3)).astype(np.float32)
+    weight = np.arange(64_000.0)
+    path = f"memory://requests-{uuid.uuid4().hex}"
+    options: dict[str, Any] = {"chunk_shape": 50, "bin_shape": 5, "format_version": "0.7", **PLAIN}
+    write_points(path, positions, attributes={"w": weight}, **options)
+    box = ([61, 61, 61], [64, 64, 64])
+    inside = ((positions >= 61) & (positions < 64)).all(axis=1)
+    reader, storage = opened(path)
+    found = read_points(reader, bbox=box)
+    assert sorted(found.attributes["w"].tolist()) == sorted(weight[inside].tolist())
+    ranges = [entry for entry in storage.log if entry.stop is not None]
+    assert {entry.address for entry in ranges} == {"0/vertices/1.1.1/c/0", "0/vertex_attributes/w/1.1.1/c/0"}
+    table = 16 + 128 + 16 * 1000 + 4 + 8
+    assert storage.bytes_read < table + (12 + 8) * 64 * 4 + 3 * 800
+    assert storage.rounds == 2
+    storage.reset()
+    assert reader.level(0) is not None
+    assert open_zv(storage).count(bbox=box) == inside.sum()
+    assert not [entry for entry in storage.log if entry.address.endswith("/vertices/1.1.1/c/0") and entry.stop is None]
+    # A cell that another writer has compressed since is read as a whole.
+    other = f"memory://requests-{uuid.uuid4().hex}"
+    write_points(other, positions, attributes={"w": weight}, **{**options, "compressor": "zstd"})
+    theirs, mine = open_reader(other).storage, resolve_storage(path, mode="r+")
+    for name in ("zarr.json", "c/0"):
+        address = f"0/vertex_attributes/w/1.1.1/{name}"
+        mine.put_many([(address, bytes(theirs.get_many([Range(address)])[0] or b""))])
+    again = read_points(path, bbox=box)
+    np.testing.assert_array_equal(again.attributes["w"], found.attributes["w"])
 
 
 @pytest.mark.parametrize("revision", ["0.9", "0.7"])

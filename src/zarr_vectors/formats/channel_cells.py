@@ -63,6 +63,14 @@ class _Cells:
         """Return None: rows are put together of several cells, or are parts of them."""
         return None
 
+    def plain_requests(self, chunks: IntArray) -> list[Range]:
+        """Return nothing: what is known of the array holds for every cell."""
+        return []
+
+    def lies_plain(self, blobs: Blobs) -> bool:
+        """Return True."""
+        return True
+
     def row_requests(self, chunks: IntArray, starts: IntArray, stops: IntArray) -> list[Range] | None:
         """Return None, as :meth:`plain_cells` does."""
         return None

@@ -91,6 +91,12 @@ class CellArray(Protocol):
     def payloads(self, blobs: Blobs, chunks: IntArray) -> list[Bytes]:
         """Decode many cells from the blobs of their requests, cell after cell."""
 
+    def plain_requests(self, chunks: IntArray) -> list[Range]:
+        """Return what must be read with the ranges of :meth:`row_requests` to know that they hold rows."""
+
+    def lies_plain(self, blobs: Blobs) -> bool:
+        """Return whether what :meth:`plain_requests` asked for says that rows lie in cells as they are."""
+
     def row_requests(self, chunks: IntArray, starts: IntArray, stops: IntArray) -> list[Range] | None:
         """Return ranges for payload bytes ``[start, stop)`` of chunks, or None where cells are compressed."""
 

@@ -19,6 +19,7 @@ NODE_KEYS = frozenset(
         "description",
         "aggregation",
         "channel_names",
+        "plain_cells",
         CHANNEL_BINS,
         "categories",
         "ordered",

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from zarr_vectors.exceptions import ArrayError
-from zarr_vectors.formats.layout import CellArray
 from zarr_vectors.model.cells import Fragments
 from zarr_vectors.ordering import expand_ranges, offsets_of
 from zarr_vectors.read.copies import count_without_copies, may_repeat
 from zarr_vectors.read.fetch import decode_fragments, fetch_cells, fetch_indexes
 from zarr_vectors.read.level import LevelReader
 from zarr_vectors.read.objects import has_identity
+from zarr_vectors.read.partial import read_ranges
 from zarr_vectors.read.query import Query
 from zarr_vectors.read.rows import meet_chunks
 from zarr_vectors.read.vertices import decode_vertices
@@ -150,9 +150,9 @@ def _positions(level: LevelReader, chunk_rows: IntArray, runs: Tally) -> FloatAr
     place = np.searchsorted(chunk_rows, runs.chunk_rows)
     if (runs.counts >= 0).all() and array.spec.encoding in (None, "raw"):
         fetch_indexes(level.storage, [(array, chunks)])
-        read = _read_runs(level, array, chunks[place], runs)
+        read = read_ranges(level.storage, [array], chunks[place], runs.starts, runs.starts + runs.counts)
         if read is not None:
-            return read
+            return read[0]
     positions, offsets, _ = decode_vertices(fetch_cells(level.storage, [array], chunks)[0])
     lengths = np.diff(offsets)[place]
     counts = np.where(runs.counts < 0, lengths, runs.counts)
@@ -165,20 +165,3 @@ def _positions(level: LevelReader, chunk_rows: IntArray, runs: Tally) -> FloatAr
             f"{runs.starts[row] + counts[row] - 1}"
         )
     return np.asarray(positions[expand_ranges(runs.starts + offsets[place], counts)])
-
-
-def _read_runs(level: LevelReader, array: CellArray, chunks: IntArray, runs: Tally) -> FloatArray | None:
-    """Read runs of rows by themselves; None where cells are compressed."""
-    stride = array.spec.row_stride
-    plan = array.row_requests(chunks, runs.starts * stride, (runs.starts + runs.counts) * stride)
-    if plan is None:
-        return None
-    blobs = level.storage.get_many(plan)
-    for request, blob in zip(plan, blobs, strict=True):
-        wanted = (request.stop or 0) - (request.start or 0)
-        if blob is None or memoryview(blob).nbytes != wanted:
-            raise ArrayError(
-                f"{request.address}: has too few bytes for the rows that the fragments of {array.path} name"
-            )
-    values = np.frombuffer(b"".join(blob for blob in blobs if blob is not None), array.spec.numpy_dtype)
-    return values.reshape(-1, array.spec.channels or 1)

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import islice
 
 import numpy as np
 
 from zarr_vectors.exceptions import ArrayError
+from zarr_vectors.formats.chunk_keys import format_keys
 from zarr_vectors.formats.layout import CellArray
 from zarr_vectors.model.cells import Fragments
 from zarr_vectors.read.fetch import decode_fragments, fetch_cells, fetch_indexes
 from zarr_vectors.read.level import LevelReader
 from zarr_vectors.spatial.boxes import Box, bin_coverage, bin_ranges, has_bin_fragments
+from zarr_vectors.storage.port import Storage
 from zarr_vectors.typing import AnyArray, BoolArray, Bytes, IntArray
 
 
@@ -91,14 +94,45 @@ class _Runs:
 
 def _read_runs(level: LevelReader, arrays: Sequence[CellArray], chunks: IntArray, runs: _Runs) -> list[AnyArray] | None:
     chunk, first, last = runs.merged()
-    plans = []
+    return read_ranges(level.storage, arrays, chunks[chunk], first, last)
+
+
+def read_ranges(
+    storage: Storage, arrays: Sequence[CellArray], chunks: IntArray, first: IntArray, last: IntArray
+) -> list[AnyArray] | None:
+    """Read runs of rows by themselves, in one round.
+
+    Parameters
+    ----------
+    storage : Storage
+        Where the store is.
+    arrays : sequence of CellArray
+        Arrays with a row per vertex, whose shard indexes have been taken in.
+    chunks : (m, S) int64
+        Chunk of every run.
+    first, last : (m,) int64
+        First row of every run, and the row behind it.
+
+    Returns
+    -------
+    list of array or None
+        The rows of all runs, one array each; None where cells must be read as a whole.
+
+    Raises
+    ------
+    ArrayError
+        When a cell has too few rows; names the array and the chunk.
+    """
+    plans, checks = [], []
     for array in arrays:
-        stride = array.spec.row_stride
-        plan = array.row_requests(chunks[chunk], first * stride, last * stride)
+        plan = array.row_requests(chunks, first * array.spec.row_stride, last * array.spec.row_stride)
         if plan is None:
             return None
         plans.append(plan)
-    blobs = iter(level.storage.get_many([request for plan in plans for request in plan]))
+        checks.append(array.plain_requests(chunks))
+    blobs = iter(storage.get_many([request for plan in (*checks, *plans) for request in plan]))
+    if not all(array.lies_plain(list(islice(blobs, len(check)))) for array, check in zip(arrays, checks, strict=True)):
+        return None
     read = []
     for array in arrays:
         stride = array.spec.row_stride
@@ -106,10 +140,10 @@ def _read_runs(level: LevelReader, arrays: Sequence[CellArray], chunks: IntArray
         for row, size in enumerate(((last - first) * stride).tolist()):
             blob = next(blobs)
             if blob is None or memoryview(blob).nbytes != size:
-                key = ".".join(map(str, chunks[chunk[row]].tolist()))
                 raise ArrayError(
-                    f"{array.path}: chunk {key} holds {0 if blob is None else memoryview(blob).nbytes} of the "
-                    f"{size} bytes of rows {int(first[row])} to {int(last[row])}"
+                    f"{array.path}: chunk {format_keys(chunks[row : row + 1])[0]} holds "
+                    f"{0 if blob is None else memoryview(blob).nbytes} of the {size} bytes of rows {int(first[row])} "
+                    f"to {int(last[row])}"
                 )
             parts.append(blob)
         values: AnyArray = np.frombuffer(bytearray().join(parts), array.spec.numpy_dtype)

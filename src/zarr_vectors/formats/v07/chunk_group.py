@@ -9,7 +9,7 @@ import numpy as np
 from zarr_vectors.exceptions import ArrayError
 from zarr_vectors.formats.chunk_keys import format_keys, is_key, parse_keys
 from zarr_vectors.formats.layout import Blobs, PlainCells
-from zarr_vectors.formats.v07.tiny_array import REQUESTS, decode_tiny, stated_size, tiny_requests
+from zarr_vectors.formats.v07.tiny_array import PLAIN_CELLS, REQUESTS, decode_tiny, is_plain, stated_size, tiny_requests
 from zarr_vectors.model.attributes import AttributeSpec
 from zarr_vectors.storage.port import Range
 from zarr_vectors.typing import Bytes, Document, IntArray
@@ -91,6 +91,17 @@ class ChunkGroup:
         """Decode many cells one by one: each has codecs of its own."""
         return [self.payload(blobs[REQUESTS * row : REQUESTS * (row + 1)], chunk) for row, chunk in enumerate(chunks)]
 
+    def plain_requests(self, chunks: IntArray) -> list[Range]:
+        """Return the metadata of the tiny arrays, in which alone it stands whether they are compressed."""
+        return [tiny_requests(f"{self.path}/{key}")[0] for key in format_keys(np.unique(chunks, axis=0))]
+
+    def lies_plain(self, blobs: Blobs) -> bool:
+        """Return whether none of some tiny arrays has a codec."""
+        return all(blob is not None and is_plain(self.path, blob) for blob in blobs)
+
     def row_requests(self, chunks: IntArray, starts: IntArray, stops: IntArray) -> list[Range] | None:
-        """Return None: whether a tiny array is compressed stands in its own metadata."""
-        return None
+        """Return ranges for payload bytes of chunks; None unless the group says that cells were written plain."""
+        if self.document.get(PLAIN_CELLS) is not True:
+            return None
+        addresses = [tiny_requests(f"{self.path}/{key}")[1].address for key in format_keys(chunks)]
+        return [Range(a, b, e) for a, b, e in zip(addresses, starts.tolist(), stops.tolist(), strict=True)]

@@ -28,7 +28,7 @@ from zarr_vectors.formats.objects import (
 )
 from zarr_vectors.formats.payloads import cell_payloads
 from zarr_vectors.formats.v07.link_encoding import cross_blobs, filed_cells, link_cells
-from zarr_vectors.formats.v07.tiny_array import encode_tiny
+from zarr_vectors.formats.v07.tiny_array import PLAIN_CELLS, encode_tiny
 from zarr_vectors.formats.vlen_array import encode_vlen
 from zarr_vectors.model.attributes import Column
 from zarr_vectors.model.cells import Cells, ObjectTable
@@ -63,11 +63,11 @@ class LevelEncoding:
         """Yield the objects of the level in batches, each to be written before the next is asked for."""
         documents: list[tuple[str, BlobParts]] = []
         for payloads in cell_payloads(cells):
-            documents.append(self._group(payloads.path, payloads.document))
+            documents.append(self._cell_group(payloads))
             yield self._cells(payloads)
         if cells.link_fragments is not None and (cells.links or cells.filed):
             payloads = link_fragment_payloads(cells)
-            documents.append(self._group(payloads.path, payloads.document))
+            documents.append(self._cell_group(payloads))
             yield self._cells(payloads)
         yield from self.encode_links((*cells.links, *cells.filed), crossings_only=cells.link_fragments is None)
         yield iter(self.encode_tables(cells))
@@ -78,7 +78,7 @@ class LevelEncoding:
         """Yield the objects of whole per-chunk arrays, the metadata of each last."""
         for one in payloads:
             yield self._cells(one)
-            yield iter([self._group(one.path, one.document)])
+            yield iter([self._cell_group(one)])
 
     def encode_links(
         self, tables: Sequence[LinkTable | FiledLinks], *, crossings_only: bool = False
@@ -110,8 +110,15 @@ class LevelEncoding:
     def _group(self, path: str, attributes: Document) -> tuple[str, BlobParts]:
         return f"{self.level}/{path}/zarr.json", json.dumps(group_document(attributes)).encode()
 
+    def _cell_group(self, payloads: CellPayloads) -> tuple[str, BlobParts]:
+        plain = {} if self._codecs(payloads) else {PLAIN_CELLS: True}
+        return self._group(payloads.path, payloads.document | plain)
+
+    def _codecs(self, payloads: CellPayloads) -> list[Document]:
+        return resolve_compressor(self.options.compressor, itemsize=payloads.itemsize)
+
     def _cells(self, payloads: CellPayloads) -> Objects:
-        codecs = resolve_compressor(self.options.compressor, itemsize=payloads.itemsize)
+        codecs = self._codecs(payloads)
         pipeline = Pipeline.from_documents(codecs)
         for first, last in payloads.batches(self.options.batch_bytes):
             buffer = payloads.part(first, last)

@@ -15,6 +15,9 @@ from zarr_vectors.typing import Bytes, Document
 
 REQUESTS = 2
 
+PLAIN_CELLS = "plain_cells"
+"""Key of our own in the metadata of a per-chunk array: its tiny arrays were written without codecs."""
+
 
 def tiny_requests(path: str) -> list[Range]:
     """Return the two ranges of a tiny array: its metadata and its only chunk."""
@@ -56,6 +59,11 @@ def stated_size(path: str, metadata: Bytes | None, data: Bytes | None) -> int | 
         return 0
     size = _parse(path, metadata)[0]
     return size if size <= LARGEST_RATIO * (0 if data is None else memoryview(data).nbytes) else None
+
+
+def is_plain(path: str, metadata: Bytes) -> bool:
+    """Return whether the bytes of a tiny array are stored as they are."""
+    return not _parse(path, metadata)[1].codecs
 
 
 def _parse(path: str, metadata: Bytes) -> tuple[int, Pipeline]:

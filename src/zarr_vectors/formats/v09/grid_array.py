@@ -215,6 +215,14 @@ class GridArray:
             for address, start, stop, ok in zip(addresses, starts, stops, legal.tolist(), strict=True)
         ]
 
+    def plain_requests(self, chunks: IntArray) -> list[Range]:
+        """Return nothing: what is known of the array holds for every cell."""
+        return []
+
+    def lies_plain(self, blobs: Blobs) -> bool:
+        """Return True."""
+        return True
+
     def row_requests(self, chunks: IntArray, starts: IntArray, stops: IntArray) -> list[Range] | None:
         """Return ranges for payload bytes of chunks, or None where cells are compressed."""
         if self.compressed:
