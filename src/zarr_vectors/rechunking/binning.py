@@ -286,7 +286,10 @@ def _bins(spec: RechunkSpec, parts: Callable[[], Iterable[AnyArray]]) -> Values:
         return Values(edges=tuple(plain_value(edge) for edge in spec.bins))
     distinct: AnyArray | None = None
     for part in parts():
-        found = np.unique(_present_values(part))
+        some = _present_values(part)
+        if some.dtype.kind not in "biufU":
+            raise ArgumentError(f"by={spec.by!r}: the attribute holds {some.dtype} values; numbers or texts are needed")
+        found = np.unique(some)
         distinct = found if distinct is None else np.union1d(distinct, found)
         if distinct.dtype.kind in "iuf" and not spec.categorical and len(distinct) > FEW_VALUES:
             return Values(edges=tuple(quarters(parts).tolist()))
