@@ -138,14 +138,25 @@ def test_appending_keeps_the_chunking(tmp_path):
 
 @pytest.mark.parametrize(
     ("name", "message"),
-    [("none", "no vertex attribute"), ("rgb", "scalar"), ("gap", "missing"), ("bad", "not finite")],
+    [
+        ("none", "no vertex attribute"),
+        ("rgb", "scalar"),
+        ("gap", "missing"),
+        ("nan", "missing"),
+        ("bad", "not finite"),
+        ("when", "missing"),
+        ("nullable", "missing"),
+    ],
 )
 def test_attributes_that_cannot_chunk_are_refused(tmp_path, name, message):
     positions, _ = spots(4)
     attributes = {
         "rgb": np.zeros((4, 3), np.uint8),
         "gap": np.array(["a", None, "b", "a"], object),
-        "bad": np.array([1.0, np.nan, 2.0, 3.0]),
+        "nan": np.array([1.0, np.nan, 2.0, 3.0]),
+        "bad": np.array([1.0, np.inf, 2.0, 3.0]),
+        "when": np.array(["2020-01-01", "NaT", "2020-01-01", "2021-01-01"], "M8[s]"),
+        "nullable": pd.array([1, None, 2, 3], "Int64"),
     }
     with pytest.raises(ArgumentError, match=message):
         write_points(tmp_path / "a", positions, attributes=attributes, chunk_by_attribute=name)

@@ -14,7 +14,7 @@ from zarr_vectors.model.attributes import Column
 from zarr_vectors.model.axes import NgffAxis
 from zarr_vectors.ordering import ordered_bits
 from zarr_vectors.spatial.partition import Leading
-from zarr_vectors.typing import AnyArray, BoolArray, IntArray
+from zarr_vectors.typing import AnyArray, IntArray
 
 MAX_BINS = 1 << 20
 
@@ -102,10 +102,11 @@ def distinct_values(name: str, columns: Mapping[str, Column], known: Column | No
             f"chunk_by_attribute: {name!r} must be a scalar number, boolean, text, category or time, "
             f"got {values.dtype} of shape {values.shape}"
         )
+    missing = column.missing()
+    if missing is not None and missing.any():
+        raise ArgumentError(f"chunk_by_attribute: {name!r} must be without missing values; {_REMEDY}")
     if values.dtype.kind == "f" and not np.isfinite(values).all():
         raise ArgumentError(f"chunk_by_attribute: {name!r} holds values that are not finite; {_REMEDY}")
-    if _missing(column).any():
-        raise ArgumentError(f"chunk_by_attribute: {name!r} must be without missing values; {_REMEDY}")
     if known is not None:
         values = np.concatenate([known.values, values])
     distinct = values[np.unique(ordered_bits(values), return_index=True)[1]]
@@ -117,15 +118,6 @@ def distinct_values(name: str, columns: Mapping[str, Column], known: Column | No
 
 
 _REMEDY = "give those vertices a value of their own, or leave them out"
-
-
-def _missing(column: Column) -> BoolArray:
-    """Return which stored values are missing."""
-    spec, values = column.spec, column.values
-    missing = np.zeros(len(values), bool) if spec.fill is None else np.asarray(values == spec.fill)
-    if spec.time_unit is not None:
-        missing |= values == np.iinfo(np.int64).min
-    return missing
 
 
 def leading_of(chunks: AttributeChunks | None) -> Leading | None:
