@@ -100,7 +100,7 @@ class UnknownNameError(ZarrVectorsError, KeyError):
 
 
 class PrecisionWarning(UserWarning):
-    """Storing positions as float32 moved them by a noticeable part of a bin."""
+    """Storing positions in fewer digits moved them further than they resolve."""
 
 
 class LossWarning(UserWarning):

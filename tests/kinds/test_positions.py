@@ -286,6 +286,7 @@ NOTICED: dict[str, Any] = {
     "one place": np.array([[500_000.123, 4_500_000.456, 1.5]]),
     "degrees": np.random.default_rng(4).uniform(0, 0.001, (300, 2)) + np.array([-122.4, 37.7]),
     "beside a stray place": np.concatenate([UTM, np.zeros((1, 3))]),
+    "a line of survey": np.arange(300.0)[:, None] / 3 * np.array([0, 1, 0]) + np.array([0, 4_500_000, 0]),
     "seconds since 1970": np.column_stack([FINE[:, :2], 1.7e9 + np.arange(300)]),
 }
 
@@ -333,6 +334,7 @@ UNNOTICED: dict[str, Any] = {
     "one place": FINE[:1],
     "nanometres": np.random.default_rng(7).uniform(0, 1e6, (1000, 3)),
     "far apart": FINE * 1e6,
+    "a line": np.linspace(0, 1000, 100_001)[:, None] * np.array([1, 0, 0]),
     "nothing": np.zeros((0, 3)),
 }
 

@@ -16,6 +16,8 @@ from zarr_vectors.typing import AnyArray, FloatArray
 _SAMPLE = 10_000
 _NOTICEABLE = 5e-4
 """Part of the distance between neighbours by which a position may move unnoticed."""
+_ALONG_A_LINE = 1e-2
+"""The same of places on a line, which stand much closer than as many in a space."""
 _IN_DIGITS = 1e-5
 """The same where a position loses digits that all of them are given with, as survey coordinates to the millimetre."""
 _DIGITS = 9
@@ -83,7 +85,8 @@ class Rounding:
         digits = [_digits(self.sample[:, axis]) for axis in range(len(spacing))]
         lost = np.array([n is not None and m > 0.5 * 10.0**-n for n, m in zip(digits, self.moved, strict=True)])
         few = np.array([n is not None and n <= 3 for n in digits])
-        return np.asarray((parts > _NOTICEABLE) | (lost & ((parts > _IN_DIGITS) | ((spacing == 0) & few))))
+        noticeable = _NOTICEABLE if np.count_nonzero(spacing) > 1 else _ALONG_A_LINE
+        return np.asarray((parts > noticeable) | (lost & ((parts > _IN_DIGITS) | ((spacing == 0) & few))))
 
     def warn(self, dtype: np.dtype[Any], axes: Sequence[NgffAxis], *, kept: bool = False) -> None:
         """Warn where storing moved positions further than they resolve.
