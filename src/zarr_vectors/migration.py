@@ -125,8 +125,8 @@ def _rewrite(
     with begin_replacement(storage) as replacement:
         root = replace(store.root, zv_version=revision.stamp)
         for done, (number, cells) in enumerate(_levels(store, numbers), start=1):
-            metadata = store.level(number).metadata
-            attributes = store.level(number).attributes
+            metadata = store.level(number, own=True).metadata
+            attributes = store.level(number, own=True).attributes
             write_level(
                 replacement.staging,
                 revision,
@@ -135,7 +135,7 @@ def _rewrite(
                 cells,
                 options.layout,
                 previous=dict(attributes),
-                kept=_unknown(store.level(number), revision),
+                kept=_unknown(store.level(number, own=True), revision),
             )
             vertices += cells.count
             if progress is not None:
@@ -167,9 +167,9 @@ def _unknown(level: LevelReader, revision: Revision) -> dict[str, Document]:
 
 def _levels(store: StoreReader, numbers: list[int]) -> Iterator[tuple[int, Cells]]:
     for number in numbers:
-        level = store.level(number)
+        level = store.level(number, own=True)
         reached = {number + delta for delta in level.arrays.links} & set(numbers)
-        cells = read_cells(level, {other: store.level(other) for other in reached})
+        cells = read_cells(level, {other: store.level(other, own=True) for other in reached})
         yield number, cells if level.arrays.link_fragments is None else with_link_fragments(cells)
 
 

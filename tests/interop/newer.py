@@ -88,3 +88,19 @@ def make_deferred(store: Path, level: str = "0") -> None:
     say(store, level, zarr_vectors_presence="deferred")
     for document in sorted((store / level).rglob("zarr.json")):
         edit_document(document.parent, lambda d: d.get("attributes", {}).pop("nonempty_chunks", None))
+
+
+def make_additive(store: Path, *coarser: Path) -> None:
+    """Put level 0 of other stores behind that of a store, as levels that complete it."""
+    for number, other in enumerate(coarser, 1):
+        shutil.copytree(other / "0", store / str(number))
+        say(store, str(number), level=number)
+    for number in range(len(coarser)):
+        say(store, str(number), refinement="add")
+
+    def change(document: dict[str, Any]) -> None:
+        entries = document["attributes"]["multiscales"][0]["datasets"]
+        entries += [{**entries[0], "path": str(number), "level": number} for number in range(1, len(coarser) + 1)]
+
+    edit_document(store, change)
+    say(store, "", required_capabilities=["additive_levels"], format_capabilities=["additive_levels"])

@@ -58,7 +58,7 @@ def describe_store(store: StoreReader) -> Document:
     """Return what a store holds, and its levels, as a document."""
     root = store.root
     sizes = measure(store)
-    levels = [store.level(number) for number in store.level_numbers()]
+    levels = [store.level(number, own=True) for number in store.level_numbers()]
     base = levels[0] if levels else None
     objects = None if base is None else base.arrays.object_index
     groups = None if base is None else base.arrays.groups
@@ -135,7 +135,7 @@ def list_arrays(store: StoreReader, numbers: list[int]) -> list[Document]:
     sizes = measure(store)
     rows = []
     for number in numbers:
-        for path, described in _arrays(store.level(number)):
+        for path, described in _arrays(store.level(number, own=True)):
             where = f"{number}/{path}"
             rows.append({"path": where, "level": number, **described, **usage(sizes, where)})
     return rows

@@ -264,7 +264,7 @@ def export_swc(
     """
     place = as_path("path", path)
     reader = open_reader(store, **open_options)
-    index = reader.level(level).arrays.object_index
+    index = reader.level(level, own=True).arrays.object_index
     if object_id is None and index is not None and index.count != 1:
         raise ArgumentError(f"object_id: {reader.storage.url} has {index.count} objects; name the one to export")
     found = read_graph(reader, level=level, object_ids=None if object_id is None else [object_id])

@@ -93,7 +93,7 @@ def create_resolution_level(root: Group, level: int, level_metadata: LevelMetada
     metadata = _completed(level_metadata, reader.root)
     dtype = np.dtype(np.float32)
     if 0 in reader.level_numbers():
-        dtype = reader.level(0).arrays.vertices.spec.numpy_dtype
+        dtype = reader.level(0, own=True).arrays.vertices.spec.numpy_dtype
     with handle.changing() as storage:
         if storage.list_all(str(level)):
             raise StoreExistsError(f"{storage.url}: level {level} is there already; remove it first")

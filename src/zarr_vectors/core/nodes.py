@@ -137,7 +137,7 @@ def children(handle: StoreHandle, path: str) -> list[str]:
         return [str(entry.level) for entry in handle.reader.root.levels]
     level, _, inside = path.partition("/")
     start = f"{inside}/" if inside else ""
-    named = handle.reader.level(int(level)).metadata.nodes if level.isdecimal() else ()
+    named = handle.reader.level(int(level), own=True).metadata.nodes if level.isdecimal() else ()
     return sorted({name[len(start) :].split("/")[0] for name in named if name.startswith(start)})
 
 

@@ -176,7 +176,7 @@ def _chosen(store: StoreReader, levels: Sequence[int] | None) -> list[int]:
 def _plans(store: StoreReader, number: int, shard_shape: Any) -> list[Repack]:
     """Return the arrays of a level that are not yet stored as wanted, and the shards they are to have."""
     documents, _ = find_nodes(store.storage, store.revision, str(number))
-    level = store.level(number)
+    level = store.level(number, own=True)
     size = level.metadata.vertex_count * level.root.ndim * level.arrays.vertices.spec.numpy_dtype.itemsize
     plans = []
     for array in grid_arrays(documents):

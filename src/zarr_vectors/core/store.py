@@ -44,6 +44,7 @@ from zarr_vectors.read.store import StoreReader
 from zarr_vectors.storage.guarded import for_reading
 from zarr_vectors.storage.resolve import detect_scheme, resolve_storage
 from zarr_vectors.storage.versioned import gathering
+from zarr_vectors.write.changing import require_changeable
 
 __all__ = [
     "FsGroup",
@@ -124,7 +125,9 @@ def open_store(path: Any, mode: str = "r", *, backend: str | None = None, **back
     handle = StoreHandle(storage)
     handle.check_writable()
     put_right(storage)
-    return Group.at(StoreHandle(storage, StoreReader.open(storage)))
+    reader = StoreReader.open(storage)
+    require_changeable(reader)
+    return Group.at(StoreHandle(storage, reader))
 
 
 def rebind(group: Group, backend: Any, **backend_kwargs: Any) -> Group:

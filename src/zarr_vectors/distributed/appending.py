@@ -33,6 +33,7 @@ from zarr_vectors.storage.turns import journal_of, turn
 from zarr_vectors.storage.versioned import versions_of
 from zarr_vectors.typing import FloatArray, IntArray
 from zarr_vectors.write.bounds import outside_rows
+from zarr_vectors.write.changing import require_changeable
 from zarr_vectors.write.tables import Attributes
 
 WAIT = 60.0
@@ -120,7 +121,7 @@ def append_partition(
             "bring these together with merge_branch"
         )
     put_back(storage)
-    open_storage(storage)  # a place without a store is refused before a lock is put there
+    require_changeable(open_storage(storage))  # a place without a store is refused before a lock is put there
     with _holding(storage, keys) as held, SparingTransaction(storage, identifier=journal_of(held[0])) as staged:
         with turn(storage, wait):
             change = _opened(staged)

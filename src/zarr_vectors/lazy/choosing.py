@@ -92,6 +92,7 @@ def level_of_count(dataset: ZVDataset, max_vertices: int, bbox: Any, options: Ma
         raise ArgumentError("max_vertices: parametric objects have no vertices and no levels to choose from")
     box = None if bbox is None else Box.parse(bbox, dataset.spatial_dims)
     for number, reader in zip(dataset.levels, dataset.open_levels(), strict=True):
+        dataset.reader.level(number)  # refuses levels of which the index does not tell all
         if _at_most(reader, box, limit) and _returns_at_most(dataset.reader, kind, number, limit, bbox, options):
             return number
     coarsest = max(dataset.levels, default=0)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from threading import Lock
 from types import TracebackType
 from typing import Any, Self
@@ -227,7 +228,7 @@ class ZVDataset:
             When the store has no such level.
         """
         if level not in self:
-            self.reader.level(level)  # says what is there, or finds a level that the root does not list
+            self.reader.level(level, own=True)  # says what is there, or finds a level that the root does not list
         number = int(level)
         return self._levels.setdefault(number, ZVLevel(self, number))
 
@@ -247,9 +248,9 @@ class ZVDataset:
         """Return every level opened, in the order of :attr:`levels`; those that are not yet are opened together."""
         snapshot = self.snapshot
         if len(snapshot.levels) < 2 or self._n_workers == 1:
-            return [snapshot.level(number) for number in snapshot.levels]
+            return [snapshot.level(number, own=True) for number in snapshot.levels]
         with ThreadPoolExecutor(min(self._n_workers, len(snapshot.levels))) as pool:
-            return list(pool.map(snapshot.level, snapshot.levels))
+            return list(pool.map(partial(snapshot.level, own=True), snapshot.levels))
 
     def read(
         self,
@@ -324,7 +325,7 @@ class ZVDataset:
         number = self[level].index
         snapshot = self.snapshot
         if snapshot.kind.has_levels:
-            snapshot.level(number)  # one at a time, where several threads read
+            snapshot.level(number, own=True)  # one at a time, where several threads read
         return snapshot.kind.read(snapshot.store, number, query, options)
 
     async def aread(self, level: int | None = None, **arguments: Any) -> GeometryResult:

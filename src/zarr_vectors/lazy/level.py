@@ -66,6 +66,11 @@ class ZVLevel:
         return self._dataset.snapshot.level(self._index)
 
     @property
+    def _own(self) -> LevelReader:
+        """The open level as it is stored, which is not all of an additive one."""
+        return self._dataset.snapshot.level(self._index, own=True)
+
+    @property
     def kind(self) -> Kind:
         """How the geometry is read."""
         return self._dataset.snapshot.kind
@@ -73,11 +78,11 @@ class ZVLevel:
     @property
     def metadata(self) -> LevelMetadata:
         """Metadata of the level."""
-        return self.reader.metadata
+        return self._own.metadata
 
     @property
     def vertex_count(self) -> int:
-        """Number of vertices that are stored, with copies where paths repeat the vertex before a crossing."""
+        """Number of vertices that the level itself stores, with copies where paths repeat one before a crossing."""
         return self.metadata.vertex_count
 
     @property
@@ -85,41 +90,41 @@ class ZVLevel:
         """Number of objects: all at level 0, elsewhere those that have vertices there."""
         if not self.kind.has_levels:
             return len(self._objects.ids)
-        return count_objects(self.reader)
+        return count_objects(self._own)
 
     @property
     def group_count(self) -> int:
         """Number of groups."""
-        groups = self.reader.arrays.groups
+        groups = self._own.arrays.groups
         return len(self._groups) if groups is None else groups.count
 
     @property
     def chunks(self) -> IntArray:
         """Coordinates of the chunks that hold something, ``(C, S)``, in numeric order."""
-        return self.reader.chunks.copy()
+        return self._own.chunks.copy()
 
     @property
     def chunk_count(self) -> int:
         """Number of chunks that hold something."""
-        return len(self.reader.chunks)
+        return len(self._own.chunks)
 
     @property
     def chunk_shape(self) -> tuple[float, ...]:
         """Chunk edge lengths."""
-        return self.reader.grid.chunk_shape
+        return self._own.grid.chunk_shape
 
     @property
     def bin_shape(self) -> tuple[float, ...]:
         """Bin edge lengths."""
-        grid = self.reader.grid
+        grid = self._own.grid
         return grid.bin_shape or grid.chunk_shape
 
     @property
     def bin_ratio(self) -> tuple[float, ...]:
         """Bin shape over that of level 0, a number per axis."""
-        entry = self.reader.root.entry(self._index)
+        entry = self._own.root.entry(self._index)
         stated = self.metadata.bin_ratio or (None if entry is None else entry.bin_ratio)
-        base = self.reader.root.base_bin
+        base = self._own.root.base_bin
         return stated or tuple(width / own for width, own in zip(self.bin_shape, base, strict=True))
 
     @property
@@ -140,17 +145,17 @@ class ZVLevel:
     @property
     def dtype(self) -> np.dtype[Any]:
         """Data type of the positions."""
-        return self.reader.arrays.vertices.spec.numpy_dtype
+        return self._own.arrays.vertices.spec.numpy_dtype
 
     @property
     def attribute_names(self) -> list[str]:
         """Names of the vertex attributes."""
-        return sorted(self.reader.attribute_names)
+        return sorted(self._own.attribute_names)
 
     @property
     def object_attribute_names(self) -> list[str]:
         """Names of the object attributes."""
-        return sorted(self.reader.arrays.object_attributes)
+        return sorted(self._own.arrays.object_attributes)
 
     @property
     def objects(self) -> ZVObjects:

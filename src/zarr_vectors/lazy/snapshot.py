@@ -73,8 +73,8 @@ class Snapshot:
         opening = defaultdict(Lock, {number: Lock() for number in levels})
         return cls(store, tuple(levels), kind, cache, changes, opening)
 
-    def level(self, number: int) -> LevelReader:
-        """Return a level, opened on first use.
+    def level(self, number: int, *, own: bool = False) -> LevelReader:
+        """Return a level, opened on first use; ``own`` as :meth:`StoreReader.level` takes it.
 
         Raises
         ------
@@ -82,4 +82,4 @@ class Snapshot:
             When the store has no such level.
         """
         with self.opening[number]:
-            return self.store.level(number)
+            return self.store.level(number, own=own)

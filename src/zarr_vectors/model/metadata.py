@@ -18,6 +18,7 @@ from zarr_vectors.constants import (
     LINKS_SEQUENTIAL,
     MESH_KEY,
     OBJECTS_STANDARD,
+    REFINEMENT_ADD,
     VALID_COARSENING_METHODS,
     VALID_CROSS_CHUNK_STRATEGIES,
     VALID_LINKS_CONVENTIONS,
@@ -353,6 +354,11 @@ class LevelMetadata:
     def unknown(self) -> Document:
         """What is said under keys that are neither the format's nor our own: it stays when the level is made anew."""
         return {key: value for key, value in self.extra.items() if key not in _OWN_LEVEL_KEYS}
+
+    @property
+    def is_additive(self) -> bool:
+        """Whether the level is complete only together with the next coarser one."""
+        return self.extra.get("refinement") == REFINEMENT_ADD
 
     @property
     def rechunked(self) -> bool:

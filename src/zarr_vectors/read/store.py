@@ -13,6 +13,7 @@ from zarr_vectors.exceptions import (
     StoreError,
     StoreNotFoundError,
     UnknownNameError,
+    UnsupportedFeatureError,
     ZarrVectorsError,
 )
 from zarr_vectors.formats.detection import detect_revision, vertices_node
@@ -117,13 +118,22 @@ class StoreReader:
             listed = (listed & named) | {n for n, blob in zip(doubtful, found, strict=True) if blob is not None}
         return sorted(listed)
 
-    def level(self, number: int) -> LevelReader:
+    def level(self, number: int, *, own: bool = False) -> LevelReader:
         """Return one level, opened on first use.
+
+        Parameters
+        ----------
+        number : int
+            Its index.
+        own : bool
+            Whether what the level itself stores is wanted, also where that is not all of it.
 
         Raises
         ------
         UnknownNameError
             When the store has no such level; names those that it has.
+        UnsupportedFeatureError
+            When the level is complete only together with coarser ones, and not only its own is wanted.
         """
         if not is_level(number):
             raise UnknownNameError(f"level: expected one of {self.level_numbers()}, got {number!r}")
@@ -135,7 +145,43 @@ class StoreReader:
                     f"{self.storage.url}: no level {number}; the store has levels {self.level_numbers()}"
                 )
             self._levels[number] = opened
-        return self._levels[number]
+        level = self._levels[number]
+        if level.metadata.is_additive and not own:
+            raise UnsupportedFeatureError(
+                f"{level.name} is additive (refinement 'add'): it is complete only together with level {number + 1}, "
+                "which this does not join; the readers of each kind do, and with own_level_only=True they read what it "
+                "itself stores"
+            )
+        return level
+
+    def chain(self, number: int, *, own_only: bool = False) -> list[LevelReader]:
+        """Return the levels that make up a level: itself, and where it is additive those of the next coarser one.
+
+        Parameters
+        ----------
+        number : int
+            Index of the level.
+        own_only : bool
+            Whether what the level itself stores is enough.
+
+        Raises
+        ------
+        UnknownNameError
+            When the store has no such level.
+        MetadataError
+            When the coarsest level is additive.
+        """
+        levels = [self.level(number, own=True)]
+        while levels[-1].metadata.is_additive and not own_only:
+            following = int(number) + len(levels)
+            try:
+                levels.append(self.level(following, own=True))
+            except UnknownNameError as error:
+                raise MetadataError(
+                    f"{levels[-1].name} is additive (refinement 'add'), but there is no level {following} to complete "
+                    "it; own_level_only=True reads what it itself stores"
+                ) from error
+        return levels
 
 
 def _not_a_store(storage: Storage) -> StoreError:

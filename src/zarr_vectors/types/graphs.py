@@ -30,6 +30,7 @@ from zarr_vectors.spatial.partition import FragmentRule, partition
 from zarr_vectors.types.appending import append_elements, append_options, refuse_fragment_attributes
 from zarr_vectors.types.attribute_chunks import chunk_by, leading_of
 from zarr_vectors.types.choosing import chosen_objects
+from zarr_vectors.types.completing import completed
 from zarr_vectors.types.edges import as_child_parent, require_forest, settle_self_loops
 from zarr_vectors.types.graph_results import GraphResult as GraphResult
 from zarr_vectors.types.graph_results import GraphSummary as GraphSummary
@@ -330,6 +331,7 @@ def _write(destination: Destination, elements: Elements, job: _Job) -> GraphSumm
 
 
 @steady
+@completed
 def read_graph(
     path: Any,
     *,
@@ -344,6 +346,7 @@ def read_graph(
     chunks: Sequence[Sequence[int]] | None = None,
     return_object_ids: bool = True,
     restore_order: bool = False,
+    own_level_only: bool = False,
     backend: str | None = None,
     **backend_kwargs: Any,
 ) -> GraphResult:
@@ -376,6 +379,8 @@ def read_graph(
     restore_order : bool
         Sort nodes (and the edges of a graph) by ``original_index``, stored under ``keep_order=True``; the edges of a
         skeleton then come by child.
+    own_level_only : bool
+        Whether of an additive level only what it itself stores is read, not what the coarser ones complete it by.
     backend : str, optional
         Storage library.
     **backend_kwargs
@@ -403,7 +408,7 @@ def read_graph(
     held = opened.root.geometry_types
     if held and not set(held) & set(GEOMETRY_TYPES):
         raise refused_by(opened, "a graph or skeleton")
-    reader = opened.level(level)
+    reader = opened.level(level, own=own_level_only)
     names, of_edges = parse_names("attributes", attributes), parse_names("edge_attributes", edge_attributes)
     extra = [ORIGINAL_INDEX_ATTRIBUTE] if restore_order else []
     by_child = opened.root.links_convention == LINKS_BRANCHES

@@ -18,6 +18,7 @@ from zarr_vectors.model.axes import AxesLike, UnitsLike
 from zarr_vectors.read.paths import Paths
 from zarr_vectors.read.steady import steady
 from zarr_vectors.read.store import StoreReader
+from zarr_vectors.types.completing import completed
 from zarr_vectors.types.paths import PathArguments, PathRequest, PathsSummary, find_paths, write_paths
 from zarr_vectors.types.results import Result
 from zarr_vectors.types.storing import StoreOptions
@@ -223,6 +224,7 @@ def _flat(attributes: Attributes, count: int) -> Attributes:
 
 
 @steady
+@completed
 def read_lines(
     path: Any,
     *,
@@ -236,6 +238,7 @@ def read_lines(
     include_object_attributes: bool | Sequence[str] | str = True,
     return_object_ids: bool = True,
     return_stored_rows: bool = False,
+    own_level_only: bool = False,
     backend: str | None = None,
     **backend_kwargs: Any,
 ) -> LinesResult:
@@ -266,6 +269,8 @@ def read_lines(
     return_stored_rows : bool
         Whether the result says which row of the level every vertex is, as ``read_cross_level_links`` counts them. A
         part of a level then costs one more round of requests, for the vertices of all.
+    own_level_only : bool
+        Whether of an additive level only what it itself stores is read, not what the coarser ones complete it by.
     backend : str, optional
         Storage library.
     **backend_kwargs
@@ -291,7 +296,15 @@ def read_lines(
         When the bytes of a chunk or manifest are damaged.
     """
     request = PathRequest(
-        level, bbox, object_ids, group_ids, attribute_filter, attributes, chunks, include_object_attributes
+        level,
+        bbox,
+        object_ids,
+        group_ids,
+        attribute_filter,
+        attributes,
+        chunks,
+        include_object_attributes,
+        own_level_only,
     )
     found = find_paths(path, request, "lines", backend, backend_kwargs)
     paths = found.paths

@@ -29,6 +29,7 @@ from zarr_vectors.spatial.partition import FragmentRule, partition
 from zarr_vectors.types.appending import append_elements, append_options, refuse_fragment_attributes
 from zarr_vectors.types.attribute_chunks import chunk_by, leading_of
 from zarr_vectors.types.choosing import chosen_objects
+from zarr_vectors.types.completing import completed
 from zarr_vectors.types.draco_chunks import check_draco, encode_chunks
 from zarr_vectors.types.faces import require_closed, require_winding, settle_degenerate, settle_shape
 from zarr_vectors.types.kinds import refused_by
@@ -330,6 +331,7 @@ def _write(destination: Destination, elements: Elements, job: _Job) -> MeshSumma
 
 
 @steady
+@completed
 def read_mesh(
     path: Any,
     *,
@@ -342,6 +344,7 @@ def read_mesh(
     attribute_filter: Mapping[str, Any] | None = None,
     chunks: Sequence[Sequence[int]] | None = None,
     restore_order: bool = False,
+    own_level_only: bool = False,
     backend: str | None = None,
     **backend_kwargs: Any,
 ) -> MeshResult:
@@ -369,6 +372,8 @@ def read_mesh(
         Only vertices of these chunks and the faces between them.
     restore_order : bool
         Sort vertices and faces by ``original_index`` (stored under ``keep_order=True``) instead of stored order.
+    own_level_only : bool
+        Whether of an additive level only what it itself stores is read, not what the coarser ones complete it by.
     backend : str, optional
         Storage library.
     **backend_kwargs
@@ -395,7 +400,7 @@ def read_mesh(
     store = open_reader(path, backend, **backend_kwargs)
     if store.root.geometry_types and GEOMETRY_TYPE not in store.root.geometry_types:
         raise refused_by(store, "a mesh")
-    reader = store.level(level)
+    reader = store.level(level, own=own_level_only)
     names, of_faces = parse_names("attributes", attributes), parse_names("face_attributes", face_attributes)
     extra = [ORIGINAL_INDEX_ATTRIBUTE] if restore_order else []
     wanted = wanted_links(reader, "face_attributes", of_faces, with_order=restore_order)

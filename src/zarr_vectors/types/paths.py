@@ -360,6 +360,7 @@ class PathRequest:
     attributes: Sequence[str] | str | None
     chunks: Sequence[Sequence[int]] | None
     object_attributes: bool | Sequence[str] | str
+    own_level_only: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -406,7 +407,7 @@ def find_paths(
     """
     store = open_reader(path, backend, **backend_kwargs)
     require_ordered(store, needed)
-    reader = store.level(request.level)
+    reader = store.level(request.level, own=request.own_level_only)
     box = None if request.bbox is None else Box.parse(request.bbox, store.root.ndim)
     wanted = None if request.object_ids is None else as_object_ids(request.object_ids)
     keep_empty = None

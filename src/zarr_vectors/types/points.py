@@ -34,6 +34,7 @@ from zarr_vectors.types.appending import (
     refuse_fragment_attributes,
 )
 from zarr_vectors.types.attribute_chunks import chunk_by, leading_of
+from zarr_vectors.types.completing import completed
 from zarr_vectors.types.local_appending import append_points, goes_locally
 from zarr_vectors.types.point_summary import GEOMETRY_TYPE, store_points, without_rows
 from zarr_vectors.types.point_summary import PointsSummary as PointsSummary
@@ -339,6 +340,7 @@ def _append(
 
 
 @steady
+@completed
 def read_points(
     path: Any,
     *,
@@ -350,6 +352,7 @@ def read_points(
     attribute_filter: Mapping[str, Any] | None = None,
     chunks: Sequence[Sequence[int]] | None = None,
     restore_order: bool = False,
+    own_level_only: bool = False,
     backend: str | None = None,
     **backend_kwargs: Any,
 ) -> PointsResult:
@@ -375,6 +378,8 @@ def read_points(
         Only these chunks.
     restore_order : bool
         Sort by ``original_index`` (stored under ``keep_order=True``) instead of stored order.
+    own_level_only : bool
+        Whether of an additive level only what it itself stores is read, not what the coarser ones complete it by.
     backend : str, optional
         Storage library.
     **backend_kwargs
@@ -398,7 +403,7 @@ def read_points(
         When the bytes of a chunk are damaged; names the array and the chunk.
     """
     store = open_reader(path, backend, **backend_kwargs)
-    reader = store.level(level)
+    reader = store.level(level, own=own_level_only)
     if restore_order and level > 0:
         raise ArgumentError(f"restore_order: only level 0 has the order of the input, not level {level}")
     names = parse_names("attributes", attributes)

@@ -22,6 +22,7 @@ from zarr_vectors.read.paths import Paths
 from zarr_vectors.read.steady import steady
 from zarr_vectors.spatial.boxes import Box
 from zarr_vectors.spatial.clipping import clip_paths, clipped_positions, interpolate
+from zarr_vectors.types.completing import completed
 from zarr_vectors.types.path_inputs import join_paths
 from zarr_vectors.types.paths import PathArguments, PathRequest, PathsSummary, find_paths, write_paths
 from zarr_vectors.types.results import Result
@@ -314,6 +315,7 @@ def _as_list(value: Any) -> Any:
 
 
 @steady
+@completed
 def read_polylines(
     path: Any,
     *,
@@ -328,6 +330,7 @@ def read_polylines(
     include_object_attributes: bool | Sequence[str] | str = True,
     return_object_ids: bool = True,
     return_stored_rows: bool = False,
+    own_level_only: bool = False,
     backend: str | None = None,
     **backend_kwargs: Any,
 ) -> PolylinesResult:
@@ -362,6 +365,8 @@ def read_polylines(
     return_stored_rows : bool
         Whether the result says which row of the level every vertex is, as ``read_cross_level_links`` counts them. Not
         together with ``clip``. A part of a level then costs one more round of requests, for the vertices of all.
+    own_level_only : bool
+        Whether of an additive level only what it itself stores is read, not what the coarser ones complete it by.
     backend : str, optional
         Storage library.
     **backend_kwargs
@@ -391,7 +396,15 @@ def read_polylines(
     if clip and return_stored_rows:
         raise ArgumentError("return_stored_rows: not together with clip, which makes vertices that are not stored")
     request = PathRequest(
-        level, bbox, object_ids, group_ids, attribute_filter, attributes, chunks, include_object_attributes
+        level,
+        bbox,
+        object_ids,
+        group_ids,
+        attribute_filter,
+        attributes,
+        chunks,
+        include_object_attributes,
+        own_level_only,
     )
     found = find_paths(path, request, "paths", backend, backend_kwargs, near=clip)
     paths = found.paths

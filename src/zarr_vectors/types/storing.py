@@ -30,7 +30,7 @@ from zarr_vectors.storage.resolve import resolve_storage
 from zarr_vectors.types.attribute_chunks import distinct_values
 from zarr_vectors.typing import AnyArray, Document, FloatArray, IntArray
 from zarr_vectors.write.bounds import as_stored, holding_rounded, outside_rows
-from zarr_vectors.write.changing import hold_place
+from zarr_vectors.write.changing import hold_place, require_changeable
 from zarr_vectors.write.options import WriteOptions
 from zarr_vectors.write.positions import as_array, cast_positions, stored_dtype
 from zarr_vectors.write.store import existing_store, refuse_existing, write_store
@@ -109,6 +109,8 @@ class Destination:
                 return
             shell = is_shell(store)
             appending = options.mode == "a" and not shell
+            if appending:
+                require_changeable(store)
             yield cls(storage, store, shell, appending)
 
 

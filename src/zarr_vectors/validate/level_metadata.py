@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from zarr_vectors.constants import (
+    CAP_ADDITIVE_LEVELS,
     FRAGMENT_ATTRIBUTES,
     GROUP_ATTRIBUTES,
     GROUPS,
@@ -22,6 +23,7 @@ from zarr_vectors.exceptions import MetadataError
 from zarr_vectors.formats.chunk_keys import format_keys
 from zarr_vectors.formats.documents import LEVEL_KEY, parse_level
 from zarr_vectors.formats.layout import CellArray
+from zarr_vectors.formats.tokens import REQUIRED_KEY
 from zarr_vectors.ordering import lexicographic_order
 from zarr_vectors.typing import Document, IntArray
 from zarr_vectors.validate.rules import Problem, error, note, warning
@@ -78,6 +80,23 @@ def level_shapes(level: LevelSubject) -> Iterator[Problem]:
         yield error(
             level.path, f"object_sparsity is {metadata.object_sparsity}, but the root says {entry.object_sparsity}"
         )
+
+
+def is_additive(level: LevelSubject) -> bool:
+    """Return whether a level is complete only together with the next coarser one."""
+    return level.reader.metadata.is_additive
+
+
+def refinement(level: LevelSubject) -> Iterator[Problem]:
+    """Check that an additive level has one that completes it, and that the root warns readers of it."""
+    root, following = level.store.root, level.number + 1
+    assert level.store.reader is not None
+    if following not in level.store.reader.level_numbers():
+        yield error(level.path, f"refinement is 'add', but there is no level {following} to complete it")
+    if CAP_ADDITIVE_LEVELS not in root.extra.get(REQUIRED_KEY, ()):
+        yield error("zarr.json", f"{REQUIRED_KEY} must list {CAP_ADDITIVE_LEVELS!r}: level {level.path} is additive")
+    if CAP_ADDITIVE_LEVELS not in root.format_capabilities:
+        yield warning("zarr.json", f"format_capabilities lacks {CAP_ADDITIVE_LEVELS!r}: level {level.path} is additive")
 
 
 def arrays_stated(level: LevelSubject) -> Iterator[Problem]:

@@ -13,8 +13,8 @@ from zarr_vectors.constants import (
     CAP_PRESERVED_OBJECT_IDS,
     CAP_SHARED_FRAGMENTS,
     LINKS,
+    READ_CAPABILITIES,
     VALID_AXIS_TYPES,
-    VALID_CAPABILITIES,
     VERTEX_FRAGMENTS,
 )
 from zarr_vectors.formats.documents import MULTISCALE_TYPE, MULTISCALES_KEY, ROOT_KEY
@@ -62,8 +62,8 @@ def capabilities(store: StoreSubject) -> Iterator[Problem]:
     """Check that capabilities are known tokens, and what the store uses is among them."""
     stated = store.root.format_capabilities
     for token in stated:
-        if token not in VALID_CAPABILITIES:
-            yield warning("zarr.json", f"format_capabilities: {token!r} is not known ({', '.join(VALID_CAPABILITIES)})")
+        if token not in READ_CAPABILITIES:
+            yield warning("zarr.json", f"format_capabilities: {token!r} is not known ({', '.join(READ_CAPABILITIES)})")
     used = {token for level in store.levels for token in _used(level)}
     for token in sorted(used - set(stated)):
         yield note("zarr.json", f"format_capabilities: the store uses {token!r} without saying so")

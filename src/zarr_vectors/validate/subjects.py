@@ -185,7 +185,7 @@ class LevelSubject:
         """The open level, or None where it cannot be opened (:attr:`obstacle` says why)."""
         assert self.store.reader is not None
         try:
-            return self.store.reader.level(self.number)
+            return self.store.reader.level(self.number, own=True)
         except (*DAMAGE, ArgumentError, KeyError) as failure:
             self.obstacle = str(failure)
             return None

@@ -77,6 +77,7 @@ NODE_RULES: Final[tuple[Rule[LevelSubject], ...]] = (
 
 LEVEL_RULES: Final[tuple[Rule[LevelSubject], ...]] = (
     _rule(2, "level-shapes", level_metadata.level_shapes),
+    _rule(2, "refinement", level_metadata.refinement, level_metadata.is_additive),
     _rule(2, "chunk-sets", level_metadata.chunk_sets),
     _rule(2, "chunk-keys", binning.chunk_keys),
     _rule(2, "object-index", level_metadata.object_index, objects.has_object_index),

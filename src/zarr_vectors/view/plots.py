@@ -125,7 +125,7 @@ def make_scene(
     elif color_by is not None:
         known, _ = points.categories.get(color_by, ((), False))
         values = _shown(points.attributes[color_by], color_by, known)
-        unit = store.level(level).attribute(color_by).spec.unit
+        unit = store.level(level, own=True).attribute(color_by).spec.unit
         value_label = f"{color_by} ({unit})" if unit else color_by
     limits = None if bbox is None else tuple([corner[across], corner[up]] for corner in map(np.asarray, bbox))
     return Scene(
@@ -347,5 +347,5 @@ def plot_points(
 
 def _level_to_draw(store: StoreReader) -> int:
     numbers = store.level_numbers()
-    small = [n for n in numbers if store.level(n).metadata.vertex_count <= WANTED_POINTS]
+    small = [n for n in numbers if store.level(n, own=True).metadata.vertex_count <= WANTED_POINTS]
     return small[0] if small else numbers[-1]

@@ -6,6 +6,10 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
+from zarr_vectors.constants import CAP_ADDITIVE_LEVELS
+from zarr_vectors.exceptions import UnsupportedFeatureError
+from zarr_vectors.formats.detection import DEFAULT_REVISION, REVISIONS, revision_of
+from zarr_vectors.formats.tokens import REQUIRED_KEY
 from zarr_vectors.read.opening import open_storage
 from zarr_vectors.read.store import StoreReader
 from zarr_vectors.storage.local import LocalStorage
@@ -32,10 +36,32 @@ def open_for_change(
     """
     storage = resolve_storage(path, mode="r+", backend=backend, **options)  # type: ignore[arg-type]
     put_back(storage)
-    open_storage(storage)  # a place without a store is refused before a lock is put there
+    require_changeable(open_storage(storage))  # a place without a store is refused before a lock is put there
     with lock(storage):
         recover(storage)
         yield storage, StoreReader.open(storage)
+
+
+def require_changeable(store: StoreReader) -> None:
+    """Refuse to change a store of which a change here would not keep what only newer writers know.
+
+    Raises
+    ------
+    UnsupportedFeatureError
+        When it is of a revision that is only read, or some of its levels complete each other.
+    """
+    where, stamp = store.storage.url, store.root.zv_version
+    if revision_of(stamp) not in REVISIONS:
+        raise UnsupportedFeatureError(
+            f"{where}: zv_version is {stamp!r}, which is read but not changed here; migrate(path, new_path, "
+            f"format_version={DEFAULT_REVISION!r}) makes a store that can be"
+        )
+    tokens = {*store.root.format_capabilities, *store.root.extra.get(REQUIRED_KEY, ())}
+    if CAP_ADDITIVE_LEVELS in tokens:
+        raise UnsupportedFeatureError(
+            f"{where}: has additive levels ({CAP_ADDITIVE_LEVELS!r}), which complete each other; they are read but not "
+            "changed here: write what the reader of its kind returns of level 0 into a new store"
+        )
 
 
 @contextmanager
