@@ -16,7 +16,7 @@ from zarr_vectors.model.attributes import AttributeSpec, Column
 from zarr_vectors.model.cells import Cells
 from zarr_vectors.model.links import LinkTable
 from zarr_vectors.model.metadata import AGGREGATION
-from zarr_vectors.multiresolution.building import build_levels
+from zarr_vectors.multiresolution.building import build_levels, holds_paths
 from zarr_vectors.multiresolution.modes import chosen_mode
 from zarr_vectors.multiresolution.plan import CrossLevel, LevelPlan
 from zarr_vectors.ordering import lexicographic_order
@@ -107,7 +107,7 @@ def _make(subject: CoherenceSubject) -> Cells:
         "random",
         None,
         kept=kept,
-        shared=metadata.shared_fragments,
+        shared=metadata.shared_fragments and holds_paths(store.reader),
     )
     return built.cells[0]
 
