@@ -12,8 +12,9 @@ from typing import Any
 
 import numpy as np
 
+from zarr_vectors.encoding.categorical import MISSING_CODE
 from zarr_vectors.exceptions import ArgumentError
-from zarr_vectors.model.attributes import AttributeSpec, Column
+from zarr_vectors.model.attributes import TIMES, AttributeSpec, Column
 from zarr_vectors.multiresolution.modes import COUNT, is_colour
 from zarr_vectors.ordering import offsets_of, stable_order
 from zarr_vectors.typing import AnyArray, BoolArray, IntArray
@@ -22,7 +23,6 @@ _DENSE_HISTOGRAM = 1 << 24
 _CODE_SPAN = 1 << 20
 _HALF = np.uint64(32)
 COUNT_DTYPE = np.dtype(np.uint32)
-NOT_A_TIME = np.iinfo(np.int64).min
 
 COLOURS = (("red", "green", "blue"), ("r", "g", "b"), ("R", "G", "B"))
 """Names of attributes that are the channels of one colour."""
@@ -60,26 +60,21 @@ def count_column(sizes: IntArray) -> Column:
 
 def missing_values(column: Column) -> BoolArray | None:
     """Return which values of a column are missing, shaped like them; None where none is."""
-    values, sign = column.values, missing_sign(column.spec)
-    if values.size == 0 or (sign is None and values.dtype.kind != "f"):
-        return None
-    missing = np.isnan(values) if values.dtype.kind == "f" and np.isnan(values.min()) else None
-    if sign is not None and sign == sign:
-        same = values == sign
-        missing = same if missing is None else missing | same
+    values, spec = column.values, column.spec
+    if spec.fill is None:
+        if values.dtype.kind == "f" and (values.size == 0 or not np.isnan(values.min())):
+            return None  # which is cheaper to see than to mark
+        if spec.encoding == "dictionary":
+            column = Column(values, replace(spec, fill=MISSING_CODE))
+    missing = column.missing()
     return missing if missing is not None and missing.any() else None
 
 
 def missing_sign(spec: AttributeSpec) -> Any:
     """Return the stored value that means "missing"; None where only NaN does, or nothing."""
-    if spec.encoding in ("datetime64", "timedelta64"):
-        return NOT_A_TIME
-    fill = -1 if spec.fill is None and spec.encoding == "dictionary" else spec.fill
-    try:
-        sign = None if fill is None else spec.numpy_dtype.type(fill)
-    except (TypeError, ValueError, OverflowError):
-        return None  # nothing that the type can hold
-    return sign if sign is None or spec.numpy_dtype.kind == "f" or sign == fill else None
+    if spec.encoding in TIMES:
+        return np.iinfo(np.int64).min
+    return MISSING_CODE if spec.fill is None and spec.encoding == "dictionary" else spec.fill
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,8 @@ def parse_strategy(strategy: Any, attributes: dict[str, Column]) -> tuple[str, s
         raise ArgumentError(f"sparsity_strategy: expected one of {', '.join(STRATEGIES)}, got {strategy!r}")
     if name != "attribute":
         return name, None
-    numbers = [key for key, c in attributes.items() if c.values.ndim == 1 and c.values.dtype.kind in "biuf"]
+    scalars = {key: c for key, c in attributes.items() if c.values.ndim == 1 and c.spec.encoding != "dictionary"}
+    numbers = [key for key, c in scalars.items() if c.values.dtype.kind in "biuf"]
     if not attribute and len(numbers) == 1:
         attribute = numbers[0]
     if attribute not in numbers:
@@ -44,7 +45,7 @@ def rank_objects(
     Parameters
     ----------
     strategy : str
-        ``random``: a random order; ``size``: most vertices first; ``attribute``: largest value first;
+        ``random``: a random order; ``size``: most vertices first; ``attribute``: largest value first, none last;
         ``spatial_coverage``: farthest apart first.
     attribute : Column, optional
         Values by which to rank.
@@ -62,8 +63,9 @@ def rank_objects(
         return np.lexsort((np.arange(len(sizes)), -sizes))
     if strategy == "attribute":
         assert attribute is not None
-        values = attribute.values.astype(np.float64)
-        return np.lexsort((np.arange(len(sizes)), -np.nan_to_num(values, nan=-np.inf)))
+        values, missing = attribute.values, attribute.missing()
+        falling = ~values if values.dtype.kind in "biu" else -values  # exact, and in the opposite order
+        return np.lexsort((np.arange(len(sizes)), falling, np.zeros(len(sizes)) if missing is None else missing))
     return _spread(centroids, sizes, shuffled)
 
 
