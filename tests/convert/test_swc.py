@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from tests.downloads import files_of_wheel
@@ -214,7 +215,13 @@ def test_files_that_are_appended_keep_what_the_first_said(tmp_path: Path, revisi
         (tmp_path / f"{name}.swc").write_text(f"{comment}1 1 0 0 {number} 5 -1 # soma\n", encoding="utf-8")
     one, two, three, four = (tmp_path / f"{name}.swc" for name in names)
     store = tmp_path / "s.zv"
-    ingest_swc([two, one], store, object_ids=[9, 4], format_version=revision, object_attributes={"n": [2, 1]})
+    ingest_swc(
+        [two, one],
+        store,
+        object_ids=[9, 4],
+        format_version=revision,
+        object_attributes=pd.DataFrame({"n": {4: 1, 9: 2}}),
+    )
     for file in (three, four):
         ingest_swc(file, store, mode="a", out_of_bounds="expand", object_attributes={"n": [3]})
     for number, file in ((4, one), (9, two), (10, three), (11, four)):

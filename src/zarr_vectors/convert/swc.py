@@ -15,7 +15,6 @@ from zarr_vectors.constants import ORIGINAL_INDEX_ATTRIBUTE
 from zarr_vectors.convert.headers import kept_metadata, with_header
 from zarr_vectors.convert.paths import as_path, existing_file, whole_file
 from zarr_vectors.convert.swc_text import SwcTable, decode_text, format_floats, format_text, parse_text
-from zarr_vectors.core.given import as_mapping
 from zarr_vectors.exceptions import ArgumentError, LossWarning, StoreError, StoreNotFoundError, UnknownNameError
 from zarr_vectors.read.objects import read_object_ids
 from zarr_vectors.read.opening import open_reader
@@ -23,6 +22,7 @@ from zarr_vectors.spatial.forests import roots_of
 from zarr_vectors.types.graphs import GraphResult, GraphSummary, read_graph, write_graph
 from zarr_vectors.types.results import Result
 from zarr_vectors.typing import AnyArray, FloatArray, IntArray
+from zarr_vectors.write.frames import aligned_columns
 
 METADATA_KEY = "swc"
 ID_ATTRIBUTE, LABEL_ATTRIBUTE, RADIUS_ATTRIBUTE = "swc_id", "label", "radius"
@@ -168,7 +168,8 @@ def ingest_swc(
     columns = {name: [neuron.extra[name] for neuron in neurons] for name in neurons[0].extra}
     comments = {str(number): list(neuron.comments) for number, neuron in zip(ids, neurons, strict=True)}
     options.setdefault("dtype", np.float64)
-    described = as_mapping("object_attributes", options.pop("object_attributes", {}))
+    given = options.pop("object_attributes", None)
+    described = aligned_columns("object_attributes", given, np.array(ids, np.int64), "object")
     if NAME_ATTRIBUTE in described:
         raise ArgumentError(f"object_attributes: {NAME_ATTRIBUTE!r} holds the names of the files; use another name")
     described[NAME_ATTRIBUTE] = [file.stem for file in files]

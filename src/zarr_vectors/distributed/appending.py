@@ -74,7 +74,7 @@ def append_partition(
     attributes : mapping of str to (n,) or (n, C) array, optional
         Vertex attributes; filled as by :func:`~zarr_vectors.edit.append_vertices` where they are not given.
     object_attributes : mapping of str to array, optional
-        One row per new object in ascending id order; filled likewise.
+        One row per new object in ascending id order, or named by its id as in ``write_points``; filled likewise.
     dtype : float type, optional
         Checked against that of the level, which it cannot change.
     wait : float

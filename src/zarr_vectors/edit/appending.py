@@ -125,7 +125,7 @@ def append_vertices(
         Vertex attributes. One that is not given gets the fill value that it declares: NaN for floats, NaT for dates,
         "missing" for categories; where none is declared, values must be given.
     object_attributes : mapping of str to array, optional
-        One row per new object in ascending id order; filled likewise.
+        One row per new object in ascending id order, or named by its id as in ``write_points``; filled likewise.
     dtype : float type, optional
         Checked against that of the level, which it cannot change.
     out_of_bounds : {"raise", "ignore", "expand"}

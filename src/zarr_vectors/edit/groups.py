@@ -36,7 +36,7 @@ def set_groups(
     groups : mapping of int or str to object ids, or None
         Sets of objects by number or name; None or an empty mapping leaves no groups.
     attributes : mapping of str to (G,) or (G, C) array, optional
-        One row per group.
+        One row per group, in the order of ``groups``, or named by an index as in ``write_points``.
     backend : str, optional
         Storage library.
     **backend_kwargs

@@ -160,6 +160,7 @@ def write_graph(
     object_attributes : mapping of str to (O,) or (O, C) array, optional
         One row per object: for a list one per graph in the order of the list, whatever the ids; for one graph a single
         row; where ``object_ids`` says the object of every node, per id in ascending order, or per id ``0 … O - 1``.
+        Rows that name their objects may be in any order, as in ``write_points``.
     groups, group_attributes
         As in ``write_points``.
     out_of_bounds : {"raise", "ignore", "expand"}

@@ -139,7 +139,7 @@ def write_lines(
     attributes, vertex_attributes : mapping of str to (M, 2) or (M, 2, C) array, optional
         One row per vertex; ``(2 M,)`` and ``(2 M, C)`` are taken too, line after line.
     line_attributes, object_attributes : mapping of str to (M,) or (M, C) array, optional
-        One row per line. Two names for one argument.
+        One row per line, in their order, or named by its id as in ``write_points``. Two names for one argument.
     object_ids : (M,) integers, optional
         Id of every line, each once and not negative; ``0, 1, …`` by default, and on from the highest when appending.
     fragment_attributes, groups, group_attributes, attribute_specs, cross_chunk_strategy, object_index_convention

@@ -130,7 +130,8 @@ def write_mesh(
     vertices : (N, D) array of numbers, or list of (n_i, D) arrays
         Coordinates of one mesh, or of every mesh.
     faces : (M, L) integers, or list of (m_i, L) arrays, or one (k, M, L) array for k meshes
-        Rows of vertices; L is 3, or 4 for quads and tetrahedra. In a list they count within their own mesh.
+        Rows of vertices; L is 3, or 4 for quads and tetrahedra, the same for all; triangles may be padded to four with
+        -1. In a list they count within their own mesh.
     attributes, vertex_attributes : mapping of str to (N,) or (N, C) array, optional
         One row per vertex; for lists also a list of arrays, one per mesh. Two names for one argument.
     face_attributes : mapping of str to (M,) or (M, C) array, optional
@@ -144,6 +145,7 @@ def write_mesh(
     object_attributes : mapping of str to (O,) or (O, C) array, optional
         One row per object: for a list one per mesh in the order of the list, whatever the ids; for one mesh a single
         row; where ``object_ids`` says the object of every vertex, per id in ascending order, or per id ``0 … O - 1``.
+        Rows that name their objects may be in any order, as in ``write_points``.
     groups, group_attributes
         As in ``write_points``.
     closed_surface : bool, optional

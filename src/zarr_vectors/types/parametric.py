@@ -176,7 +176,7 @@ def write_parametric(
         Further types of your own. Those that the store has need not be given again; under ``"w"``, which replaces all
         objects, a type given here takes the place of one with its name or id.
     object_attributes : mapping of str to (n,) or (n, C) array, optional
-        One row per object.
+        One row per object, in the order of ``objects``, or named by its number as in ``write_points``.
     groups : mapping of int or str to object ids, optional
         Sets of these objects by number or name.
     group_attributes : mapping of str to (G,) or (G, C) array, optional

@@ -190,7 +190,7 @@ def write_polylines(
     object_ids : (P,) integers, optional
         Id of every path, each once and not negative; ``0, 1, …`` by default, and on from the highest when appending.
     object_attributes : mapping of str to (P,) or (P, C) array, optional
-        One row per path, in the order of the paths.
+        One row per path, in the order of the paths, or named by its id as in ``write_points``.
     fragment_attributes : mapping, optional
         One row per fragment in stored order, or ``{chunk: array}``; a fragment is a run of vertices in one chunk.
     groups : mapping of int or str to object ids, optional
