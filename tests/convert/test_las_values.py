@@ -241,6 +241,17 @@ def test_waveforms_come_back(tmp_path: Path, revision: str, version: str, point_
         ingest_las(file, file.with_suffix(".zv"), mode="a", keep_order=True)
 
 
+def test_waveforms_that_the_compression_would_change_are_refused(tmp_path: Path) -> None:
+    points = las(tmp_path / "a.las", point_format=9)
+    points["wavepacket_size"] = np.arange(50) * 7919
+    points["scanner_channel"] = np.arange(50) % 3
+    points.write(tmp_path / "a.las")
+    there_and_back(tmp_path / "a.las")
+    with pytest.raises(UnsupportedFeatureError, match=r"several scanner channels .* end the name in \.las"):
+        export_las(tmp_path / "a.zv", tmp_path / "b.laz")
+    assert not (tmp_path / "b.laz").exists()
+
+
 def test_waveforms_beside_the_file_are_named(tmp_path: Path) -> None:
     points = las(tmp_path / "a.las", version="1.3", point_format=4)
     points.header.global_encoding.waveform_data_packets_external = True

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from zarr_vectors.constants import ORIGINAL_INDEX_ATTRIBUTE
 from zarr_vectors.convert.headers import kept_metadata
 from zarr_vectors.convert.las.dimensions import COLOUR, COORDINATES, Dimension
@@ -42,6 +44,7 @@ from zarr_vectors.write.options import Progress
 POINTS_A_CHUNK = 1_000_000
 PLAIN_FORMAT = {"version": "1.4", "point_format": 7}
 """Version and point format for stores that do not come from a LAS file: GPS time and colour."""
+CHANNEL_ATTRIBUTE = "scanner_channel"
 _EXTERNAL_WAVEFORMS = 4
 """Bit of the global encoding."""
 _SUFFIXES = (".las", ".laz")
@@ -141,6 +144,7 @@ def export_las(
     document |= {"scales": [one.scale for one in scaling], "offsets": [one.offset for one in scaling]}
     document, lost = state_crs(document, store.root.crs, [axis.unit for axis in store.root.axes])
     placed = place_columns(document, columns, files)
+    _refuse_lossy_laz(place, placed)
     _warn(place, store, placed, lost, has_objects=points.object_ids is not None)
     _warn_of_moves(points.positions, scaling, store, given=scales is not None)
     _write(place, placed, points.positions, scaling, progress)
@@ -158,6 +162,17 @@ def _target(target: str | os.PathLike[str]) -> Path:
             "end the name in .laz for a plain LAZ file"
         )
     return place
+
+
+def _refuse_lossy_laz(place: Path, placed: Placed) -> None:
+    """Refuse what lazrs 0.8.2 changes: it compresses the waveforms of a channel after those of another."""
+    columns = {dimension.attribute: values for dimension, values in placed.pairs}
+    channels = columns.get(CHANNEL_ATTRIBUTE, np.zeros(0))
+    if place.suffix.lower() == ".laz" and WAVE_ATTRIBUTE in columns and len(np.unique(channels)) > 1:
+        raise UnsupportedFeatureError(
+            f"target: {place}: the waveforms of several scanner channels ({CHANNEL_ATTRIBUTE}) do not survive the "
+            "compression of LAZ as it is written here; end the name in .las"
+        )
 
 
 def _scaling(values: FloatArray, files: Sequence[Document], axis: int, given: Sequence[float] | None) -> Scaling:
