@@ -58,9 +58,12 @@ def keyed_column(metadata: LevelMetadata, spec: AttributeSpec | None, where: str
     if isinstance(said, dict) and isinstance(said.get("values"), list) and len(said["values"]) == len(shown):
         held = parse_attribute(said.get("spec") or {}, f"{where}: {CHUNK_ATTRIBUTE}")
         try:
-            return Column(np.array(said["values"], held.numpy_dtype.newbyteorder("=")), held)
+            values = np.array(said["values"], held.numpy_dtype.newbyteorder("="))
         except (TypeError, ValueError, OverflowError) as error:
             raise MetadataError(f"{where}: {CHUNK_ATTRIBUTE}: its values are no {held.dtype}: {error}") from error
+        if values.ndim != 1 or held.channels is not None:
+            raise MetadataError(f"{where}: {CHUNK_ATTRIBUTE}: one value a bin is needed, got {values.shape} values")
+        return Column(values, held)
     typed = None if spec is None else _typed(shown, spec)
     return _untyped(metadata.chunk_attribute_name or "", shown) if typed is None else typed
 

@@ -25,12 +25,14 @@ class RechunkSpec:
     by : str
         ``"spatial"``: by space alone. ``"group"``: first by the group of an object. ``"object_id"``: first by
         ranges of object ids. ``"attribute:<name>"``: first by the values of an attribute of objects or, where
-        objects have none of that name, of vertices.
+        objects have none of that name, of vertices. Channels of an attribute of vertices that has several get chunks
+        of their own, while all else stays in the chunks of the first.
     bins : list of float, optional
         Edges for ``"object_id"`` and ``"attribute:<name>"``, increasing: bin i holds ``[bins[i], bins[i + 1])``. The
         outer bins are open: the first also holds what is below ``bins[0]``, the last all from ``bins[-1]`` on.
         Without edges every value has a bin of its own where there are at most ten (or under ``categorical``, or
-        where values are text), else bins hold a quarter of the values each.
+        where values are text), else bins hold a quarter of the values each. Of channels they are the numbers at which
+        bins start; without them every channel has its own.
     spatial_chunk_shape : tuple of float, optional
         Edge lengths of a chunk; those of the source by default.
     prefix_dim_name : str, optional

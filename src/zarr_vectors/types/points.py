@@ -203,7 +203,8 @@ def write_points(
         Your own metadata (JSON), kept under the root attribute ``user_metadata``; merged by key when appending.
     chunk_by_attribute : str, optional
         Vertex attribute whose values become the first component of every chunk key, so that the points of one
-        value lie together (a gene, a label); it must be a scalar without missing values.
+        value lie together (a gene, a label); it must be a scalar without missing values. The more values it has,
+        the fewer chunks of space there are by default.
     out_of_bounds : {"raise", "ignore", "expand"}
         What happens to points outside the bounds: refuse, leave out (counted in the summary), or grow the bounds.
     compressor : str, dict, list, codec or None
@@ -367,7 +368,7 @@ def read_points(
     bbox : pair of D numbers, optional
         Only points in the half-open box ``[lower, upper)``.
     attributes : sequence of str, optional
-        Attributes to read; all by default.
+        Attributes to read, one channel of several as ``"name/channel"``; all by default.
     object_ids : integers, optional
         Only points of these objects.
     group_ids : int, str or sequence, optional
