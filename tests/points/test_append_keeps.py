@@ -137,7 +137,7 @@ def test_the_order_of_the_input_goes_on(tmp_path, again):
 
 def test_values_that_the_store_cannot_hold_are_refused(tmp_path):
     write_points(tmp_path / "a", cloud(5), attributes={"v": np.ones(5, "f4")}, bounds=([0] * 3, [100] * 3), **SHAPES)
-    with pytest.raises(ArgumentError, match="'v' has values beyond the float32"):
+    with pytest.raises(ArgumentError, match="'v' is float32 in the store, which cannot hold"):
         write_points(tmp_path / "a", cloud(5), attributes={"v": np.full(5, 1e300)}, mode="a")
 
 

@@ -20,6 +20,7 @@ from zarr_vectors.edit.elements import in_object_order, is_ordered
 from zarr_vectors.edit.joining import new_ids, require_new, settle_positions, vertex_columns
 from zarr_vectors.edit.staging import SparingTransaction
 from zarr_vectors.exceptions import ArgumentError, OutOfBoundsError, StoreError, UnsupportedFeatureError
+from zarr_vectors.formats.joining import stored_form
 from zarr_vectors.model.attributes import Column
 from zarr_vectors.model.elements import Elements, Objects
 from zarr_vectors.read.level import LevelReader
@@ -238,6 +239,11 @@ def _require_known_categories(level: LevelReader, columns: Mapping[str, Column])
                 f"attributes: {name!r} has new categories {list(new)[:5]}; partitions share those of the store, "
                 f"{list(known)[:5]}. Name all when the store is written (a pandas.Categorical has a list of its own), "
                 "or add the first point of a category with zarr_vectors.edit.append_vertices"
+            )
+        if stored_form(column.spec) != stored_form(level.arrays.vertex_attributes[name].spec):
+            raise ArgumentError(
+                f'attributes: {name!r} has missing values, or a value that means "missing" in the store, which all '
+                "partitions share; add the first such point with zarr_vectors.edit.append_vertices"
             )
 
 

@@ -39,6 +39,7 @@ from zarr_vectors.edit.joining import (
 )
 from zarr_vectors.edit.tables import bare_cells
 from zarr_vectors.exceptions import ArgumentError
+from zarr_vectors.formats.joining import stored_form
 from zarr_vectors.model.attributes import Column
 from zarr_vectors.model.cells import Cells, Manifests, ObjectTable
 from zarr_vectors.model.elements import Elements, Links, Objects
@@ -284,9 +285,7 @@ def add_locally(change: Change, new: Elements) -> LocalAddition | None:
     level, ordered = change.level(0), is_ordered(change.store)
     specs = {name: array.spec for name, array in level.arrays.vertex_attributes.items()}
     widened = any(
-        (c.spec.dtype, c.spec.categories) != (specs[n].dtype, specs[n].categories)
-        for n, c in new.attributes.items()
-        if n in specs
+        stored_form(column.spec) != stored_form(specs[name]) for name, column in new.attributes.items() if name in specs
     )
     others = set(level.arrays.fragment_attributes) - {OBJECT_ID_ATTRIBUTE}
     tied = level.metadata.shared_fragments or _link_attributes(level) if ordered else 0 in level.arrays.links

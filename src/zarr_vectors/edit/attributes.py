@@ -28,6 +28,8 @@ from zarr_vectors.edit.tables import column_at, fragments_of, known_object_ids, 
 from zarr_vectors.exceptions import ArgumentError, UnknownNameError, UnsupportedFeatureError
 from zarr_vectors.formats.columns import SpecLike, check_name, make_column, redescribed
 from zarr_vectors.formats.documents import attribute_document
+from zarr_vectors.formats.given import Given, reshape_values, rounded_literals
+from zarr_vectors.formats.joining import join_column
 from zarr_vectors.formats.layout import CellPayloads
 from zarr_vectors.formats.link_names import delta_name
 from zarr_vectors.model.attributes import Column
@@ -42,9 +44,9 @@ from zarr_vectors.read.vertices import holds_faces
 from zarr_vectors.spatial.pruning import with_links
 from zarr_vectors.typing import IntArray
 from zarr_vectors.write.frames import aligned_values
-from zarr_vectors.write.joining import join_column
 from zarr_vectors.write.level import write_level
 from zarr_vectors.write.positions import as_array
+from zarr_vectors.write.tables import joined_parts
 
 AttributeKind: TypeAlias = Literal["vertex", "link", "object", "fragment"]
 
@@ -265,19 +267,28 @@ class _Given:
         values = self.values
         if self.dtype is not None:
             values = cast_values(name, values, self.dtype)
+            values = values.values[()] if values.values.ndim == 0 and values.missing is None else values
         if self.rows is None:
             made = make_column("values", name, values, count, per, dictionary=dictionary)
             return _described(name, made, old, self.spec)
         assert old is not None
         rows = parse_rows(self.rows, count, per)
         shape = (len(rows), *old.values.shape[1:])
-        if np.ndim(values) == 0:
-            values = np.broadcast_to(np.asarray(values), shape)
+        values = rounded_literals(values, old.values.dtype)
+        if not isinstance(values, Given) and np.ndim(values) == 0:
+            values = np.broadcast_to(values, shape) if isinstance(values, np.generic) else _repeated(values, shape)
         new = make_column("values", name, values, len(rows), per, dictionary=dictionary)
         joined = join_column("values", name, old, new)
         changed = joined.values[:count].copy()
         changed[rows] = joined.values[count:]
         return Column(changed, redescribed("spec", name, joined.spec, self.spec))
+
+
+def _repeated(value: Any, shape: tuple[int, ...]) -> Any:
+    """Return one Python value as objects, of which none becomes another."""
+    objects = np.empty(shape, object)
+    objects[...] = value
+    return objects
 
 
 def _described(name: str, made: Column, old: Column | None, given: SpecLike) -> Column:
@@ -334,10 +345,10 @@ def _per_vertex(values: Any, count: int) -> Any:
     """Return values with a row per vertex from a list with an array per path, or from those of line ends."""
     if isinstance(values, list | tuple) and len(values) and np.ndim(values[0]) > 0:
         sizes = [len(part) for part in values]
-        return np.concatenate([np.asarray(part) for part in values]) if sum(sizes) == count else values
+        return joined_parts("values", "values", "path", values) if sum(sizes) == count else values
     shape = np.shape(values)
     if len(shape) in (2, 3) and shape[:2] == (count // 2, 2) and shape[0] != count:
-        return np.asarray(values).reshape(count, *shape[2:])
+        return reshape_values(values, count, *shape[2:])
     return values
 
 

@@ -9,6 +9,7 @@ import numpy as np
 from zarr_vectors.exceptions import ArgumentError
 from zarr_vectors.formats.columns import decode_column
 from zarr_vectors.formats.documents import plain_value
+from zarr_vectors.formats.joining import join_column
 from zarr_vectors.model.attributes import AttributeSpec, Column
 from zarr_vectors.model.elements import Groups
 from zarr_vectors.model.metadata import CHUNKED_BY
@@ -20,7 +21,6 @@ from zarr_vectors.rechunking.binning import CHANNEL, OBJECT, VERTEX, group_codes
 from zarr_vectors.rechunking.described import Described, read_description
 from zarr_vectors.rechunking.spec import GROUP, RechunkSpec
 from zarr_vectors.typing import BoolArray, IntArray
-from zarr_vectors.write.joining import join_column
 
 LEADING = "\x00leading"
 """Column that carries the first component of every vertex's chunk, in levels whose chunks go by more than space."""

@@ -8,14 +8,15 @@ import numpy as np
 import numpy.typing as npt
 
 from zarr_vectors.exceptions import ArgumentError
+from zarr_vectors.formats.given import Given, parse_values, plain_values
 from zarr_vectors.typing import AnyArray, BoolArray
 
 
-def cast_values(name: str, values: Any, dtype: npt.DTypeLike) -> AnyArray:
+def cast_values(name: str, values: Any, dtype: npt.DTypeLike) -> Given:
     """Return values as another data type.
 
-    Floats are rounded to the precision of a float type. Everything else stays what it is: numbers become integers
-    only where they are whole and in range, and booleans where they are 0 or 1.
+    What is missing stays missing, and floats are rounded to the precision of a float type. Everything else stays what
+    it is: numbers become integers only where they are whole and in range, and booleans where they are 0 or 1.
 
     Parameters
     ----------
@@ -33,9 +34,11 @@ def cast_values(name: str, values: Any, dtype: npt.DTypeLike) -> AnyArray:
     """
     try:
         target = np.dtype(dtype)
-        given = np.asarray(values)
-        if given.dtype.kind == "c" and target.kind != "c":
-            raise TypeError("they are complex numbers")
+        parsed = plain_values(parse_values(values))
+        given, missing = parsed.values, parsed.missing
+        if missing is not None and missing.any():
+            given = given.copy()
+            given[missing] = 0 if missing.all() else given[~missing][0]
         with np.errstate(all="ignore"):
             cast: AnyArray = given.astype(target)
             lost, needed = _lost(given, cast)
@@ -46,7 +49,7 @@ def cast_values(name: str, values: Any, dtype: npt.DTypeLike) -> AnyArray:
         value = given.reshape(-1)[first[0] : first[0] + 1].tolist()[0]
         row = int(first[0]) // max(1, int(np.prod(given.shape[1:])))
         raise ArgumentError(f"dtype: {name!r} does not fit {target}: row {row} has {value!r}, but {needed}")
-    return cast
+    return Given(cast, missing)
 
 
 def _lost(given: AnyArray, cast: AnyArray) -> tuple[BoolArray, str]:

@@ -13,6 +13,8 @@ from zarr_vectors.constants import LINE, ORIGINAL_INDEX_ATTRIBUTE
 from zarr_vectors.edit.binning import LEADING, bins_of_vertices, codes_by_value, leading_column
 from zarr_vectors.exceptions import ArgumentError, OutOfBoundsError, ShapeError, UnknownNameError
 from zarr_vectors.formats.columns import make_column
+from zarr_vectors.formats.given import rounded_literals
+from zarr_vectors.formats.joining import absent_column, join_column
 from zarr_vectors.model.attributes import AttributeSpec, Column
 from zarr_vectors.model.elements import Elements, Links, Objects, bounding_box
 from zarr_vectors.model.ids import parse_ids
@@ -21,7 +23,6 @@ from zarr_vectors.read.level import LevelReader
 from zarr_vectors.typing import BoolArray, FloatArray, IntArray
 from zarr_vectors.write.bounds import as_stored, holding_rounded, outside_rows
 from zarr_vectors.write.frames import as_columns
-from zarr_vectors.write.joining import join_column
 from zarr_vectors.write.positions import as_positions, cast_positions, stored_dtype
 from zarr_vectors.write.tables import Attributes, make_columns
 
@@ -85,28 +86,6 @@ def settle_positions(
     return Settled(cast, np.ones(len(cast), bool), replace(level.root, bounds=grown))
 
 
-def fill_of(spec: AttributeSpec, name: str, what: str) -> Any:
-    """Return the stored value of rows that are given none.
-
-    Raises
-    ------
-    ArgumentError
-        When the attribute declares no fill and its type has none.
-    """
-    if spec.fill is not None:
-        return spec.fill
-    kind = spec.numpy_dtype.kind
-    if spec.encoding == "datetime64":
-        return np.iinfo(np.int64).min  # NaT
-    if kind == "f":
-        return np.nan
-    if kind == "U":
-        return ""
-    raise ArgumentError(
-        f"{what}: {name!r} ({spec.encoding or spec.dtype}) declares no value for rows without one; give values for it"
-    )
-
-
 def fit_columns(
     what: str,
     specs: Mapping[str, AttributeSpec],
@@ -141,6 +120,11 @@ def fit_columns(
     ArgumentError
         When there is no such attribute, values do not fit, or values are needed for an attribute without a fill.
     """
+    if isinstance(given, Mapping):
+        given = {
+            name: rounded_literals(values, specs[name].numpy_dtype) if name in specs else values
+            for name, values in given.items()
+        }
     made = make_columns(what, given, count, per, dictionary=dictionary, ids=ids)
     unknown = sorted(set(made) - set(specs))
     if unknown:
@@ -155,17 +139,13 @@ def fit_columns(
             empty = Column(np.zeros((0, *shape), stored), spec)
             columns[name] = join_column(what, name, empty, made[name])
         else:
-            filled = np.full((count, *shape), fill_of(spec, name, what) if count else 0, stored)
-            columns[name] = Column(filled, spec)
+            columns[name] = absent_column(spec, count)
+            if count and columns[name].spec != spec and spec.numpy_dtype.kind != "U":
+                raise ArgumentError(
+                    f"{what}: {name!r} ({spec.encoding or spec.dtype}) declares no value for rows without one; give "
+                    "values for it, None for those that are missing"
+                )
     return columns
-
-
-def append_column(what: str, name: str, old: Column, new: Column) -> Column:
-    """Join a stored column and one that fits it, whose categories may be more than the stored ones."""
-    if old.spec.categories is None or new.spec.categories is None or old.spec.categories == new.spec.categories:
-        return join_column(what, name, old, new)
-    wider = new.values.dtype if new.values.dtype.itemsize > old.values.dtype.itemsize else old.values.dtype
-    return Column(np.concatenate([old.values.astype(wider), new.values.astype(wider)]), new.spec)
 
 
 def vertex_columns(level: LevelReader, given: Attributes, count: int, next_index: int | None) -> dict[str, Column]:
@@ -287,7 +267,7 @@ def join_objects(old: Objects, ids: IntArray, attributes: Attributes) -> Objects
     new = fit_columns("object_attributes", specs, attributes, len(added), "object", dictionary=False, ids=added)
     order = np.argsort(np.concatenate([old.ids, added]), kind="stable")
     table = {
-        name: append_column("object_attributes", name, column, new[name]).take(order)
+        name: join_column("object_attributes", name, column, new[name]).take(order)
         for name, column in old.attributes.items()
     }
     return Objects(union, of_vertex, table)
@@ -296,7 +276,7 @@ def join_objects(old: Objects, ids: IntArray, attributes: Attributes) -> Objects
 def join_vertices(old: Elements, new: Elements) -> Elements:
     """Return elements with the vertices of others behind them; objects are those of the others, which know all."""
     columns = {
-        name: append_column("attributes", name, column, new.attributes[name]) for name, column in old.attributes.items()
+        name: join_column("attributes", name, column, new.attributes[name]) for name, column in old.attributes.items()
     }
     positions = np.concatenate([old.positions, new.positions])
     return replace(old, positions=positions, attributes=columns, objects=new.objects, links=_links(old, new))
@@ -307,7 +287,7 @@ def _links(old: Elements, new: Elements) -> Links | None:
         return old.links
     rows = np.concatenate([old.links.rows, new.links.rows + old.count])
     columns = {
-        name: append_column("link_attributes", name, column, new.links.attributes[name])
+        name: join_column("link_attributes", name, column, new.links.attributes[name])
         for name, column in old.links.attributes.items()
     }
     return replace(old.links, rows=rows, attributes=columns)

@@ -17,8 +17,9 @@ from zarr_vectors.edit.elements import (
     read_level_elements,
     rewrite,
 )
-from zarr_vectors.edit.joining import append_column, fit_columns
+from zarr_vectors.edit.joining import fit_columns
 from zarr_vectors.exceptions import ArgumentError, ShapeError
+from zarr_vectors.formats.joining import join_column
 from zarr_vectors.model.elements import Elements, Links
 from zarr_vectors.read.store import StoreReader
 from zarr_vectors.spatial.forests import roots_of
@@ -96,7 +97,7 @@ def put_links(change: Change, connections: Connections) -> int:
     elements, links = _with_links(change)
     made = make_links(change.store, links, connections, elements.count, _following(links))
     columns = {
-        name: append_column("attributes", name, column, made.attributes[name])
+        name: join_column("attributes", name, column, made.attributes[name])
         for name, column in links.attributes.items()
     }
     joined = replace(links, rows=np.concatenate([links.rows, made.rows]), attributes=columns)

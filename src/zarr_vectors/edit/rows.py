@@ -8,8 +8,8 @@ import numpy as np
 
 from zarr_vectors.edit.elements import is_ordered
 from zarr_vectors.exceptions import ArgumentError
+from zarr_vectors.formats.absent import absent_values
 from zarr_vectors.model.attributes import Column
-from zarr_vectors.read.absent import absent_values
 from zarr_vectors.read.fetch import decode_fragments, fetch_cells
 from zarr_vectors.read.level import LevelReader
 from zarr_vectors.read.objects import read_manifests

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 
 import numpy as np
 
 from zarr_vectors.constants import OBJECT_ATTRIBUTES, OBJECTS_IDENTITY
 from zarr_vectors.edit.change import Change
 from zarr_vectors.exceptions import UnknownNameError
+from zarr_vectors.formats.joining import absent_column, join_column
 from zarr_vectors.model.attributes import Column
 from zarr_vectors.model.cells import Cells, Fragments, ObjectTable
 from zarr_vectors.model.elements import Groups
-from zarr_vectors.read.absent import absent_values
 from zarr_vectors.read.cells import read_chunks
 from zarr_vectors.read.level import LevelReader
 from zarr_vectors.read.objects import read_column, read_object_ids
@@ -76,14 +75,12 @@ def column_at(level: LevelReader, name: str, column: Column, ids: IntArray, thei
         return column.take(rows)
     stored = level.arrays.object_attributes.get(name)
     kept = None if stored is None else read_column(level, stored)
-    text = column.values.dtype.kind == "U"
     if kept is None or not _alike(kept, column):
-        dtype, shape = column.values.dtype, (len(theirs), *column.values.shape[1:])
-        values = np.full(shape, "", dtype) if text else absent_values(column.spec, len(theirs)).astype(dtype)
-    else:
-        values = kept.values.astype(np.result_type(kept.values, column.values))
-    values[shared] = column.values[rows]
-    return Column(values, replace(column.spec, dtype=values.dtype.str) if text else column.spec)
+        kept = absent_column(column.spec, len(theirs))
+    joined = join_column("object_attributes", name, column, kept)
+    places = np.arange(len(column), len(joined))
+    places[shared] = rows
+    return joined.take(places)
 
 
 def _alike(some: Column, other: Column) -> bool:

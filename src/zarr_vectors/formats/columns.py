@@ -290,6 +290,20 @@ def redescribed(argument: str, name: str, spec: AttributeSpec, given: SpecLike) 
     return replace(spec, **changed, channel_names=channels or spec.channel_names)
 
 
+def categories_of(spec: AttributeSpec) -> tuple[tuple[Any, ...], bool] | None:
+    """Return the categories of a categorical and whether they are ordered; None for anything else, texts too.
+
+    What other writers stored is a categorical where its categories are not what texts would have.
+    """
+    if spec.categories is None or spec.categorical is False:
+        return None
+    texts = all(isinstance(category, str) for category in spec.categories)
+    if spec.categorical is None and texts and not spec.ordered and list(spec.categories) == sorted(spec.categories):
+        return None
+    table = decode_column(Column(np.arange(len(spec.categories)), replace(spec, nullable=None)))
+    return tuple(table.tolist() if table.dtype.kind != "M" else table), spec.ordered
+
+
 def decode_column(column: Column) -> AnyArray:
     """Return the values of a stored column as users hold them.
 

@@ -98,15 +98,50 @@ def parse_values(values: Any) -> Given:
     return _from_array(np.asarray(values))
 
 
-def join_values(parts: Sequence[Any]) -> Given:
-    """Return the values of several holders one after another.
+def rounded_literals(values: Any, dtype: np.dtype[Any]) -> Any:
+    """Return Python's own floats in the precision of a float type, as NumPy takes them; anything else as it is.
+
+    A float that is written into a program says nothing of the precision that it wants, an array does.
+    """
+    if dtype.kind != "f" or not isinstance(values, float | list | tuple) or isinstance(values, np.generic):
+        return values
+    objects = np.array(values, object)
+    if not _types(objects) <= {float, int}:
+        return values
+    try:
+        with np.errstate(over="ignore"):
+            rounded = objects.astype(np.float64).astype(dtype)
+    except (OverflowError, TypeError, ValueError):
+        return values
+    whole = np.fromiter(
+        (
+            isinstance(v, int) and v != r
+            for v, r in zip(objects.reshape(-1).tolist(), rounded.reshape(-1).tolist(), strict=True)
+        ),
+        bool,
+    )
+    return values if whole.any() or (np.isinf(rounded) & (objects != rounded)).any() else rounded
+
+
+def join_values(parts: Sequence[Any]) -> Any:
+    """Return the values of several holders one after another, as :func:`parse_values` takes them.
 
     Raises
     ------
     Unstorable
         As :func:`parse_values`, and where no type holds the values of all.
     """
+    plain = set(map(type, parts)) == {np.ndarray} and len({part.dtype for part in parts}) == 1
+    if plain and parts[0].dtype.kind in "biufMm":
+        return np.concatenate(parts)
     return _combined([parse_values(part) for part in parts], np.concatenate)
+
+
+def reshape_values(values: Any, *shape: int) -> Given:
+    """Return values in another shape, with what is missing among them."""
+    given = plain_values(parse_values(values))
+    missing = None if given.missing is None else given.missing.reshape(shape)
+    return replace(given, values=given.values.reshape(shape), missing=missing)
 
 
 def _combined(parts: Sequence[Given], combine: Any) -> Given:

@@ -8,13 +8,13 @@ import numpy as np
 
 from zarr_vectors.constants import LINKS_BRANCHES
 from zarr_vectors.exceptions import ArrayError
+from zarr_vectors.formats.joining import joined_with_absent
 from zarr_vectors.formats.layout import LevelArrays
-from zarr_vectors.model.attributes import AttributeSpec, Column
+from zarr_vectors.model.attributes import AttributeSpec
 from zarr_vectors.model.cells import Fragments
 from zarr_vectors.model.elements import Elements, Links, Objects
 from zarr_vectors.model.links import LinkTable
 from zarr_vectors.ordering import stable_order
-from zarr_vectors.read.absent import absent_values
 from zarr_vectors.read.cells import read_chunks
 from zarr_vectors.read.chunk_values import chunk_values
 from zarr_vectors.read.level import LevelReader
@@ -95,7 +95,7 @@ def with_implied_links(links: Links | None, fragments: Fragments, row_offsets: I
     rows = np.concatenate([implied, stored.rows])
     order = stable_order([rows[:, 0].astype(np.uint64)])
     columns = {
-        name: Column(np.concatenate([absent_values(column.spec, len(implied)), column.values]), column.spec).take(order)
+        name: joined_with_absent(column, len(implied), first=True).take(order)
         for name, column in stored.attributes.items()
     }
     return replace(stored, rows=rows[order], attributes=columns, directed=True)

@@ -7,9 +7,9 @@ from dataclasses import replace
 
 import numpy as np
 
+from zarr_vectors.formats.absent import absent_values
 from zarr_vectors.model.attributes import Column
 from zarr_vectors.model.links import LinkTable
-from zarr_vectors.read.absent import absent_values
 from zarr_vectors.read.fetch import fetch_cells, fetch_many
 from zarr_vectors.read.level import LevelReader
 from zarr_vectors.read.links import plan_links

@@ -14,11 +14,11 @@ import numpy as np
 
 from zarr_vectors.constants import LINKS_BRANCHES
 from zarr_vectors.exceptions import ArrayError
+from zarr_vectors.formats.joining import joined_with_absent
 from zarr_vectors.formats.layout import CellArray
 from zarr_vectors.model.attributes import Column
 from zarr_vectors.model.links import LinkTable
 from zarr_vectors.ordering import stable_order
-from zarr_vectors.read.absent import absent_values
 from zarr_vectors.read.fetch import FetchedCells
 from zarr_vectors.read.filters import matching_rows
 from zarr_vectors.read.level import LevelReader
@@ -271,8 +271,7 @@ def _with_implied(found: _Found) -> _Found:
         found,
         endpoints=np.concatenate([implied, found.endpoints]),
         attributes={
-            name: Column(np.concatenate([absent_values(column.spec, len(implied)), column.values]), column.spec)
-            for name, column in found.attributes.items()
+            name: joined_with_absent(column, len(implied), first=True) for name, column in found.attributes.items()
         },
     )
     if found.chunks is not None and found.rows is not None:

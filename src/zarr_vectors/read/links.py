@@ -10,11 +10,11 @@ import numpy as np
 
 from zarr_vectors.constants import LINKS_BRANCHES
 from zarr_vectors.exceptions import ArrayError, MetadataError, UnknownNameError
+from zarr_vectors.formats.absent import absent_values
 from zarr_vectors.formats.layout import CellArray, LinkArray, LinkFamily
 from zarr_vectors.model.attributes import Column
 from zarr_vectors.model.links import LinkCellList, LinkTable
 from zarr_vectors.ordering import offsets_of
-from zarr_vectors.read.absent import absent_values
 from zarr_vectors.read.fetch import FetchedCells, fetch_cells, fetch_many
 from zarr_vectors.read.level import LevelReader
 from zarr_vectors.read.link_cells import FetchedArray, Records, Run, decode_runs, list_cells

@@ -9,10 +9,9 @@ import numpy as np
 from zarr_vectors.encoding.draco import decode_draco
 from zarr_vectors.exceptions import ArrayError, UnsupportedFeatureError
 from zarr_vectors.formats.chunk_keys import format_keys
-from zarr_vectors.model.attributes import Column
+from zarr_vectors.formats.joining import joined_with_absent
 from zarr_vectors.model.links import LinkTable
 from zarr_vectors.ordering import offsets_of, stable_order
-from zarr_vectors.read.absent import absent_values
 from zarr_vectors.read.fetch import FetchedCells, decode_rows
 from zarr_vectors.read.level import LevelReader
 from zarr_vectors.typing import AnyArray, FloatArray, IntArray
@@ -96,8 +95,5 @@ def with_blob_faces(table: LinkTable, chunk_rows: IntArray, row_offsets: IntArra
         table,
         chunks=np.concatenate([table.chunks.reshape(-1, 3), chunks]),
         rows=np.concatenate([table.rows.reshape(-1, 3), faces - row_offsets[place][:, None]]),
-        attributes={
-            name: Column(np.concatenate([column.values, absent_values(column.spec, len(faces))]), column.spec)
-            for name, column in table.attributes.items()
-        },
+        attributes={name: joined_with_absent(column, len(faces)) for name, column in table.attributes.items()},
     )

@@ -11,12 +11,12 @@ import numpy as np
 
 from zarr_vectors.constants import CROSS_CHUNK_LINKED, PATH_TYPES
 from zarr_vectors.exceptions import UnsupportedFeatureError
+from zarr_vectors.formats.absent import absent_values
 from zarr_vectors.model.attributes import CHANNEL_BINS, AttributeSpec, Column
 from zarr_vectors.model.cells import Cells, Fragments, Manifests, ObjectTable
 from zarr_vectors.model.grid import Grid
 from zarr_vectors.model.links import LinkTable
 from zarr_vectors.ordering import expand_ranges, offsets_of
-from zarr_vectors.read.absent import absent_values
 from zarr_vectors.read.chunk_values import chunk_values
 from zarr_vectors.read.objects import read_columns, read_groups
 from zarr_vectors.rechunking.binning import Binning, KeptBins

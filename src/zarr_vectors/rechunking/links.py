@@ -10,12 +10,12 @@ import numpy as np
 
 from zarr_vectors.constants import LINKS_BRANCHES, PATH_TYPES
 from zarr_vectors.exceptions import ArrayError, UnsupportedFeatureError
+from zarr_vectors.formats.absent import absent_values
 from zarr_vectors.formats.revision import Revision
 from zarr_vectors.model.attributes import Column
 from zarr_vectors.model.cells import Cells
 from zarr_vectors.model.links import LinkTable
 from zarr_vectors.model.metadata import RootMetadata
-from zarr_vectors.read.absent import absent_values
 from zarr_vectors.read.link_batches import read_link_batches
 from zarr_vectors.read.links import plan_links, row_numbers
 from zarr_vectors.rechunking.level import Moved

@@ -15,6 +15,7 @@ from zarr_vectors.constants import (
     VERTEX_ATTRIBUTES,
 )
 from zarr_vectors.exceptions import ArgumentError
+from zarr_vectors.formats.absent import absent_values
 from zarr_vectors.formats.chunk_keys import format_keys
 from zarr_vectors.formats.layout import CellArray
 from zarr_vectors.model.attributes import AttributeSpec, Column
@@ -22,7 +23,6 @@ from zarr_vectors.model.cells import Cells, Fragments, Manifests, ObjectTable
 from zarr_vectors.model.links import LinkTable
 from zarr_vectors.model.metadata import LevelMetadata
 from zarr_vectors.ordering import offsets_of
-from zarr_vectors.read.absent import absent_values
 from zarr_vectors.read.level import LevelReader
 from zarr_vectors.read.links import read_links
 from zarr_vectors.read.store import StoreReader

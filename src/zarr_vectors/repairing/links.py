@@ -7,12 +7,12 @@ from dataclasses import replace
 import numpy as np
 
 from zarr_vectors.constants import CROSS_CHUNK_DEDUPLICATED, LINKS, LINKS_SEQUENTIAL
+from zarr_vectors.formats.absent import absent_values
 from zarr_vectors.formats.layout import LinkFamily
 from zarr_vectors.formats.link_names import delta_name
 from zarr_vectors.model.attributes import Column
 from zarr_vectors.model.cells import Cells
 from zarr_vectors.model.links import LinkTable
-from zarr_vectors.read.absent import absent_values
 from zarr_vectors.read.cells import read_cells
 from zarr_vectors.read.fetch import fetch_cells, fetch_many
 from zarr_vectors.read.level import LevelReader

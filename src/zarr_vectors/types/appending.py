@@ -11,6 +11,7 @@ import numpy as np
 
 from zarr_vectors.constants import GROUP_NAME_ATTRIBUTE, OBJECT_ID_ATTRIBUTE, ORIGINAL_INDEX_ATTRIBUTE
 from zarr_vectors.exceptions import ArgumentError
+from zarr_vectors.formats.joining import join_columns
 from zarr_vectors.formats.layout import LevelOptions
 from zarr_vectors.model.attributes import AttributeSpec, Column
 from zarr_vectors.model.axes import make_axes
@@ -24,7 +25,6 @@ from zarr_vectors.read.store import StoreReader
 from zarr_vectors.types.storing import StoreOptions, parse_bounds
 from zarr_vectors.typing import FloatArray, IntArray
 from zarr_vectors.write.frames import as_columns
-from zarr_vectors.write.joining import join_columns
 from zarr_vectors.write.options import WriteOptions
 from zarr_vectors.write.tables import Attributes
 

@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from zarr_vectors.exceptions import ShapeError, StoreError
 from zarr_vectors.formats.columns import decode_column
+from zarr_vectors.formats.given import reshape_values
 from zarr_vectors.model.axes import AxesLike, UnitsLike
 from zarr_vectors.read.paths import Paths
 from zarr_vectors.read.steady import steady
@@ -219,7 +220,7 @@ def _flat(attributes: Attributes, count: int) -> Attributes:
     for name, values in as_columns("attributes", attributes).items():
         shape = np.shape(values)
         per_line = len(shape) in (2, 3) and shape[:2] == (count, 2)
-        flat[name] = np.asarray(values).reshape(2 * count, *shape[2:]) if per_line else values
+        flat[name] = reshape_values(values, 2 * count, *shape[2:]) if per_line else values
     return flat
 
 

@@ -11,17 +11,17 @@ from zarr_vectors.edit.appending import LocalAddition, add_locally, put_added
 from zarr_vectors.edit.change import Change, stage_refreshed
 from zarr_vectors.edit.chunks import put_chunks
 from zarr_vectors.edit.staging import SparingTransaction
+from zarr_vectors.formats.absent import absent_values
+from zarr_vectors.formats.joining import join_columns
 from zarr_vectors.formats.layout import LevelOptions
 from zarr_vectors.model.attributes import Column
 from zarr_vectors.model.elements import Elements
-from zarr_vectors.read.absent import absent_values
 from zarr_vectors.read.level import LevelReader
 from zarr_vectors.read.objects import read_object_ids
 from zarr_vectors.read.store import StoreReader
 from zarr_vectors.types.point_summary import PointsSummary, without_rows
 from zarr_vectors.types.storing import Destination, Space, StoreOptions, plan_space, settle_bounds
 from zarr_vectors.typing import Document
-from zarr_vectors.write.joining import join_columns
 from zarr_vectors.write.options import WriteOptions
 from zarr_vectors.write.store import write_root
 

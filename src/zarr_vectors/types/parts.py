@@ -12,6 +12,7 @@ from zarr_vectors.model.ids import parse_ids
 from zarr_vectors.typing import AnyArray
 from zarr_vectors.write.frames import as_columns
 from zarr_vectors.write.positions import as_array
+from zarr_vectors.write.tables import joined_parts
 
 
 def is_list_of_arrays(argument: str, vertices: Any) -> bool:
@@ -116,7 +117,7 @@ def join_parts(argument: str, columns: Any, count: int, part: str) -> Any:
         apart = isinstance(values, (list, tuple)) and len(values) > 0 and np.ndim(values[0]) > 0
         if apart and len(values) != count:
             raise ShapeError(f"{argument}: {name!r} has {len(values)} arrays for {count} {plural(part)}")
-        joined[name] = np.concatenate([np.asarray(p) for p in values]) if apart else values
+        joined[name] = joined_parts(argument, name, part, values) if apart else values
     return joined
 
 

@@ -17,6 +17,7 @@ from zarr_vectors.types.tables import Attributes, Specs, make_columns
 from zarr_vectors.typing import AnyArray, IntArray
 from zarr_vectors.write.frames import as_columns
 from zarr_vectors.write.positions import as_array, as_positions, require_upright
+from zarr_vectors.write.tables import joined_parts
 
 
 def join_paths(argument: str, paths: Any, offsets: Any = None, axes: Any = None) -> tuple[AnyArray, IntArray]:
@@ -135,15 +136,14 @@ def _flat(name: str, values: Any, offsets: IntArray) -> Any:
     listed = isinstance(values, (list, tuple)) or (isinstance(values, np.ndarray) and values.dtype == object)
     if not listed or not len(values) or np.ndim(values[0]) == 0:
         return values
-    arrays = _arrays(f"attributes: {name!r} of path", values)
-    lengths = np.fromiter(map(len, arrays), np.int64, len(arrays))
+    lengths = np.fromiter(map(len, values), np.int64, len(values))
     if np.array_equal(lengths, np.diff(offsets)):
-        return np.concatenate(arrays)
-    if len(arrays) == offsets[-1] and bool((lengths == lengths[0]).all()):
-        return np.stack(arrays)  # one row of channels per vertex
-    if len(arrays) != len(offsets) - 1:
+        return joined_parts("attributes", name, "path", values)
+    if len(values) == offsets[-1] and bool((lengths == lengths[0]).all()):
+        return list(values)  # one row of channels per vertex
+    if len(values) != len(offsets) - 1:
         raise ShapeError(
-            f"attributes: {name!r} is a list of {len(arrays)} arrays, but there are {len(offsets) - 1} paths"
+            f"attributes: {name!r} is a list of {len(values)} arrays, but there are {len(offsets) - 1} paths"
         )
     path = int(np.flatnonzero(lengths != np.diff(offsets))[0])
     raise ShapeError(

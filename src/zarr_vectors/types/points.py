@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from zarr_vectors.constants import ORIGINAL_INDEX_ATTRIBUTE
 from zarr_vectors.exceptions import ArgumentError
-from zarr_vectors.formats.columns import decode_column
+from zarr_vectors.formats.columns import categories_of, decode_column
 from zarr_vectors.model.attributes import AttributeSpec, Column
 from zarr_vectors.model.axes import AxesLike, UnitsLike
 from zarr_vectors.model.cells import Cells
@@ -83,7 +83,9 @@ class PointsResult(Result):
     axis_names : tuple of str
         One name per column of the positions.
     categories : dict of str to (tuple, bool)
-        Categories, in their order, of the attributes that have some, and whether that order means something.
+        Categories, in their order, of the attributes that are categoricals, and whether that order means something.
+    time_zones : dict of str to str
+        Time zones of the attributes that have one; their values are in UTC.
     """
 
     _aliases: ClassVar[dict[str, str]] = {"vertex_attributes": "attributes"}
@@ -95,6 +97,7 @@ class PointsResult(Result):
     channel_names: dict[str, tuple[str, ...]] = field(default_factory=dict)
     axis_names: tuple[str, ...] = ()
     categories: dict[str, tuple[tuple[Any, ...], bool]] = field(default_factory=dict)
+    time_zones: dict[str, str] = field(default_factory=dict)
 
     @property
     def vertex_count(self) -> int:
@@ -441,6 +444,9 @@ def read_points(
         channel_names={n: c.spec.channel_names for n, c in columns.items() if c.spec.channel_names is not None},
         axis_names=tuple(axis.name for axis in store.root.axes),
         categories={
-            n: (c.spec.categories, c.spec.ordered) for n, c in columns.items() if c.spec.categories is not None
+            name: categories
+            for name, column in columns.items()
+            if (categories := categories_of(column.spec)) is not None
         },
+        time_zones={n: c.spec.time_zone for n, c in columns.items() if c.spec.time_zone is not None},
     )

@@ -19,6 +19,7 @@ from zarr_vectors.write.frames import as_columns, index_of
 from zarr_vectors.write.tables import Attributes as Attributes
 from zarr_vectors.write.tables import Specs as Specs
 from zarr_vectors.write.tables import has_columns as has_columns
+from zarr_vectors.write.tables import joined_parts
 from zarr_vectors.write.tables import make_columns as make_columns
 from zarr_vectors.write.tables import make_groups as make_groups
 
@@ -162,7 +163,7 @@ def make_fragment_columns(attributes: Attributes, cells: Cells, specs: Specs = N
         if not isinstance(values, Mapping):
             joined[name] = values
             continue
-        by_chunk = {tuple(int(c) for c in np.atleast_1d(chunk)): np.asarray(v) for chunk, v in values.items()}
+        by_chunk = {tuple(int(c) for c in np.atleast_1d(chunk)): v for chunk, v in values.items()}
         keys = [tuple(chunk) for chunk in cells.chunks.tolist()]
         if set(keys) != set(by_chunk):
             odd = sorted(set(keys) ^ set(by_chunk))[0]
@@ -173,5 +174,6 @@ def make_fragment_columns(attributes: Attributes, cells: Cells, specs: Specs = N
             raise ShapeError(
                 f"fragment_attributes: {name!r} has {found} rows for chunk {key}, which has {needed} fragments"
             )
-        joined[name] = np.concatenate([by_chunk[key] for key in keys]) if keys else np.zeros(0)
+        in_order = [by_chunk[key] for key in keys]
+        joined[name] = joined_parts("fragment_attributes", name, "chunk", in_order) if keys else np.zeros(0)
     return make_columns("fragment_attributes", joined, int(offsets[-1]), "fragment", specs)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Protocol
 
+import numpy as np
+
 from zarr_vectors.constants import DEFAULT_AXES_NAMES
 from zarr_vectors.extras import require
 from zarr_vectors.typing import AnyArray, FloatArray, IntArray
@@ -34,6 +36,10 @@ class PointsLike(Protocol):
         """Categories of the attributes that have some, and whether they are ordered."""
 
     @property
+    def time_zones(self) -> dict[str, str]:
+        """Time zones of the attributes that have one; their values are in UTC."""
+
+    @property
     def axis_names(self) -> tuple[str, ...]:
         """One name per column of the positions."""
 
@@ -50,9 +56,9 @@ def points_frame(points: PointsLike) -> Any:
     -------
     pandas.DataFrame
         A column per axis under its name, ``object_id`` where there are objects, then the attributes: scalar
-        ones under their name, the channels of others as ``name_channel``. Ordered categories, and those of
-        numbers, come back as ``pandas.Categorical`` with all categories in their order; texts that repeat are
-        categories too, those that were stored in the order in which they were.
+        ones under their name, the channels of others as ``name_channel``. Categoricals come back as
+        ``pandas.Categorical`` with all categories in their type and order, whole numbers and booleans of which some
+        are missing in pandas' nullable types, times of a zone in their zone, texts in pandas' type for them.
         A column whose name is taken gets ``_2``, ``_3``, … behind it.
 
     Raises
@@ -68,7 +74,8 @@ def points_frame(points: PointsLike) -> Any:
         _add(columns, "object_id", points.object_ids)
     for name, values in points.attributes.items():
         for label, column in _channels(name, values, points.channel_names):
-            _add(columns, label, _categories(pandas, column, points.categories.get(name)))
+            made = _series(pandas, column, points.categories.get(name), points.time_zones.get(name))
+            _add(columns, label, made)
     return pandas.DataFrame(columns)
 
 
@@ -84,18 +91,29 @@ def _channels(name: str, values: Any, channel_names: Mapping[str, tuple[str, ...
     return [(f"{name}_{channel}", values[:, c]) for c, channel in enumerate(channels)]
 
 
-def _categories(pandas: Any, values: Any, stored: tuple[tuple[Any, ...], bool] | None) -> Any:
-    """Return values of stored categories, and texts that repeat, as a categorical; everything else as it is."""
-    if stored is not None:
-        categories, ordered = stored
-        spelled = all(isinstance(category, str) for category in categories) and list(categories) == sorted(categories)
-        if ordered or not spelled or len(categories) < len(values):
-            return pandas.Categorical(values, categories=list(categories), ordered=ordered)
-        return values
-    if values.dtype.kind not in "USTO" or pandas.api.types.infer_dtype(values, skipna=True) != "string":
-        return values
-    made = pandas.Categorical(values)
-    return made if len(made.categories) < len(values) else values
+def _series(pandas: Any, values: Any, categories: tuple[tuple[Any, ...], bool] | None, zone: str | None) -> Any:
+    """Return values as pandas holds what they are, which does not depend on which of them there are."""
+    kind, mask = values.dtype.kind, np.ma.getmaskarray(values) if isinstance(values, np.ma.MaskedArray) else None
+    if categories is not None:
+        listed = list(categories[0])
+        index = pandas.Index(listed if kind in "OUS" else np.array(listed, values.dtype))
+        plain = values
+        if mask is not None:
+            plain = np.array(values.data, object)
+            plain[mask] = None
+        made = pandas.Categorical(plain if kind not in "M" else pandas.Series(values), index, ordered=categories[1])
+        return made.rename_categories(pandas.Index(_zoned(pandas.Series(index), zone))) if zone else made
+    if mask is not None:
+        holder = pandas.arrays.BooleanArray if kind == "b" else pandas.arrays.IntegerArray
+        return holder(np.array(values.data), mask)
+    if kind == "U" or (kind == "O" and all(isinstance(value, str | None) for value in values.tolist())):
+        return pandas.Series(values.astype(object), dtype=pandas.Series(["text"]).dtype)
+    return values if zone is None else _zoned(pandas.Series(values), zone)
+
+
+def _zoned(times: Any, zone: str) -> Any:
+    """Return times in UTC in a time zone."""
+    return times.dt.tz_localize("UTC").dt.tz_convert(zone)
 
 
 def _add(columns: dict[str, Any], name: str, values: Any) -> None:

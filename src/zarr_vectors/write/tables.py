@@ -8,14 +8,16 @@ from typing import Any
 import numpy as np
 
 from zarr_vectors.constants import GROUP_NAME_ATTRIBUTE
-from zarr_vectors.exceptions import ArgumentError
+from zarr_vectors.exceptions import ArgumentError, ShapeError, ZarrVectorsError
 from zarr_vectors.formats.columns import SpecLike, make_column
+from zarr_vectors.formats.given import join_values
 from zarr_vectors.model.attributes import Column
 from zarr_vectors.model.elements import Groups
 from zarr_vectors.model.ids import parse_ids
 from zarr_vectors.ordering import offsets_of
 from zarr_vectors.typing import IntArray
 from zarr_vectors.write.frames import aligned_columns, as_columns
+from zarr_vectors.write.positions import as_array
 
 Attributes = Mapping[str, Any] | Any | None
 """A mapping of names to arrays, a data frame of pandas or polars, or an Arrow table."""
@@ -58,6 +60,26 @@ def make_columns(
 def has_columns(argument: str, attributes: Attributes) -> bool:
     """Return whether attributes were given, be it without rows."""
     return bool(as_columns(argument, attributes))
+
+
+def joined_parts(argument: str, name: str, part: str, values: Sequence[Any]) -> Any:
+    """Return the values of an attribute that are given apart, for example path by path, one after another.
+
+    Raises
+    ------
+    ShapeError
+        When the rows of a part differ in length; names the part.
+    ArgumentError
+        When no type holds the values of all.
+    """
+    try:
+        return join_values(values)
+    except ZarrVectorsError as error:
+        raise ArgumentError(f"{argument}: {name!r} cannot be stored: {error}") from error
+    except ValueError as error:
+        for number, one in enumerate(values):
+            as_array(f"{argument}: {name!r} of {part} {number}", one)
+        raise ShapeError(f"{argument}: {name!r}: its {part}s do not go together: {error}") from error
 
 
 def make_groups(
