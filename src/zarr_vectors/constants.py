@@ -115,3 +115,6 @@ MESH_KEY: Final = "mesh"
 
 SHELL_KEY: Final = "zarr_vectors_shell"
 """Root attribute of a store that was created and not yet written to."""
+
+DECLARED_KEY: Final = "zarr_vectors_declared"
+"""Root attribute of a store whose bounds, shapes, axes and conventions were said when it was created, and hold."""

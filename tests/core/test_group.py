@@ -17,7 +17,6 @@ from zarr_vectors.core.arrays import (
     list_chunk_keys,
     read_chunk_attributes,
     read_chunk_vertices,
-    record_vertex_count,
     write_chunk_attributes,
     write_chunk_vertices,
 )
@@ -95,7 +94,6 @@ def fill(level: Group, points: Any, layout: str) -> None:
             write_chunk_attributes(level, "colour", chunk, [np.zeros((len(rows), 2), np.uint8)])
     if shards is not None:
         shards.__exit__(None, None, None)
-    record_vertex_count(level)
 
 
 def test_chunks_written_one_by_one_are_a_store(tmp_path: Path, layout: str) -> None:

@@ -14,10 +14,11 @@ import numpy as np
 import numpy.typing as npt
 
 from zarr_vectors.constants import VALID_VERTEX_ENCODINGS, VERTEX_ATTRIBUTES, VERTEX_FRAGMENTS, VERTICES
+from zarr_vectors.core.batching import revision_of
 from zarr_vectors.core.group import Group
 from zarr_vectors.core.nodes import node_path, read_document, write_documents
 from zarr_vectors.core.payloads import ChunkKey
-from zarr_vectors.exceptions import ArgumentError, ArrayError, ShapeError
+from zarr_vectors.exceptions import ArgumentError, ArrayError, OutOfBoundsError, ShapeError
 from zarr_vectors.formats.chunk_keys import parse_key
 from zarr_vectors.formats.columns import check_name
 from zarr_vectors.formats.documents import attribute_document, parse_attribute
@@ -28,6 +29,7 @@ from zarr_vectors.ordering import offsets_of
 from zarr_vectors.read.fetch import fetch_cells
 from zarr_vectors.storage.documents import group_document
 from zarr_vectors.typing import AnyArray, Document, FloatArray, IntArray
+from zarr_vectors.write.bounds import as_stored, outside_rows
 
 _CHUNKS_AT_ONCE = 1024
 
@@ -137,7 +139,7 @@ def write_chunk_vertices(
     chunk_coords : sequence of int or str
         The chunk.
     groups : sequence of (N_k, D) arrays
-        Positions by fragment; whether they lie inside the chunk is not checked.
+        Positions by fragment; whether they lie inside the chunk is not checked, only that they do in the bounds.
     dtype : data type, optional
         That of the array, which is taken by default.
 
@@ -154,6 +156,8 @@ def write_chunk_vertices(
         `dtype` is not that of the array, or the chunk lies outside the grid.
     ArrayError
         There is no vertices array.
+    OutOfBoundsError
+        Positions lie outside the bounds of the store.
     """
     spec = _declared(level_group, VERTICES)
     stored = _checked_dtype(VERTICES, spec, dtype)
@@ -161,6 +165,8 @@ def write_chunk_vertices(
     widths = {array.shape[1:] for array in arrays}
     if any(array.ndim != 2 for array in arrays) or len(widths) > 1:
         raise ShapeError(f"groups: expected (N, D) arrays of one D, got shapes {[a.shape for a in arrays]}")
+    for array in arrays:
+        _require_inside(level_group, array)
     counts = np.array([len(array) for array in arrays], np.int64)
     starts = offsets_of(counts)
     table = Fragments(np.array([0, len(counts)], np.int64), starts[:-1], counts)
@@ -308,6 +314,21 @@ def _declared(level_group: Group, name: str) -> AttributeSpec:
             raise ArrayError(f"{handle.storage.url}: there is no array {path!r}; make it first")
         meta = document.get("attributes") or {}
     return parse_attribute(meta, path)
+
+
+def _require_inside(level_group: Group, positions: FloatArray) -> None:
+    """Refuse positions outside the bounds of the store, as these are in the precision of the positions."""
+    handle = level_group.handle
+    if revision_of(handle) is None or not len(positions):
+        return
+    bounds = handle.reader.root.bounds
+    fits = positions.shape[1:] == (len(bounds[0]),)
+    outside = outside_rows(positions, as_stored(bounds, positions.dtype)) if fits else []
+    if len(outside):
+        raise OutOfBoundsError(
+            f"groups: {positions[outside[0]].tolist()} lies outside the bounds of the store, {bounds}; grow them with "
+            "set_bounds first"
+        )
 
 
 def _checked_dtype(name: str, spec: AttributeSpec, dtype: npt.DTypeLike | None) -> np.dtype[Any]:

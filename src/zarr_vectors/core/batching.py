@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,9 @@ from zarr_vectors.core.given import as_bytes, as_extents, as_mapping
 from zarr_vectors.core.handle import StoreHandle
 from zarr_vectors.core.nodes import missing_groups, parents_of, read_documents, require_group
 from zarr_vectors.core.payloads import (
+    Prefetched,
     derive_chunks,
+    fetch_plan,
     known_chunks,
     level_metadata,
     parse_chunks,
@@ -29,6 +31,7 @@ from zarr_vectors.formats.cell_access import (
     open_cell_array,
     update_cells,
 )
+from zarr_vectors.formats.documents import LEVEL_KEY, parse_attribute
 from zarr_vectors.formats.revision import Revision
 from zarr_vectors.model.grid import grid_extent
 from zarr_vectors.storage.documents import DOCUMENT_NAME, document_bytes, group_document
@@ -162,7 +165,8 @@ class WriteQueue:
             items += objects
             emptied += gone
             documents[path] = update.metadata()
-        storage.put_many([*items, *_encoded({**groups, **documents})])
+        levels = self._levels(handle, found, documents)
+        storage.put_many([*items, *_encoded({**groups, **documents, **levels})])
         if emptied:
             storage.delete_many(emptied)
         handle.invalidate()
@@ -208,6 +212,42 @@ class WriteQueue:
         return new_cell_array(
             asked.native.extent(extent, attributes), self.codecs, asked.native.shard_shape, attributes
         )
+
+    def _levels(
+        self, handle: StoreHandle, found: Mapping[str, Document], documents: Mapping[str, Document]
+    ) -> dict[str, Document]:
+        """Return the documents of the levels that are written to, with the counts and arrays that they have then."""
+        revision = revision_of(handle)
+        changed: dict[str, Document] = {}
+        for level in {path.partition("/")[0] for path in documents if "/" in path} & set(found):
+            attributes = found[level].get("attributes") or {}
+            if revision is None or not level.isdecimal() or LEVEL_KEY not in attributes:
+                continue
+            metadata = level_metadata(level, found)
+            inside = [path[len(level) + 1 :] for path in documents if path.startswith(f"{level}/")]
+            present = {*metadata.arrays_present, *(path.partition("/")[0] for path in inside)}
+            nodes = {*inside, *(parent for path in inside for parent in parents_of(path)[1:]), *metadata.nodes}
+            written = replace(
+                metadata,
+                vertex_count=metadata.vertex_count + self._rows_more(handle, level, metadata.vertex_count, documents),
+                arrays_present=tuple(sorted(present)),
+                nodes=tuple(sorted(nodes)) if metadata.nodes else (),
+            )
+            if written != metadata:
+                changed[level] = {**found[level], "attributes": revision.level_attributes(written, attributes)}
+        return changed
+
+    def _rows_more(self, handle: StoreHandle, level: str, count: int, documents: Mapping[str, Document]) -> int:
+        """Return how many vertices more a level of so many has with the payloads in place of those that are stored."""
+        path = f"{level}/{VERTICES}"
+        payloads = self.payloads.get(path, {})
+        spec = parse_attribute(documents[path].get("attributes") or {}, path) if payloads else None
+        if spec is None or spec.encoding == "draco":
+            return 0
+        stride = spec.row_stride * handle.reader.root.ndim
+        before = fetch_plan(handle, [(path, list(payloads))]) if count else Prefetched()
+        replaced = sum(len(before.payload(path, chunk) or b"") for chunk in payloads)
+        return (sum(memoryview(data).nbytes for data in payloads.values()) - replaced) // stride
 
     def _update(self, handle: StoreHandle, path: str, document: Document, found: Mapping[str, Document]) -> CellUpdate:
         wanted = self.payloads[path]

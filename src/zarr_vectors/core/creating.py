@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from zarr_vectors.constants import (
+    DECLARED_KEY,
     DEFAULT_REDUCTION_FACTOR,
     SHELL_KEY,
     VALID_CAPABILITIES,
@@ -66,7 +67,9 @@ def create_store(
 ) -> Group:
     """Create a store without vertices: root metadata, level 0, and its empty vertex arrays.
 
-    Writers that are given the store (``write_points(root, …)``) keep its bounds, axes and conventions.
+    What is said of the store here holds for everything that is written to it: positions must lie in the bounds unless
+    they are grown (``out_of_bounds="expand"``, :func:`~zarr_vectors.core.store.set_bounds`), and writers refuse other
+    chunk shapes, axes, coordinate systems and conventions.
 
     Parameters
     ----------
@@ -98,7 +101,7 @@ def create_store(
     reduction_factor : int, optional
         Vertex-count fold of a step of a pyramid that is built without factors; 8 by default.
     base_bin_shape : float or (D,) sequence of float, optional
-        Edge lengths of a bin; left out means one bin a chunk, and lets the first writer choose.
+        Edge lengths of a bin; those of a chunk by default, unless the first writer is given a `bin_shape`.
     format_capabilities : sequence of str, optional
         Capability tokens (``zarr_vectors.constants.CAP_*``).
     format_version : {"0.9", "0.7"}
@@ -255,7 +258,7 @@ def _write_shell(
         write_level(staging, options.revision, root, level, cells, options.layout)
         if encoding != "raw":
             _stamp_encoding(staging, "0", encoding)
-        write_root(staging, options.revision, root, {SHELL_KEY: True})
+        write_root(staging, options.revision, root, {SHELL_KEY: True, DECLARED_KEY: True})
 
 
 def empty_cells(sid_ndim: int, dtype: np.dtype[Any], ndim: int | None = None) -> Cells:

@@ -32,6 +32,7 @@ from zarr_vectors.write.budget import MEMORY_BUDGET as MEMORY_BUDGET
 from zarr_vectors.write.budget import parse_budget, working_folder
 from zarr_vectors.write.changing import hold_place, open_for_change
 from zarr_vectors.write.level import write_level
+from zarr_vectors.write.nesting import refuse_around
 from zarr_vectors.write.options import Progress
 from zarr_vectors.write.spilling import blocks
 from zarr_vectors.write.store import copy_other_groups, write_root
@@ -123,10 +124,11 @@ def places(
     Raises
     ------
     StoreExistsError
-        When something is at the output.
+        When something is at the output, or another store is in the folder of one that is replaced or around the output.
     """
     if output is None:
         with open_for_change(path, backend, options) as (storage, store):
+            refuse_around(store)
             yield store, storage, True
         return
     store = open_reader(path, backend, **options)

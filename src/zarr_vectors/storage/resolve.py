@@ -49,6 +49,7 @@ _LOCAL_ZIP = re.compile(r"zip://(?P<path>.*?)::(?:file://)?(?P<file>(?!\w+://).+
 
 _LONGEST_NAME = 255
 _MODES = ("r", "r+", "a", "w", "w-")
+_WHOLE = ("a", "w", "w-")
 _BACKENDS = ("local", "obstore", "fsspec", "zarr", "icechunk")
 
 
@@ -121,6 +122,8 @@ def resolve_storage(
     if backend is not None and backend not in _BACKENDS:
         raise ArgumentError(f"backend {backend!r} is not known: use one of {', '.join(map(repr, _BACKENDS))}")
     if not isinstance(path, str | os.PathLike):
+        if mode in _WHOLE and (below := getattr(path, "path", "")) and hasattr(type(path), "storage"):
+            raise ArgumentError(f"{path!r} is the group {below!r} of a store: stores are written through their root")
         return _from_object(path, mode == "r", backend_kwargs)
     text = os.fsdecode(path)
     scheme = detect_scheme(text)

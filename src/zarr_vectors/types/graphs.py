@@ -219,7 +219,7 @@ def write_graph(
     objects = given_objects(joined.object_ids, count, joined.offsets, object_attributes, attribute_specs, "graph")
     table = make_groups(groups, group_attributes, objects.ids, attribute_specs)
     links = _make_links(Links(joined.links, described, bool(is_directed), store), count, chosen, is_tree, self_loops)
-    with Destination.open(path, options, backend, backend_kwargs) as destination:
+    with Destination.open(path, options, backend, backend_kwargs, [chosen]) as destination:
         stored = stored_positions(destination, "positions", joined.positions, dtype, said)
         block = {"is_tree": True} if is_tree or chosen == SKELETON else {}
         dropped = len(joined.links) - len(links.rows)

@@ -224,7 +224,7 @@ def write_mesh(
         block["closed_surface"] = bool(closed_surface)
     if closed_surface:
         require_closed(links.rows, block["face_shape"])
-    with Destination.open(path, options, backend, backend_kwargs) as destination:
+    with Destination.open(path, options, backend, backend_kwargs, [GEOMETRY_TYPE]) as destination:
         stored = stored_positions(destination, "vertices", joined.positions, dtype, said)
         dropped = len(joined.links) - len(links.rows)
         job = _Job(options, said, block, object_ids is None, dropped, object_index_convention)

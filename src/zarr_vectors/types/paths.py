@@ -160,7 +160,7 @@ def write_paths(
         arguments.group_attributes,
     )
     columns = path_columns(arguments.attributes, offsets, arguments.attribute_specs)
-    with Destination.open(path, options, backend, backend_kwargs) as destination:
+    with Destination.open(path, options, backend, backend_kwargs, arguments.geometry_types) as destination:
         stored = stored_positions(destination, arguments.argument, positions, arguments.dtype, said)
         appending = destination.appending
         old = None

@@ -21,7 +21,7 @@ from zarr_vectors.rechunking.level import bins_in_chunk
 from zarr_vectors.spatial.partition import Leading
 from zarr_vectors.types.attribute_chunks import AttributeChunks, distinct_values
 from zarr_vectors.types.point_batches import OBJECT, Arrivals, parts_of_batch
-from zarr_vectors.types.point_summary import PointsSummary, store_points
+from zarr_vectors.types.point_summary import GEOMETRY_TYPE, PointsSummary, store_points
 from zarr_vectors.types.storing import (
     Destination,
     Space,
@@ -145,7 +145,7 @@ def write_points_stream(
     rest = iter(_iterable(batches))
     with (
         working_folder(temporary_folder) as folder,
-        Destination.open(path, options, backend, backend_kwargs) as destination,
+        Destination.open(path, options, backend, backend_kwargs, [GEOMETRY_TYPE]) as destination,
     ):
         if destination.appending:
             raise ArgumentError("mode: expected 'w' or 'w-', got 'a'; append batches one by one with write_points")

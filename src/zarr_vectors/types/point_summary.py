@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from zarr_vectors.constants import LINKS_SEQUENTIAL
+from zarr_vectors.constants import CROSS_CHUNK_LINKED, LINKS_SEQUENTIAL
 from zarr_vectors.model.cells import Cells
 from zarr_vectors.model.elements import Elements, Objects
 from zarr_vectors.types.attribute_chunks import AttributeChunks
@@ -94,13 +94,15 @@ def store_points(
     ignored_count : int
         How many points have been left out.
     """
+    kept = destination.kept_root
     root = new_root(
         space,
         cells,
         geometry_type=GEOMETRY_TYPE,
         links_convention=LINKS_SEQUENTIAL,
-        shell=destination.kept_root,
+        shell=kept,
         name=destination.storage.name,
+        cross_chunk_strategy=(kept and kept.cross_chunk_strategy) or CROSS_CHUNK_LINKED,
     )
     keys = {} if by_attribute is None else by_attribute.level_keys(space.axes)
     store_elements(destination, root, cells, level_zero(space, cells, **keys), options, metadata)

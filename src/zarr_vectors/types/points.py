@@ -161,8 +161,9 @@ def write_points(
     Parameters
     ----------
     path : str, path, zarr Store or Group
-        Where to write. A store that is there is replaced as a whole once the new one is complete; a warm shell
-        made by ``create_store`` lends its bounds, axes and shapes; anything else is refused.
+        Where to write. A store of points that is there is replaced once the new one is complete; bounds, shapes, axes
+        and conventions of one that ``create_store`` made, or that is given as an open group, hold for what is written.
+        Anything else that is there is refused, and so is a place in the folder of another store.
     positions : (N, D) array of numbers, data frame, or D arrays of N numbers
         Coordinates in the units of the axes; finite. A frame has a column per axis. Arrays one after another, as
         ``(x, y, z)``, are columns where rows of so many numbers could not be points.
@@ -237,7 +238,8 @@ def write_points(
     ArgumentError
         For an argument that cannot be used; nothing is left behind.
     StoreError
-        When something other than a Zarr Vectors store is at the path, or it cannot be written.
+        When something other than a store of points is at the path, the path lies in another store or that of another
+        lies in it, or it cannot be written.
 
     Examples
     --------
@@ -268,7 +270,7 @@ def write_points(
     table = make_groups(groups, group_attributes, None if objects is None else objects.ids, attribute_specs)
     if keep_order:
         columns = _with_order(columns, len(given))
-    with Destination.open(path, options, backend, backend_kwargs) as destination:
+    with Destination.open(path, options, backend, backend_kwargs, [GEOMETRY_TYPE]) as destination:
         stored = stored_positions(destination, "positions", given, dtype, said)
         elements = Elements(stored, columns, objects, table)
         if destination.appending:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
@@ -12,8 +12,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from zarr_vectors.constants import CAP_FRAGMENT_INDEX, CROSS_CHUNK_LINKED, OBJECTS_STANDARD, SHELL_KEY
-from zarr_vectors.exceptions import ArgumentError, OutOfBoundsError
+from zarr_vectors.constants import (
+    CAP_FRAGMENT_INDEX,
+    CROSS_CHUNK_LINKED,
+    DECLARED_KEY,
+    OBJECTS_STANDARD,
+    SHELL_KEY,
+)
+from zarr_vectors.exceptions import ArgumentError, OutOfBoundsError, StoreExistsError
 from zarr_vectors.formats.revision import Revision
 from zarr_vectors.model.attributes import AttributeSpec, Column
 from zarr_vectors.model.axes import AxesLike, NgffAxis, UnitsLike, make_axes
@@ -35,6 +41,8 @@ from zarr_vectors.write.options import WriteOptions
 from zarr_vectors.write.positions import as_array, cast_positions, stored_dtype
 from zarr_vectors.write.store import existing_store, refuse_existing, write_store
 
+FINEST = 0
+
 
 @dataclass(frozen=True, slots=True)
 class Destination:
@@ -50,18 +58,21 @@ class Destination:
         Whether that store is a warm shell without vertices, whose bounds, axes and conventions hold.
     appending : bool
         Whether vertices are added to that store.
+    held : bool
+        Whether its bounds, axes and conventions hold although its vertices are replaced: it was made by
+        ``create_store``, or is named by an open group.
     """
 
     storage: Storage
-    store: StoreReader | None
-    shell: bool
-
+    store: StoreReader | None = None
+    shell: bool = False
     appending: bool = False
+    held: bool = False
 
     @property
     def kept(self) -> StoreReader | None:
-        """The store whose metadata goes on: a shell, or what is appended to."""
-        return self.store if self.shell or self.appending else None
+        """The store whose metadata goes on: a shell, one that is held, or what is appended to."""
+        return self.store if self.shell or self.appending or self.held else None
 
     @property
     def kept_root(self) -> RootMetadata | None:
@@ -71,27 +82,40 @@ class Destination:
     @property
     def vertex_dtype(self) -> np.dtype[Any] | None:
         """Data type of the positions of :attr:`kept`; None where nothing is kept."""
-        if self.kept is None:
+        if self.kept is None or FINEST not in self.kept.level_numbers():
             return None
-        return self.kept.level(0).arrays.vertices.spec.numpy_dtype.newbyteorder("=")
+        return self.kept.level(FINEST).arrays.vertices.spec.numpy_dtype.newbyteorder("=")
 
     def revision(self, options: WriteOptions) -> Revision:
-        """Return the revision to write: as asked, else that of the shell, else the default."""
-        if self.shell and self.store is not None and not options.revision_given:
-            return self.store.revision
+        """Return the revision to write: as asked, else that of the store that is kept, else the default."""
+        if self.kept is not None and not options.revision_given:
+            return self.kept.revision
         return options.revision
 
     @classmethod
     @contextmanager
     def open(
-        cls, path: Any, options: WriteOptions, backend: str | None, backend_kwargs: dict[str, Any]
+        cls,
+        path: Any,
+        options: WriteOptions,
+        backend: str | None,
+        backend_kwargs: dict[str, Any],
+        kinds: Collection[str],
     ) -> Iterator[Destination]:
         """Look at the place that a user named, and hold the lock of the store that is there until the block ends.
+
+        Parameters
+        ----------
+        path, options, backend, backend_kwargs
+            What the user said.
+        kinds : collection of str
+            Geometry types that a store which is replaced may hold.
 
         Raises
         ------
         StoreExistsError
-            When something is there and the mode is ``"w-"``.
+            When something is there and the mode is ``"w-"``, or a store of another kind and it is ``"w"``; when the
+            place lies in the folder of another store, or that of a store which is there holds another.
         StoreLockedError
             When another writer holds the store.
         StoreError
@@ -105,13 +129,26 @@ class Destination:
                 refuse_existing(storage)
         with hold_place(storage) as store:
             if store is None:
-                yield cls(storage, None, False)
+                yield cls(storage)
                 return
             shell = is_shell(store)
             appending = options.mode == "a" and not shell
             if appending:
                 require_changeable(store)
-            yield cls(storage, store, shell, appending)
+            elif not shell:
+                _require_kind(store, kinds)
+            held = DECLARED_KEY in store.attributes or isinstance(getattr(type(path), "storage", None), property)
+            yield cls(storage, store, shell, appending, held)
+
+
+def _require_kind(store: StoreReader, kinds: Collection[str]) -> None:
+    """Refuse to replace a store that holds geometry of other kinds only."""
+    held = store.root.geometry_types
+    if held and not set(held) & set(kinds):
+        raise StoreExistsError(
+            f"{store.storage.url}: holds {', '.join(held)}, and only a store of the same kind is ever replaced, not by "
+            f"{' or '.join(sorted(kinds))}; delete it first, or choose another path"
+        )
 
 
 def stored_positions(
@@ -255,15 +292,18 @@ def plan_space_of(options: StoreOptions, extent: Bounds, count: int, shell: Root
     if shell is not None and shell.ndim != ndim:
         raise ArgumentError(f"positions have {ndim} columns, but the store was created with {shell.ndim} axes")
     axes = make_axes(ndim, options.axes, options.axis_units)
-    if shell is not None and options.axes is None:
-        axes = make_axes(ndim, shell.axes, options.axis_units)
-    bounds = parse_bounds(options.bounds, ndim) or (shell.bounds if shell is not None else None)
-    if bounds is None:
-        bounds = extent
+    bounds = parse_bounds(options.bounds, ndim)
     chunk_shape = as_shape("chunk_shape", options.chunk_shape, ndim)
     bin_shape = as_shape("bin_shape", options.bin_shape, ndim)
-    if chunk_shape is None and shell is not None:
-        chunk_shape, bin_shape = shell.chunk_shape, bin_shape or shell.base_bin_shape
+    crs = _crs(options)
+    if shell is not None:
+        if options.axes is None:
+            axes = make_axes(ndim, shell.axes, options.axis_units)
+        _require_same(shell, axes, bounds, chunk_shape, bin_shape, crs)
+        bounds, crs, chunk_shape = bounds or shell.bounds, crs or shell.crs, shell.chunk_shape
+        bin_shape = bin_shape or shell.base_bin_shape or shell.chunk_shape
+    if bounds is None:
+        bounds = extent
     if chunk_shape is None and bin_shape is not None:
         chunk_shape = tuple(4 * b for b in bin_shape)
     if chunk_shape is None:
@@ -272,8 +312,39 @@ def plan_space_of(options: StoreOptions, extent: Bounds, count: int, shell: Root
         bin_shape = choose_bin_shape(chunk_shape)
     grid = Grid(chunk_shape, bin_shape)
     grid.require_nesting()
-    crs = _crs(options) or (shell.crs if shell is not None else None)
     return Space(axes, bounds, grid, crs, options.kept_rows)
+
+
+def _require_same(
+    shell: RootMetadata,
+    axes: tuple[NgffAxis, ...],
+    bounds: Bounds | None,
+    chunk_shape: tuple[float, ...] | None,
+    bin_shape: tuple[float, ...] | None,
+    crs: Document | None,
+) -> None:
+    """Refuse what is said of a store otherwise than the store says it; its bounds may grow, and units be added."""
+    units = tuple(replace(axis, unit=axis.unit or given.unit) for axis, given in zip(shell.axes, axes, strict=True))
+    told = (
+        ("chunk_shape", chunk_shape, shell.chunk_shape),
+        ("bin_shape", bin_shape, shell.base_bin_shape or bin_shape),
+        ("axes", axes, units),
+        ("crs", None if crs is None else json.loads(json.dumps(crs)), crs if shell.crs is None else dict(shell.crs)),
+    )
+    for argument, given, held in told:
+        if given is not None and given != held:
+            raise ArgumentError(
+                f"{argument}: {given} given, but the store was made with {held}, which holds for all that is written "
+                "to it; leave it out, or make another store"
+            )
+    if bounds is not None and not _holds(as_stored(bounds, np.dtype(np.float32)), shell.bounds):
+        raise ArgumentError(
+            f"bounds: {bounds} given, which do not hold those of the store, {shell.bounds}; change them by set_bounds"
+        )
+
+
+def _holds(outer: Bounds, inner: Bounds) -> bool:
+    return bool((np.array(outer[0]) <= inner[0]).all() and (np.array(outer[1]) >= inner[1]).all())
 
 
 def parse_bounds(bounds: Any, ndim: int) -> Bounds | None:
@@ -367,7 +438,7 @@ def new_root(
         When a shell was made for another kind of geometry or another convention.
     """
     if shell is not None:
-        _require_conventions(shell, geometry_type, links_convention, object_index_convention)
+        _require_conventions(shell, geometry_type, links_convention, object_index_convention, cross_chunk_strategy)
     base = (
         {
             "reduction_factor": shell.reduction_factor,
@@ -403,12 +474,16 @@ def new_root(
 
 
 def _require_conventions(
-    kept: RootMetadata, geometry_type: str, links_convention: str, object_index_convention: str
+    kept: RootMetadata,
+    geometry_type: str,
+    links_convention: str,
+    object_index_convention: str,
+    cross_chunk_strategy: str,
 ) -> None:
     """Refuse geometry that a store was not made for."""
     if kept.geometry_types and geometry_type not in kept.geometry_types:
         raise ArgumentError(f"the store was made for {', '.join(kept.geometry_types)}, not for {geometry_type}")
-    if kept.geometry_types and kept.links_convention not in (None, links_convention):
+    if kept.links_convention not in (None, links_convention):
         raise ArgumentError(
             f"the store was made with links_convention {kept.links_convention!r}; {geometry_type} needs "
             f"{links_convention!r}"
@@ -417,6 +492,11 @@ def _require_conventions(
         raise ArgumentError(
             f"the store was made with object_index_convention {kept.object_index_convention!r}, which {geometry_type} "
             "is not written with; make it with 'standard'"
+        )
+    if kept.cross_chunk_strategy not in (None, cross_chunk_strategy):
+        raise ArgumentError(
+            f"the store was made with cross_chunk_strategy {kept.cross_chunk_strategy!r}; {geometry_type} is written "
+            f"with {cross_chunk_strategy!r}"
         )
 
 
@@ -459,6 +539,9 @@ def store_elements(
     attributes: Document = {}
     if destination.kept is not None:
         attributes = {k: v for k, v in destination.kept.attributes.items() if k != SHELL_KEY}
+    if destination.shell and destination.store is not None:
+        declared = destination.store.root.format_capabilities
+        root = replace(root, format_capabilities=tuple(dict.fromkeys([*root.format_capabilities, *declared])))
     attributes |= dict(root_attributes or {})
     if metadata is not None:
         attributes["user_metadata"] = dict(metadata)
@@ -471,5 +554,6 @@ def store_elements(
         options,
         attributes=attributes,
         beside=destination.kept,
+        replaced=destination.store,
         finish=None if pyramid is None else partial(stage_rebuilt, pyramid=pyramid),
     )

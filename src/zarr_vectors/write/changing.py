@@ -18,6 +18,7 @@ from zarr_vectors.storage.port import Storage
 from zarr_vectors.storage.replace import put_back, recover
 from zarr_vectors.storage.resolve import resolve_storage
 from zarr_vectors.storage.versioned import versions_of
+from zarr_vectors.write.nesting import refuse_around, refuse_within
 from zarr_vectors.write.store import existing_store
 
 
@@ -68,6 +69,8 @@ def require_changeable(store: StoreReader) -> None:
 def hold_place(storage: Storage) -> Iterator[StoreReader | None]:
     """Hold a place that is to be written as a whole, with interrupted changes settled first.
 
+    No store is written in the folder of another, nor in the place of one whose folder holds another.
+
     A folder in which nothing is is not locked, since nothing is there to be lost: of two that write there at once
     the second fails.
 
@@ -80,13 +83,20 @@ def hold_place(storage: Storage) -> Iterator[StoreReader | None]:
     ------
     StoreLockedError
         When another writer holds it.
+    StoreExistsError
+        When it lies in the folder of another store, or that of a store which is there holds another.
     StoreError
         When something else is there.
     """
     put_back(storage)
-    if existing_store(storage) is None and (isinstance(storage, LocalStorage) or versions_of(storage) is not None):
-        yield None
-        return
+    if existing_store(storage) is None:
+        refuse_within(storage)
+        if isinstance(storage, LocalStorage) or versions_of(storage) is not None:
+            yield None
+            return
     with lock(storage):
         recover(storage)
-        yield existing_store(storage)
+        store = existing_store(storage)
+        if store is not None:
+            refuse_around(store)
+        yield store

@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 
+from zarr_vectors.constants import PARAMETRIC
 from zarr_vectors.exceptions import IncompleteStoreError, StoreError, StoreExistsError, StoreNotFoundError
 from zarr_vectors.formats.documents import group_document
 from zarr_vectors.formats.revision import Revision
@@ -60,6 +61,7 @@ def write_store(
     *,
     attributes: Document | None = None,
     beside: StoreReader | None = None,
+    replaced: StoreReader | None = None,
     finish: Callable[[Storage], None] | None = None,
 ) -> None:
     """Write a store as a whole; what was at the place is there until the new one is complete.
@@ -81,6 +83,8 @@ def write_store(
     beside : StoreReader, optional
         A store whose groups that are no levels (parametric objects) are taken over, and of whose levels what is kept
         under unknown keys.
+    replaced : StoreReader, optional
+        The store that is there, whose parametric objects are taken over in any case.
     finish : function, optional
         Called with the new store before it takes its place, to add coarse levels.
     """
@@ -105,6 +109,8 @@ def write_store(
             )
         if beside is not None:
             copy_other_groups(beside, staging)
+        elif replaced is not None:
+            _copy_folder(replaced.storage, PARAMETRIC, staging)
         write_root(staging, revision, root, attributes)
         if finish is not None:
             finish(staging)
@@ -119,11 +125,15 @@ def copy_other_groups(source: StoreReader, target: Storage) -> None:
     for folder in storage.list_folders([""])[0].folders:
         if folder in levels or folder.startswith(INTERNAL_PREFIX):
             continue
-        addresses = storage.list_all(folder)
-        for start in range(0, len(addresses), _COPIED_AT_ONCE):
-            part = addresses[start : start + _COPIED_AT_ONCE]
-            blobs = storage.get_many([Range(address) for address in part])
-            target.put_many((a, b) for a, b in zip(part, blobs, strict=True) if b is not None)
+        _copy_folder(storage, folder, target)
+
+
+def _copy_folder(storage: Storage, folder: str, target: Storage) -> None:
+    addresses = storage.list_all(folder) if storage.can_list else []
+    for start in range(0, len(addresses), _COPIED_AT_ONCE):
+        part = addresses[start : start + _COPIED_AT_ONCE]
+        blobs = storage.get_many([Range(address) for address in part])
+        target.put_many((a, b) for a, b in zip(part, blobs, strict=True) if b is not None)
 
 
 def write_root(storage: Storage, revision: Revision, root: RootMetadata, previous: Document | None = None) -> None:
