@@ -84,7 +84,10 @@ class AppendSummary:
 
 @dataclass(frozen=True, slots=True)
 class Additions:
-    """Vertices to be added, as a user gave them; arguments of :func:`append_vertices` by the same names."""
+    """Vertices to be added, as a user gave them; arguments of :func:`append_vertices` by the same names.
+
+    Under `numbered` the first vertices of a point cloud without objects are objects, too, where no ids are given.
+    """
 
     positions: Any
     object_ids: Any = None
@@ -92,6 +95,7 @@ class Additions:
     object_attributes: Attributes = None
     dtype: npt.DTypeLike | None = None
     out_of_bounds: str = "raise"
+    numbered: bool = False
 
 
 def append_vertices(
@@ -156,21 +160,29 @@ def append_vertices(
 
 
 def put_vertices(change: Change, given: Additions, level: int = 0) -> AppendSummary:
-    """Stage what :func:`append_vertices` does."""
-    require_finest(level, "appending")
-    reader = change.level(0)
+    """Stage what :func:`append_vertices` does, at any level of a point cloud.
+
+    Raises
+    ------
+    ArgumentError
+        Also for a coarse level of another kind, or where more of it must change than the chunks of the new vertices.
+    """
+    local = change.root.links_convention == LINKS_SEQUENTIAL and not is_ordered(change.store)
+    if not local:
+        require_finest(level, "appending")
+    reader = change.level(level)
     settled = settle_positions(reader, given.positions, given.dtype, given.out_of_bounds)
     known = read_object_ids(reader)
-    local = change.root.links_convention == LINKS_SEQUENTIAL and not is_ordered(change.store)
     if given.object_ids is not None and local and known is None and len(reader.chunks):
         raise ArgumentError(f"object_ids: {reader.name} has points without objects; new ones can have none either")
     columns = _columns(reader, given, len(settled.keep))
-    if local and known is None and given.object_ids is None:
+    unnumbered = not given.numbered or len(reader.chunks) > 0
+    if local and known is None and given.object_ids is None and unnumbered:
         objects = None
         if has_columns("object_attributes", given.object_attributes):
             raise ArgumentError(f"object_attributes: {reader.name} has no objects to describe")
     else:
-        everything = _known(change) if known is None else known
+        everything = _known(change, level) if known is None or level else known
         ids = new_ids(reader, given.object_ids, len(settled.keep), everything)
         settled = whole_lines(reader, settled, ids)
         require_new(ids[settled.keep], everything)
@@ -183,8 +195,9 @@ def put_vertices(change: Change, given: Additions, level: int = 0) -> AppendSumm
         return AppendSummary(0, 0, 0, ignored)
     if reader.leads and LEADING not in columns:
         elements = replace(elements, attributes={**columns, LEADING: _bins_by_object(reader, elements, given)})
-    touched = _put_locally(change, elements, given, settled.root) if local else None
+    touched = _put_locally(change, elements, given, settled.root, level) if local else None
     if touched is None:
+        require_finest(level, "appending more than its chunks have room for")
         touched = _put_anew(change, elements, given, settled.root)
     return AppendSummary(count, added, touched, ignored)
 
@@ -201,9 +214,14 @@ def _bins_by_object(level: LevelReader, new: Elements, given: Additions) -> Colu
     return leading_column(bins_of_objects(level, ids, described, None)[new.objects.of_vertex])
 
 
-def _known(change: Change) -> IntArray:
-    objects = read_level_elements(change.store).objects
-    return np.zeros(0, np.int64) if objects is None else objects.ids
+def _known(change: Change, level: int) -> IntArray:
+    """Return the ids of the objects of level 0 and, of a coarse level, of that level as well."""
+    objects = None if level else read_level_elements(change.store).objects
+    found = [np.zeros(0, np.int64) if objects is None else objects.ids]
+    for number in {0, level} if level else ():
+        ids = read_object_ids(change.level(number))
+        found += [] if ids is None else [ids]
+    return np.unique(np.concatenate(found))
 
 
 def _compact(ids: IntArray) -> tuple[IntArray, IntArray]:
@@ -266,23 +284,23 @@ class LocalAddition:
     merged: Cells
 
 
-def _put_locally(change: Change, new: Elements, given: Additions, root: RootMetadata) -> int | None:
+def _put_locally(change: Change, new: Elements, given: Additions, root: RootMetadata, number: int) -> int | None:
     """Add points to the chunks that they are in; None where more than those chunks must change."""
-    level = change.level(0)
-    addition = add_locally(change, new) if len(level.chunks) else None
+    level = change.level(number)
+    addition = add_locally(change, new, number) if len(level.chunks) else None
     if addition is None:
         return None
     put_chunks(change, level, addition.merged)
-    put_added(change, addition, given.object_attributes, root)
+    put_added(change, addition, given.object_attributes, root, number)
     return len(addition.made.chunks)
 
 
-def add_locally(change: Change, new: Elements) -> LocalAddition | None:
+def add_locally(change: Change, new: Elements, number: int = 0) -> LocalAddition | None:
     """Join points, or paths, with the chunks that they are in; None where more than those chunks must change.
 
     Links by which paths go on in another chunk are in the result, and not written by :func:`put_added`.
     """
-    level, ordered = change.level(0), is_ordered(change.store)
+    level, ordered = change.level(number), is_ordered(change.store)
     specs = {name: array.spec for name, array in level.arrays.vertex_attributes.items()}
     widened = any(
         stored_form(column.spec) != stored_form(specs[name]) for name, column in new.attributes.items() if name in specs
@@ -298,7 +316,7 @@ def add_locally(change: Change, new: Elements) -> LocalAddition | None:
     rule = FragmentRule.RUNS if ordered else FragmentRule.BINS if new.objects is None else FragmentRule.OBJECTS
     crossings = change.root.cross_chunk_strategy or CROSS_CHUNK_LINKED
     made = partition(new, level.grid, rule, crossings=crossings, leading=leading)
-    if not fits_grid(change.documents(0)[f"0/{VERTICES}"], made.chunks):
+    if not fits_grid(change.documents(number)[f"{number}/{VERTICES}"], made.chunks):
         return None
     places = level.lookup.rows(made.chunks)
     old = read_chunks(level, places[places >= 0])
@@ -317,7 +335,9 @@ def _link_attributes(level: LevelReader) -> set[str]:
     return {*held, *(name for array in family.arrays for name in array.attributes)}
 
 
-def put_added(change: Change, addition: LocalAddition, object_attributes: Attributes, root: RootMetadata) -> None:
+def put_added(
+    change: Change, addition: LocalAddition, object_attributes: Attributes, root: RootMetadata, number: int = 0
+) -> None:
     """Write what is there once for a level or store: objects, counts, and that coarse levels are older now.
 
     Parameters
@@ -330,20 +350,24 @@ def put_added(change: Change, addition: LocalAddition, object_attributes: Attrib
         One row per new object in ascending id order.
     root : RootMetadata
         Metadata that the store is to have.
+    number : int
+        The level.
     """
-    level, made = change.level(0), addition.made
+    level, made = change.level(number), addition.made
     if made.objects is not None:
         _put_objects(change, level, addition.old, made, object_attributes)
     described = described_chunks(level, made)
     change.put_level(
-        0,
+        number,
         vertex_count=level.metadata.vertex_count + made.count,
         chunk_attribute_name=described.chunk_attribute_name,
         chunk_attribute_values=described.chunk_attribute_values,
         extra=described.extra,
+        stale=number > 0,
     )
-    drop_cross_levels(change, root)
-    change.mark_stale()
+    drop_cross_levels(change, root, number)
+    if number == 0:
+        change.mark_stale()
 
 
 def _by_bins(level: LevelReader, old: Cells, new: Elements, leading: Leading | None) -> Cells:
@@ -377,6 +401,7 @@ def _put_objects(change: Change, level: LevelReader, old: Cells, made: Cells, ob
         np.concatenate([before.fragments, fragments])[taken],
     )
     cells = bare_cells(level, ObjectTable(table.ids, manifests, table.attributes))
-    with change.replacing(f"0/{OBJECT_INDEX}"):
-        change.staged.put_many(change.store.revision.encode_tables("0", cells, change.layout(level)))
+    number = str(level.metadata.level)
+    with change.replacing(f"{number}/{OBJECT_INDEX}"):
+        change.staged.put_many(change.store.revision.encode_tables(number, cells, change.layout(level)))
     change.reopen()

@@ -162,13 +162,17 @@ class ZVWriter:
         object_attributes: Attributes = None,
         out_of_bounds: str = "raise",
     ) -> dict[str, int]:
-        """Add vertices, and objects with them, to level 0.
+        """Add vertices, and objects with them, to the level.
+
+        A coarse level takes them where it is one of points. It is marked as stale then, since it does not follow from
+        level 0 any more, and is without them once it is built anew.
 
         Parameters
         ----------
         positions, object_ids, dtype, attributes, object_attributes, out_of_bounds
             As in :func:`zarr_vectors.edit.append_vertices`. Rows without a value get the fill that the attribute
-            declares, NaN for floats; an attribute without one needs values.
+            declares, NaN for floats; an attribute without one needs values. Without ids every vertex is an object of
+            its own, counting on from the highest id; where there are points without objects, new ones have none either.
 
         Returns
         -------
@@ -201,7 +205,7 @@ class ZVWriter:
         out_of_bounds: str = "raise",
     ) -> dict[str, int]:
         """Do what :meth:`append_vertices` does."""
-        given = Additions(positions, object_ids, attributes, object_attributes, dtype, out_of_bounds)
+        given = Additions(positions, object_ids, attributes, object_attributes, dtype, out_of_bounds, numbered=True)
         return self._step(lambda change: put_vertices(change, given, self._level.index)).as_dict()
 
     async def commit(self, *, refresh: bool = False) -> None:
