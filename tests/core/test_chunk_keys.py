@@ -56,7 +56,7 @@ def test_chunks_outside_the_bounds_are_refused(level: Group, key: Any) -> None:
 
 def test_chunks_within_grown_bounds_are_taken(level: Group) -> None:
     set_bounds(level, ([0, 0, 0], [200, 100, 100]))
-    write_chunk_vertices(level, (3, 1, 2), [ROW + 150])
+    write_chunk_vertices(level, (3, 1, 2), [[[151.0, 52.0, 100.0]]])
     assert level.list_chunk_keys(VERTICES) == ["3.1.2"]
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from zarr_vectors.constants import VALID_VERTEX_ENCODINGS, VERTEX_ATTRIBUTES, VERTEX_FRAGMENTS, VERTICES
+from zarr_vectors.constants import DECLARED_KEY, VALID_VERTEX_ENCODINGS, VERTEX_ATTRIBUTES, VERTEX_FRAGMENTS, VERTICES
 from zarr_vectors.core.batching import revision_of
 from zarr_vectors.core.group import Group
 from zarr_vectors.core.nodes import node_path, read_document, write_documents
@@ -139,7 +139,8 @@ def write_chunk_vertices(
     chunk_coords : sequence of int or str
         The chunk.
     groups : sequence of (N_k, D) arrays
-        Positions by fragment; whether they lie inside the chunk is not checked, only that they do in the bounds.
+        Positions by fragment; whether they lie inside the chunk is not checked, only that they do in
+        the bounds that ``create_store`` was told.
     dtype : data type, optional
         That of the array, which is taken by default.
 
@@ -317,13 +318,13 @@ def _declared(level_group: Group, name: str) -> AttributeSpec:
 
 
 def _require_inside(level_group: Group, positions: FloatArray) -> None:
-    """Refuse positions outside the bounds of the store, as these are in the precision of the positions."""
+    """Refuse positions outside the bounds that a store was made with, in the precision of the positions."""
     handle = level_group.handle
-    if revision_of(handle) is None or not len(positions):
+    if not len(positions) or revision_of(handle) is None or DECLARED_KEY not in handle.reader.attributes:
         return
     bounds = handle.reader.root.bounds
     fits = positions.shape[1:] == (len(bounds[0]),)
-    outside = outside_rows(positions, as_stored(bounds, positions.dtype)) if fits else []
+    outside = outside_rows(positions, as_stored(bounds, positions.dtype)) if fits else np.zeros(0, np.int64)
     if len(outside):
         raise OutOfBoundsError(
             f"groups: {positions[outside[0]].tolist()} lies outside the bounds of the store, {bounds}; grow them with "
