@@ -24,6 +24,7 @@ from zarr_vectors.validate.table import (
     PYRAMID_RULES,
     ROOT_METADATA,
     STORE_RULES,
+    TEXTS_USED,
     UNOPENED_RULES,
     VERTEX_COUNT,
 )
@@ -33,7 +34,7 @@ RULES = {
     rule.name: rule
     for table in (
         UNOPENED_RULES, STORE_RULES, NODE_RULES, LEVEL_RULES, BLOCK_RULES, LINK_RULES, PYRAMID_RULES, COHERENCE_RULES,
-        (ROOT_METADATA, LEVEL_READABLE, VERTEX_COUNT),
+        (ROOT_METADATA, LEVEL_READABLE, TEXTS_USED, VERTEX_COUNT),
     )
     for rule in table
 }  # fmt: skip
@@ -93,6 +94,13 @@ def add(index: Any, value: Any) -> Callable[[Any], None]:
         values[index] += value
 
     return change
+
+
+def older_texts(files: Files) -> None:
+    """Describe texts as versions before did which took long ones for each other, so that one has no row."""
+    path = "0/vertex_attributes/label"
+    texts = [f"a text of more than fifteen bytes, {number}" for number in range(9)]
+    files.attributes(path, categories=texts, categorical=None, nullable=None, ordered=False)
 
 
 def swap_ids(files: Files) -> None:
@@ -296,6 +304,7 @@ CASES: list[tuple[str, str, str, Damage, tuple[str, ...]]] = [
     ("bin-fragments", "moved", "points", rows("0/vertices", "<f4", add(0, 25)), BOTH),
     ("category-codes", "code", "points",
      rows("0/vertex_attributes/label", "u1", assign(0, 9)), BOTH),
+    ("texts-used", "older", "points", older_texts, BOTH),
     ("conventions", "links", "points", lambda f: f.root_block(links_convention="explicit"), BOTH),
     ("object-ids-sorted", "swapped", "objects", swap_ids, BOTH),
     ("levels-ascending", "smaller", "objects", smaller_ratio, BOTH),

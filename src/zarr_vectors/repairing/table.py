@@ -87,6 +87,7 @@ REPAIRS: Final[dict[str, Repair]] = {
     "vertices-in-chunk": Repair("the position is damaged, or filed wrongly; " + _REWRITE),
     "inside-bounds": Repair(_REWRITE, source="the vertices"),
     "bin-fragments": Repair(_REWRITE, by_contents=True, source="the bins that vertices lie in"),
+    "texts-used": Repair(_REWRITE),
     "category-codes": Repair("the category is lost; " + _REWRITE),
     "vertex-count": Repair(_DROP, by_contents=True, source="the vertices"),
     "link-levels": Repair(_DROP),

@@ -20,7 +20,7 @@ from zarr_vectors.ordering import expand_ranges
 from zarr_vectors.typing import BoolArray, FloatArray, IntArray
 from zarr_vectors.validate.blocks import Block, extents_of
 from zarr_vectors.validate.consistency import has_legal_fragments, tiling_chunks
-from zarr_vectors.validate.rules import Problem, error, note
+from zarr_vectors.validate.rules import Problem, error, note, warning
 from zarr_vectors.validate.subjects import LevelSubject, StoreSubject
 
 LINKS_OF_GEOMETRY = {
@@ -37,6 +37,10 @@ LINKS_OF_GEOMETRY = {
 PATHS = ("line", "polyline", "streamline")
 POINTS = ("point_cloud",)
 BOUNDS_ULPS = 4
+
+
+_SHORT = 15
+"""Bytes of a text that NumPy's StringDType holds in place; longer ones it took for each other."""
 
 
 def conventions_legal(store: StoreSubject) -> Iterator[Problem]:
@@ -221,12 +225,43 @@ def category_codes(block: Block) -> Iterator[Problem]:
         spec = rows.column.spec
         if spec.categories is None:
             continue
-        bad = codes_outside(rows.column.values.astype(np.int64), len(spec.categories), spec.fill)
+        codes = rows.column.values.astype(np.int64)
+        bad = codes_outside(codes, len(spec.categories), spec.fill)
+        used = block.level.used_codes.setdefault(rows.path, np.zeros(len(spec.categories), bool))
+        used[codes[(codes >= 0) & (codes < len(used))]] = True
         if bad.any():
             code = rows.column.values.reshape(-1)[np.flatnonzero(bad.reshape(-1))[0]]
             yield error(
                 rows.path, f"code {code} stands for none of {len(spec.categories)} categories ({bad.sum()} rows)"
             )
+
+
+def texts_used(level: LevelSubject) -> Iterator[Problem]:
+    """Check that every text that an attribute lists is that of a row, where they may have been taken for each other.
+
+    NumPy's search among texts of more than 15 bytes went wrong (numpy#31533) in versions that did not say yet whether
+    an attribute is a categorical; texts whose rows got other ones are left over.
+    """
+    for name, array in level.reader.arrays.vertex_attributes.items():
+        spec, used = array.spec, level.used_codes.get(array.path)
+        listed = spec.categories or ()
+        if used is None or spec.categorical is not None or spec.ordered or used.all():
+            continue
+        texts = [category for category in listed if isinstance(category, str)]
+        if len(texts) < len(listed) or texts != sorted(texts) or max(len(text.encode()) for text in texts) <= _SHORT:
+            continue
+        first = listed[int(np.flatnonzero(~used)[0])]
+        yield warning(
+            array.path,
+            f"{int((~used).sum())} of the {len(listed)} texts of {name!r} are those of no row, the first {first!r}; "
+            "earlier versions took texts of more than 15 bytes for each other. Unless they came as a categorical, "
+            "or their rows were removed, write the attribute anew from its source",
+        )
+
+
+def may_hold_wrong_texts(level: LevelSubject) -> bool:
+    """Return whether all chunks of full resolution were looked at and some attribute has categories."""
+    return level.number == 0 and level.counted is not None and bool(level.used_codes)
 
 
 def codes_outside(codes: IntArray, count: int, fill: object) -> BoolArray:

@@ -26,6 +26,7 @@ from zarr_vectors.validate.table import (
     PYRAMID_RULES,
     ROOT_METADATA,
     STORE_RULES,
+    TEXTS_USED,
     UNOPENED_RULES,
     VERTEX_COUNT,
 )
@@ -214,6 +215,7 @@ def _check_chunks(run: _Run, level: LevelSubject, reader: BlockReader) -> bool:
     run.note(CELLS_READABLE, level.path, problems)
     level.counted = None if problems or level.is_sampled else counted
     good &= not problems
+    run.one(TEXTS_USED, level, level.path)
     return run.one(VERTEX_COUNT, level, level.path) and good
 
 

@@ -29,7 +29,7 @@ from zarr_vectors.read.level import LevelReader
 from zarr_vectors.read.objects import read_groups, read_manifests, read_object_ids
 from zarr_vectors.read.store import ROOT_ADDRESS, StoreReader
 from zarr_vectors.storage.port import Range, Storage
-from zarr_vectors.typing import Document, IntArray
+from zarr_vectors.typing import BoolArray, Document, IntArray
 
 DAMAGE = (ArrayError, MetadataError, UnsupportedFeatureError)
 """What reading damaged data raises; anything else is not a matter of the data."""
@@ -140,6 +140,8 @@ class LevelSubject:
         Vertices that were found, where all chunks could be read.
     link_counts : dict of int to int
         Links that were found, by level difference.
+    used_codes : dict of str to bool array
+        Which categories of an attribute of vertices have a row, by path of the attribute.
     """
 
     store: StoreSubject
@@ -151,6 +153,7 @@ class LevelSubject:
     obstacle: str = ""
     counted: int | None = None
     link_counts: dict[int, int] = field(default_factory=dict)
+    used_codes: dict[str, BoolArray] = field(default_factory=dict)
 
     @classmethod
     def find(cls, store: StoreSubject, number: int, sampling: Sampling) -> LevelSubject:

@@ -119,6 +119,9 @@ BLOCK_RULES: Final[tuple[Rule[Block], ...]] = (
 VERTEX_COUNT: Final = _rule(3, "vertex-count", consistency.vertex_count)
 """Run after the chunks of a level, whose vertices it counts."""
 
+TEXTS_USED: Final = _rule(4, "texts-used", conventions.texts_used, conventions.may_hold_wrong_texts)
+"""Run after the chunks of a level, whose categories it counts."""
+
 LINK_RULES: Final[tuple[Rule[LevelSubject], ...]] = (
     _rule(3, "link-levels", links.link_levels, links.has_links),
     _rule(3, "link-endpoints", links.link_endpoints, links.has_links),
