@@ -11,6 +11,7 @@ import numpy as np
 from zarr_vectors.constants import LINKS_BRANCHES
 from zarr_vectors.exceptions import ArrayError, MetadataError, UnknownNameError
 from zarr_vectors.formats.absent import absent_values
+from zarr_vectors.formats.joining import joined_with_absent
 from zarr_vectors.formats.layout import CellArray, LinkArray, LinkFamily
 from zarr_vectors.model.attributes import Column
 from zarr_vectors.model.links import LinkCellList, LinkTable
@@ -121,10 +122,14 @@ class LinkPlan:
         columns = {}
         for name in self.names:
             if name in known:
-                spec = known[name]
-                given = zip(parts, counts, strict=True)
-                values = [part[name] if name in part else absent_values(spec, count) for part, count in given]
-                columns[name] = Column(np.concatenate([absent_values(spec, 0), *values]), spec)
+                spec, given = known[name], list(zip(parts, counts, strict=True))
+                there = [part[name] for part, _ in given if name in part]
+                column = Column(np.concatenate([absent_values(spec, 0), *there]), spec)
+                lacking = sum(count for part, count in given if name not in part)
+                if lacking:
+                    has = np.repeat([name in part for part, _ in given], counts)
+                    column = joined_with_absent(column, lacking).take(np.where(has, np.cumsum(has) - 1, len(column)))
+                columns[name] = column
         return columns
 
 

@@ -17,6 +17,7 @@ from zarr_vectors.constants import (
 from zarr_vectors.exceptions import ArgumentError
 from zarr_vectors.formats.absent import absent_values
 from zarr_vectors.formats.chunk_keys import format_keys
+from zarr_vectors.formats.joining import joined_with_absent
 from zarr_vectors.formats.layout import CellArray
 from zarr_vectors.model.attributes import AttributeSpec, Column
 from zarr_vectors.model.cells import Cells, Fragments, Manifests, ObjectTable
@@ -237,13 +238,12 @@ def _column(
         return _KEPT
     if bad.any() and not fillable:
         return None
-    values = [
-        absent_values(spec, int(count)) if lost else rows.values(np.array([row]))
-        for row, (count, lost) in enumerate(zip(counts.tolist(), bad.tolist(), strict=True))
-    ]
     if not bad.any():
         return Column(rows.values(np.arange(len(chunks))), spec)
-    return Column(np.concatenate([absent_values(spec, 0), *values]), spec)
+    there = [rows.values(np.array([row])) for row in np.flatnonzero(~bad).tolist()]
+    column = Column(np.concatenate([absent_values(spec, 0), *there]), spec)
+    has = np.repeat(~bad, counts)
+    return joined_with_absent(column, int((~has).sum())).take(np.where(has, np.cumsum(has) - 1, len(column)))
 
 
 def _fragment_attributes(

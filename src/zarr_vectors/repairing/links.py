@@ -8,6 +8,7 @@ import numpy as np
 
 from zarr_vectors.constants import CROSS_CHUNK_DEDUPLICATED, LINKS, LINKS_SEQUENTIAL
 from zarr_vectors.formats.absent import absent_values
+from zarr_vectors.formats.joining import joined_with_absent
 from zarr_vectors.formats.layout import LinkFamily
 from zarr_vectors.formats.link_names import delta_name
 from zarr_vectors.model.attributes import Column
@@ -115,8 +116,11 @@ def salvage_links(level: LevelReader, other: LevelReader, delta: int) -> tuple[L
     columns = {}
     for name in (name for name in names if name in known):
         spec = known[name].spec
-        values = [part.attributes.get(name, absent_values(spec, len(part.rows))) for part in parts]
-        columns[name] = Column(np.concatenate([absent_values(spec, 0), *values]), spec)
+        there = [part.attributes[name] for part in parts if name in part.attributes]
+        column = Column(np.concatenate([absent_values(spec, 0), *there]), spec)
+        has = np.repeat([name in part.attributes for part in parts], [len(part.rows) for part in parts]).astype(bool)
+        lacking = int((~has).sum())
+        columns[name] = joined_with_absent(column, lacking).take(np.where(has, np.cumsum(has) - 1, len(column)))
     family = plan.family
     return LinkTable(delta, chunks, rows, level.chunks, other.chunks, family.directed, family.store, columns), lost
 
