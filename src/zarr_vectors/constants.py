@@ -118,3 +118,6 @@ SHELL_KEY: Final = "zarr_vectors_shell"
 
 DECLARED_KEY: Final = "zarr_vectors_declared"
 """Root attribute of a store whose bounds, shapes, axes and conventions were said when it was created, and hold."""
+
+CHECKSUM_KEY: Final = "checksum"
+"""What that attribute holds, as false, where the store is to be written without checksums."""

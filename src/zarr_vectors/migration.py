@@ -84,7 +84,7 @@ def migrate(
     format_version : {"0.9", "0.7"}
         Revision to write.
     compressor, shard_shape
-        As in ``write_points``.
+        As in ``write_points``. Levels have checksums where those of the source have them.
     overwrite : bool
         Whether a store at the target may be replaced.
     verify : bool
@@ -133,7 +133,7 @@ def _rewrite(
                 root,
                 metadata,
                 cells,
-                options.layout,
+                replace(options.layout, checksum=store.stored_options(number).checksum),
                 previous=dict(attributes),
                 kept=_unknown(store.level(number, own=True), revision),
             )

@@ -236,15 +236,21 @@ def test_compression_of_a_batch(tmp_path: Path) -> None:
         with level.batched_writes(compressor):
             level.create_chunk_array(f"vertex_attributes/{name}", {"zv_array": "attribute", "dtype": "uint8"})
             level.write_bytes(f"vertex_attributes/{name}", "0.0.0", payload)
+    with level.batched_writes(checksum=False):
+        level.create_chunk_array("vertex_attributes/bare", {"zv_array": "attribute", "dtype": "uint8"})
+        level.write_bytes("vertex_attributes/bare", "0.0.0", payload)
+        level.write_array("of_the_block", np.arange(3))
+    assert str(level.zarr_group["of_the_block"].metadata.to_dict()["codecs"]).count("crc32c") == 0
     codecs = {
         name: [codec["name"] for codec in zarr.open_array(str(path), mode="r").metadata.to_dict()["codecs"]]
         for path in (tmp_path / "a.zv" / "0" / "vertex_attributes").iterdir()
         if (name := path.name) != "zarr.json"
     }
     assert codecs == {
-        "plain": ["vlen-bytes"],
-        "default": ["vlen-bytes", "zstd"],
-        "blosc": ["vlen-bytes", "blosc"],
+        "plain": ["vlen-bytes", "crc32c"],
+        "default": ["vlen-bytes", "zstd", "crc32c"],
+        "blosc": ["vlen-bytes", "blosc", "crc32c"],
+        "bare": ["vlen-bytes", "zstd"],
     }
     assert all(level.read_bytes(f"vertex_attributes/{name}", (0, 0, 0)) == payload for name in codecs)
 
@@ -396,7 +402,9 @@ def test_ordinary_arrays(tmp_path: Path) -> None:
     array = root.zarr_group["t/x"]
     assert np.array_equal(array[:], values, equal_nan=True)
     assert array.chunks == (2, 2)
-    assert [codec.to_dict()["name"] for codec in array.metadata.codecs] == ["bytes", "zstd"]
+    assert [codec.to_dict()["name"] for codec in array.metadata.codecs] == ["bytes", "zstd", "crc32c"]
+    root.write_array("t/bare", values, checksum=False)
+    assert [codec.to_dict()["name"] for codec in root.zarr_group["t/bare"].metadata.codecs] == ["bytes", "zstd"]
     assert np.isnan(root.read_array_fill_value("t/x"))
     assert root.read_array_attrs("t/x") == {"unit": "m"}
     assert root.standalone_array_exists("t/x")

@@ -55,16 +55,19 @@ def test_only_cells_that_a_box_meets_are_fetched(cloud: Cloud, compressor: Any, 
 
 
 @pytest.mark.parametrize("shards", ["auto", None])
-def test_the_bytes_of_a_box_are_those_of_its_bins(shards: Any) -> None:
-    """Where cells are not compressed, a point costs its bin and the fragment table, not its chunk."""
+@pytest.mark.parametrize("checksum", [True, False])
+def test_the_bytes_of_a_box_are_those_of_its_bins(shards: Any, checksum: bool) -> None:
+    """Where cells are not compressed, a point costs its bin and the fragment table; its chunk where that is checked."""
     positions = np.random.default_rng(0).uniform(0, 100, (64_000, 3)).astype(np.float32)
     path = f"memory://requests-{uuid.uuid4().hex}"
-    write_points(path, positions, chunk_shape=50, bin_shape=5, compressor=None, shard_shape=shards)
+    write_points(path, positions, chunk_shape=50, bin_shape=5, compressor=None, shard_shape=shards, checksum=checksum)
     reader, storage = opened(path)
     found = read_points(reader, bbox=([61, 61, 61], [64, 64, 64]))
     assert len(found) > 0
-    table = 16 + 128 + 16 * 1000 + 4 + 8
-    assert storage.bytes_read < table + 12 * 64 * 4 + 2 * (8 * 16 + 4)
+    table = 16 + 128 + 16 * 1000 + 4 + 8 + 4
+    chunk = 12 * int((positions >= 50).all(axis=1).sum()) + 8 + 4 + 4
+    assert storage.bytes_read < table + (chunk if checksum else 12 * 64 * 4) + 2 * (8 * 16 + 4)
+    assert (storage.bytes_read >= chunk) == checksum
     assert storage.rounds <= 3
 
 

@@ -99,7 +99,7 @@ def test_what_is_large_is_read_straight_and_once(tmp_path: Path, monkeypatch: py
     monkeypatch.setattr(os, "preadv", counting)
     found = read_points(tmp_path / "s.zv")
     assert found.vertex_count == 300_000
-    assert sum(calls) == 300_000 * (12 + 8 + 3) + 3 * 8 * 64
+    assert sum(calls) == 300_000 * (12 + 8 + 3) + 3 * (8 + 4) * 64
     assert len(calls) <= 6
 
 
@@ -127,10 +127,24 @@ def shard_of(path: Path, array: str) -> Path:
 
 def test_a_damaged_header_is_named(tmp_path: Path, filled: list[int]) -> None:
     positions, attributes = cloud(500)
-    write_points(tmp_path / "s.zv", positions, attributes=attributes, chunk_shape=50, compressor=None)
+    write_points(tmp_path / "s.zv", positions, attributes=attributes, chunk_shape=50, compressor=None, checksum=False)
     shard = shard_of(tmp_path / "s.zv", "vertices")
     shard.write_bytes(b"\7" + shard.read_bytes()[1:])
     with pytest.raises(ArrayError, match=r"vertices: chunk \d\.\d\.\d: a cell is damaged: it states 7 items"):
+        read_points(tmp_path / "s.zv")
+    assert filled
+
+
+@pytest.mark.parametrize("place", [0, 8, -1])
+def test_a_damaged_cell_is_named(tmp_path: Path, filled: list[int], place: int) -> None:
+    positions, attributes = cloud(500)
+    write_points(tmp_path / "s.zv", positions, attributes=attributes, chunk_shape=50, compressor=None)
+    shard = shard_of(tmp_path / "s.zv", "vertices")
+    data = bytearray(shard.read_bytes())
+    end = int(np.frombuffer(data[-4 - 16 * 8 :], "<u8", 2)[1])
+    data[place % end] ^= 4
+    shard.write_bytes(data)
+    with pytest.raises(ArrayError, match=r"0/vertices: chunk 0\.0\.0: its \d+ bytes are damaged"):
         read_points(tmp_path / "s.zv")
     assert filled
 
@@ -213,6 +227,6 @@ def test_no_memory_is_taken_for_a_cell_that_a_damaged_index_makes_huge(
         return empty(shape, *given, **named)
 
     monkeypatch.setattr(np, "empty", counting)
-    with pytest.raises(ArrayError, match=r"vertices: chunk 0\.0\.0: a cell is damaged"):
+    with pytest.raises(ArrayError, match=r"vertices: chunk 0\.0\.0: its \d+ bytes are damaged"):
         read_points(tmp_path / "s.zv")
     assert max(asked, default=0) < 2**33

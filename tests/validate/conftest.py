@@ -42,7 +42,7 @@ def make(
         "group_attributes": {"region": np.array([5, 6])},
     }
     write_points(
-        path, positions, chunk_shape=50, bin_shape=25, bounds=([0, 0], [100, 100]), compressor=None,
+        path, positions, chunk_shape=50, bin_shape=25, bounds=([0, 0], [100, 100]), compressor=None, checksum=False,
         shard_shape=None, format_version=revision,
         attributes={
             "intensity": positions[:, 0].astype(np.float64),
@@ -62,8 +62,8 @@ def make_tracks(path: Path, revision: str) -> None:
     rng = np.random.default_rng(3)
     walks = [np.clip(np.cumsum(rng.normal(0, 6, (30, 2)), axis=0) + 50, 1, 99) for _ in range(20)]
     write_polylines(
-        path, walks, chunk_shape=50, bin_shape=12.5, bounds=([0, 0], [100, 100]), compressor=None, shard_shape=None,
-        format_version=revision, vertex_attributes={"fa": [walk[:, 0] for walk in walks]},
+        path, walks, chunk_shape=50, bin_shape=12.5, bounds=([0, 0], [100, 100]), compressor=None, checksum=False,
+        shard_shape=None, format_version=revision, vertex_attributes={"fa": [walk[:, 0] for walk in walks]},
     )  # fmt: skip
     build_pyramid(path, factors=[(2, 1.0)], compressor=None, shard_shape=None)
 
@@ -74,7 +74,7 @@ def make_network(path: Path, revision: str) -> None:
     edges = rng.integers(0, 300, (500, 2))
     write_graph(
         path, rng.uniform(0, 100, (300, 2)), edges[edges[:, 0] != edges[:, 1]], chunk_shape=50, bin_shape=12.5,
-        bounds=([0, 0], [100, 100]), compressor=None, shard_shape=None, format_version=revision,
+        bounds=([0, 0], [100, 100]), compressor=None, checksum=False, shard_shape=None, format_version=revision,
     )  # fmt: skip
     build_pyramid(path, factors=[(2, 1.0)], compressor=None, shard_shape=None)
 

@@ -20,7 +20,7 @@ from zarr_vectors.read.objects import read_manifests, read_object_ids
 from zarr_vectors.read.store import StoreReader
 from zarr_vectors.storage.resolve import resolve_storage
 
-PLAIN = LevelOptions(compressor=None, shard_shape=None)
+PLAIN = LevelOptions(compressor=None, shard_shape=None, checksum=False)
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,7 @@ LAS_SUFFIXES = (".las", ".laz")
 Version = Annotated[str, typer.Option("--format-version", help=f"Format revision: {' or '.join(REVISIONS)}.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what is there.")]
 Compressor = Annotated[str, typer.Option("--compressor", help="auto, zstd, blosc, lz4, gzip, zstd:3, …, or none.")]
+Checksum = Annotated[bool, typer.Option("--checksum/--no-checksum", help="Store checksums, which show damage.")]
 
 
 @reported
@@ -45,6 +46,7 @@ def ingest(
     ] = None,
     keep_order: Annotated[bool, typer.Option("--keep-order", help="Keep the order of the points too.")] = False,
     compressor: Compressor = "auto",
+    checksum: Checksum = True,
     format_version: Version = DEFAULT_REVISION,
     overwrite: Overwrite = False,
     as_json: Json = False,
@@ -63,6 +65,7 @@ def ingest(
             axis_units=unit,
             keep_order=keep_order,
             compressor=_compressor(compressor),
+            checksum=checksum,
             format_version=format_version,
             mode="w" if overwrite else "w-",
             read_progress=read_progress,

@@ -21,7 +21,7 @@ from zarr_vectors.core.payloads import (
     parse_chunks,
     require_components,
 )
-from zarr_vectors.encoding.compression import resolve_compressor
+from zarr_vectors.encoding.compression import resolve_compressor, with_checksum, without_checksum
 from zarr_vectors.exceptions import ArgumentError, MetadataError, StoreError, UnsupportedFeatureError
 from zarr_vectors.formats.cell_access import (
     CellUpdate,
@@ -29,6 +29,7 @@ from zarr_vectors.formats.cell_access import (
     is_grid,
     new_cell_array,
     open_cell_array,
+    stored_layout,
     update_cells,
 )
 from zarr_vectors.formats.documents import LEVEL_KEY, parse_attribute
@@ -205,13 +206,18 @@ class WriteQueue:
             return {**present, "attributes": kept | asked.attributes}
         attributes = {key: kept[key] for key in kept if key not in _GRID_KEYS} | asked.attributes
         extent = level_extent(handle, path.partition("/")[0], found)
+        codecs = self._beside(found.get(f"{path.partition('/')[0]}/{VERTICES}"))
         if asked.native is not None:
             _require_grids(handle, path)
         if asked.native is None:
-            return new_cell_array(extent, self.codecs, None, attributes)
-        return new_cell_array(
-            asked.native.extent(extent, attributes), self.codecs, asked.native.shard_shape, attributes
-        )
+            return new_cell_array(extent, codecs, None, attributes)
+        return new_cell_array(asked.native.extent(extent, attributes), codecs, asked.native.shard_shape, attributes)
+
+    def _beside(self, vertices: Document | None) -> Sequence[Document]:
+        """Return the codecs of an array of a level, without checksums where its vertices are stored without."""
+        if vertices is None or not is_grid(vertices) or stored_layout(vertices, 1).checksum:
+            return self.codecs
+        return without_checksum(self.codecs)
 
     def _levels(
         self, handle: StoreHandle, found: Mapping[str, Document], documents: Mapping[str, Document]
@@ -323,9 +329,10 @@ _FAR = (1 << 63) - 1
 _GRID_KEYS = ("chunk_grid_origin", "nonempty_chunks")
 
 
-def session_codecs(compressor: Any) -> list[Document]:
-    """Return the codecs of a batch: ``None`` means Zarr v3's own default, bytes and zstd."""
-    return resolve_compressor("zstd" if compressor is None else compressor)
+def session_codecs(compressor: Any, checksum: bool = True) -> list[Document]:
+    """Return the codecs of a batch: ``None`` means Zarr v3's own default, bytes and zstd; with a checksum or not."""
+    codecs = resolve_compressor("zstd" if compressor is None else compressor)
+    return with_checksum(codecs) if checksum else codecs
 
 
 def _encoded(documents: Mapping[str, Document]) -> list[tuple[str, BlobParts]]:

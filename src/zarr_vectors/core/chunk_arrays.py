@@ -199,7 +199,7 @@ class ChunkArrays:
             handle.native = None
 
     @contextmanager
-    def batched_writes(self, compressor: Any = None) -> Iterator[None]:
+    def batched_writes(self, compressor: Any = None, *, checksum: bool = True) -> Iterator[None]:
         """Collect every :meth:`write_bytes` and :meth:`write_array_meta` of this block, and write all at its end.
 
         They go out in one gather of requests. Reads inside the block do not see them. A block that raises
@@ -211,6 +211,8 @@ class ChunkArrays:
             Compression of arrays allocated in this block, as
             :func:`zarr_vectors.encoding.compression.resolve_compressor` takes it; None means that of Zarr v3
             itself (bytes and zstd). Arrays that hold something already keep theirs.
+        checksum : bool, optional
+            Whether they are stored with checksums; those of a level whose vertices have none get none.
 
         Raises
         ------
@@ -223,7 +225,7 @@ class ChunkArrays:
         handle.require_writable()
         if handle.writes is not None:
             raise StoreError("batched_writes blocks cannot be nested")
-        queue = WriteQueue(session_codecs(compressor), lays_out=True)
+        queue = WriteQueue(session_codecs(compressor, checksum), lays_out=True)
         handle.writes = queue
         try:
             yield

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from zarr_vectors.constants import (
+    CHECKSUM_KEY,
     DECLARED_KEY,
     DEFAULT_REDUCTION_FACTOR,
     SHELL_KEY,
@@ -62,6 +63,7 @@ def create_store(
     base_bin_shape: float | Sequence[float] | None = None,
     format_capabilities: Sequence[str] | None = None,
     format_version: str = "0.9",
+    checksum: bool = True,
     backend: str | None = None,
     **backend_kwargs: Any,
 ) -> Group:
@@ -106,6 +108,8 @@ def create_store(
         Capability tokens (``zarr_vectors.constants.CAP_*``).
     format_version : {"0.9", "0.7"}
         Revision of the format.
+    checksum : bool
+        Whether chunks and tables are stored with checksums, by which readers notice damage.
     backend : str, optional
         Library to use for the storage.
     **backend_kwargs
@@ -126,7 +130,7 @@ def create_store(
     ArgumentError
         The revision, the data type or the encoding is not known.
     """
-    options = WriteOptions.parse(format_version=format_version, compressor="zstd", shard_shape=None)
+    options = WriteOptions.parse(format_version=format_version, compressor="zstd", shard_shape=None, checksum=checksum)
     if vertex_encoding not in VALID_VERTEX_ENCODINGS:
         raise ArgumentError(
             f"vertex_encoding: expected one of {', '.join(VALID_VERTEX_ENCODINGS)}, got {vertex_encoding!r}"
@@ -258,7 +262,8 @@ def _write_shell(
         write_level(staging, options.revision, root, level, cells, options.layout)
         if encoding != "raw":
             _stamp_encoding(staging, "0", encoding)
-        write_root(staging, options.revision, root, {SHELL_KEY: True, DECLARED_KEY: True})
+        declared = True if options.layout.checksum else {CHECKSUM_KEY: False}
+        write_root(staging, options.revision, root, {SHELL_KEY: True, DECLARED_KEY: declared})
 
 
 def empty_cells(sid_ndim: int, dtype: np.dtype[Any], ndim: int | None = None) -> Cells:
@@ -293,10 +298,16 @@ def _stamp_encoding(storage: Storage, level: str, encoding: str) -> None:
 
 
 def write_empty_level(
-    storage: Storage, revision: Revision, root: RootMetadata, level: LevelMetadata, dtype: np.dtype[Any]
+    storage: Storage,
+    revision: Revision,
+    root: RootMetadata,
+    level: LevelMetadata,
+    dtype: np.dtype[Any],
+    *,
+    checksum: bool,
 ) -> None:
     """Write a level that has its metadata and the two empty vertex arrays."""
-    options = WriteOptions.parse(format_version=revision.name, compressor="zstd", shard_shape=None)
+    options = WriteOptions.parse(format_version=revision.name, compressor="zstd", shard_shape=None, checksum=checksum)
     leading = level.leads(root.ndim)
     cells = empty_cells(root.ndim + leading, dtype, root.ndim)
     write_level(storage, revision, root, replace(level, fragments_tile=True), cells, options.layout)

@@ -29,6 +29,7 @@ from zarr_vectors.core.nodes import (
     read_document,
     write_documents,
 )
+from zarr_vectors.encoding.compression import without_checksum
 from zarr_vectors.encoding.flat import join_flat
 from zarr_vectors.exceptions import ArgumentError, StoreError, StoreNotFoundError, UnknownNameError
 from zarr_vectors.formats.vlen_array import encode_vlen
@@ -227,6 +228,7 @@ class Group(ChunkArrays):
         fill_value: Any = None,
         attributes: Mapping[str, Any] | None = None,
         compressors: Any = None,
+        checksum: bool = True,
     ) -> None:
         """Write an ordinary Zarr array, in the place of one that is there.
 
@@ -244,6 +246,8 @@ class Group(ChunkArrays):
             Attributes of the array.
         compressors : optional
             As `compressor` of :meth:`batched_writes`, whose own is taken by default; a sequence is a chain.
+        checksum : bool, optional
+            Whether what is stored ends with a checksum; in a block of :meth:`batched_writes` that says so by default.
 
         Raises
         ------
@@ -265,7 +269,10 @@ class Group(ChunkArrays):
         fill = as_fill_value(fill_value, array.dtype)
         shape = array.shape if chunks is None else as_extents("chunks", chunks, array.ndim)
         queue = self._handle.writes
-        codecs = session_codecs(compressors) if compressors is not None or queue is None else queue.codecs
+        if compressors is not None or queue is None:
+            codecs = session_codecs(compressors, checksum)
+        else:
+            codecs = [*queue.codecs] if checksum else without_checksum(queue.codecs)
         extents = tuple(max(1, n) for n in shape)
         described = as_document("attributes", attributes or {})
         objects = encode_dense(target, array, chunks=extents, fill_value=fill, codecs=codecs, attributes=described)

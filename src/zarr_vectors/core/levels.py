@@ -91,14 +91,15 @@ def create_resolution_level(root: Group, level: int, level_metadata: LevelMetada
     if level_metadata.level != level:
         raise ArgumentError(f"level: {level} given, but the metadata is that of level {level_metadata.level}")
     metadata = _completed(level_metadata, reader.root)
-    dtype = np.dtype(np.float32)
+    dtype, checksum = np.dtype(np.float32), True
     if 0 in reader.level_numbers():
         dtype = reader.level(0, own=True).arrays.vertices.spec.numpy_dtype
+        checksum = reader.stored_options(0).checksum
     with handle.changing() as storage:
         if storage.list_all(str(level)):
             raise StoreExistsError(f"{storage.url}: level {level} is there already; remove it first")
         present = reread_root(storage)
-        write_empty_level(storage, reader.revision, present, metadata, dtype)
+        write_empty_level(storage, reader.revision, present, metadata, dtype, checksum=checksum)
         assert metadata.bin_ratio is not None
         assert metadata.bin_shape is not None
         scale = _chunk_scale(metadata, present)

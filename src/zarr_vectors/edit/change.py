@@ -10,10 +10,8 @@ from typing import Any
 
 from zarr_vectors.constants import SHELL_KEY
 from zarr_vectors.edit.staging import SparingTransaction
-from zarr_vectors.encoding.compression import resolve_compressor
 from zarr_vectors.exceptions import ArgumentError, StoreError
 from zarr_vectors.formats.cell_access import has_chosen_shards, stored_layout
-from zarr_vectors.formats.chunk_keys import format_keys
 from zarr_vectors.formats.documents import group_document
 from zarr_vectors.formats.layout import LevelOptions
 from zarr_vectors.model.attributes import AttributeSpec, Column
@@ -62,19 +60,13 @@ class Change:
 
     def layout(self, level: LevelReader) -> LevelOptions:
         """Return the compression and shards that a level has, so that more is stored alike."""
-        vertices = level.arrays.vertices
-        itemsize = vertices.spec.numpy_dtype.itemsize
         if not self.store.revision.keyed_by_chunk:
+            vertices = level.arrays.vertices
+            itemsize = vertices.spec.numpy_dtype.itemsize
             layout = stored_layout(self._document(vertices.path), itemsize)
             size = level.metadata.vertex_count * level.root.ndim * itemsize
             return replace(layout, shard_shape="auto") if has_chosen_shards(vertices, size) else layout
-        if len(level.chunks) == 0:
-            return LevelOptions()
-        cell = self._document(f"{vertices.path}/{format_keys(level.chunks[:1])[0]}")
-        compressor: Any = list((cell or {}).get("codecs") or [])[1:] or None
-        if compressor == resolve_compressor("auto", itemsize=itemsize):
-            compressor = "auto"
-        return LevelOptions(compressor)
+        return self.store.stored_options(level.metadata.level)
 
     def _document(self, path: str) -> Document | None:
         blob = get_one(self.staged, f"{path}/{_DOCUMENT}")

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from zarr_vectors.edit.change import Change
-from zarr_vectors.encoding.compression import resolve_compressor
 from zarr_vectors.formats.cell_access import is_grid, open_cell_array, update_cells
 from zarr_vectors.formats.layout import CellArray, CellPayloads
 from zarr_vectors.formats.payloads import cell_payloads
@@ -72,7 +71,7 @@ def put_cells(change: Change, level: LevelReader, cells: Cells) -> list[PutCells
     put = []
     for payloads in cell_payloads(cells):
         array, document = _opened(change, level, documents, payloads.path)
-        codecs = resolve_compressor(layout.compressor, itemsize=payloads.itemsize)
+        codecs = layout.codecs(payloads.itemsize)
         update = update_cells(array, document, payloads.chunks, _parts(payloads), codecs)
         requests = update.requests()
         objects, emptied = update.objects(change.staged.get_many(requests) if requests else [])

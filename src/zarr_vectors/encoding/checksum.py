@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import google_crc32c
 import numpy as np
 
+from zarr_vectors.encoding.flat import byte_view
 from zarr_vectors.typing import Bytes
 
 CHECKSUM_LENGTH = 4
 """Bytes of a stored checksum, a little-endian unsigned integer."""
+
+CHECKSUM_NAME = "crc32c"
+"""What Zarr v3 calls the codec."""
+
+_RESIDUE = 0x48674BC7
+"""The CRC-32C of any bytes that their own CRC-32C follows: one pass tells whether they are sound, without cutting."""
+
+_SMALL = 2048
 
 
 def crc32c(data: Bytes) -> int:
@@ -27,6 +38,25 @@ def crc32c(data: Bytes) -> int:
     return int(google_crc32c.value(data if isinstance(data, bytes) else np.frombuffer(data, np.uint8)))
 
 
-def checksum_bytes(data: Bytes) -> bytes:
-    """Give the CRC-32C of some bytes as the four bytes in which Zarr stores it (little-endian)."""
-    return crc32c(data).to_bytes(CHECKSUM_LENGTH, "little")
+def checksum_bytes(*parts: Bytes) -> bytes:
+    """Give the CRC-32C of bytes that stand one after another, as the four bytes in which Zarr stores it."""
+    found = 0
+    for part in parts:
+        found = google_crc32c.extend(found, part if isinstance(part, bytes) else np.frombuffer(part, np.uint8))
+    return found.to_bytes(CHECKSUM_LENGTH, "little")
+
+
+def without_checksums(cells: Sequence[Bytes]) -> list[memoryview] | None:
+    """Give what stands before the checksums of many cells, without a copy; None where one of them does not fit."""
+    value = google_crc32c.value  # takes bytes and arrays, no views; a copy takes less time than to make an array
+    sound = [
+        value(cell if type(cell) is bytes else bytes(cell) if len(cell) < _SMALL else np.frombuffer(cell, np.uint8))
+        == _RESIDUE
+        for cell in cells
+    ]
+    return [byte_view(cell)[:-CHECKSUM_LENGTH] for cell in cells] if all(sound) else None
+
+
+def is_sound(data: Bytes) -> bool:
+    """Say whether some bytes end with the CRC-32C of those before."""
+    return len(data) >= CHECKSUM_LENGTH and crc32c(data) == _RESIDUE

@@ -9,6 +9,7 @@ from typing import Any, Final, Self
 import numpy as np
 
 from zarr_vectors.encoding.blosc_frames import decode_small
+from zarr_vectors.encoding.checksum import CHECKSUM_NAME, without_checksums
 from zarr_vectors.encoding.codecs import (
     BLOSC_SHUFFLES,
     DECODED_LIMIT,
@@ -20,6 +21,7 @@ from zarr_vectors.encoding.codecs import (
     codec_from_document,
 )
 from zarr_vectors.encoding.flat import byte_view
+from zarr_vectors.encoding.ragged import frame_cell
 from zarr_vectors.encoding.zstd_frames import decode_together, stated_sizes
 from zarr_vectors.exceptions import ArgumentError, ArrayError, UnsupportedFeatureError
 from zarr_vectors.typing import Bytes, Document, IntArray
@@ -69,6 +71,21 @@ def resolve_compressor(compressor: Any, *, itemsize: int = 1) -> list[Document]:
     except UnsupportedFeatureError as error:
         raise ArgumentError(f"compressor={compressor!r} cannot be used: {error}") from error
     return [document]
+
+
+def with_checksum(codecs: Sequence[Document]) -> list[Document]:
+    """Return codecs that end with a checksum of what is stored."""
+    return [*codecs] if has_checksum(codecs) else [*codecs, {"name": CHECKSUM_NAME}]
+
+
+def without_checksum(codecs: Sequence[Document]) -> list[Document]:
+    """Return codecs without the checksum that they may end with."""
+    return [*codecs[: len(codecs) - has_checksum(codecs)]]
+
+
+def has_checksum(codecs: Sequence[Document]) -> bool:
+    """Return whether codecs end with a checksum of what is stored."""
+    return bool(codecs) and codecs[-1].get("name") == CHECKSUM_NAME
 
 
 def _from_name(text: str, itemsize: int) -> list[Document]:
@@ -194,6 +211,16 @@ class Pipeline:
         """
         return cls(tuple(codec_from_document(document) for document in documents))
 
+    @property
+    def checked(self) -> bool:
+        """Whether what is stored ends with its checksum."""
+        return bool(self.codecs) and isinstance(self.codecs[-1], ChecksumCodec)
+
+    @property
+    def compressed(self) -> bool:
+        """Whether what is stored is anything but the bytes of a cell and perhaps their checksum."""
+        return len(self.codecs) > self.checked
+
     def encode(self, data: Bytes) -> bytes:
         """Run the codecs over one cell.
 
@@ -205,6 +232,18 @@ class Pipeline:
         for codec in self.codecs:
             data = codec.encode(data)
         return data if isinstance(data, bytes) else bytes(data)
+
+    def encode_cell(self, payload: Bytes) -> bytes:
+        """Frame the payload of one chunk as the cell of a grid array, and run the codecs over it.
+
+        Raises
+        ------
+        ArgumentError
+            The payload is larger than a cell or a codec can hold.
+        """
+        if self.checked and not self.compressed:
+            return frame_cell(payload, checksum=True)
+        return self.encode(frame_cell(payload))
 
     def decode(self, data: Bytes, expected: int | None = None, *, limit: int | None = None) -> bytes | memoryview:
         """Undo :meth:`encode`.
@@ -250,6 +289,11 @@ class Pipeline:
         ArrayError
             The bytes of a cell are damaged.
         """
+        if self.checked:
+            bare = without_checksums(cells)
+            if bare is None:
+                return [self.decode(cell) for cell in cells]
+            return Pipeline(self.codecs[:-1]).decode_many(bare)
         if not self.codecs:
             return cells
         found: Sequence[Bytes | None] | None = None
@@ -290,6 +334,9 @@ class Pipeline:
         ArrayError
             A cell is shorter than the checksum it must end with, or states more than it can hold.
         """
+        if self.checked:
+            strip = ChecksumCodec().strip
+            return Pipeline(self.codecs[:-1]).decoded_sizes([strip(cell) for cell in cells])
         if len(self.codecs) == 1 and isinstance(self.codecs[0], ZstdCodec):
             stated = stated_sizes(cells, LARGEST_RATIO)
             if stated is not None:

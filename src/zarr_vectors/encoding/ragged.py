@@ -13,6 +13,7 @@ from typing import Final, cast
 import numcodecs.vlen
 import numpy as np
 
+from zarr_vectors.encoding.checksum import checksum_bytes
 from zarr_vectors.encoding.flat import byte_array, byte_view, offsets_of, scatter
 from zarr_vectors.exceptions import ArgumentError, ArrayError
 from zarr_vectors.typing import ByteArray, Bytes, IntArray
@@ -126,13 +127,15 @@ def _walk_lengths(array: ByteArray, count: int) -> IntArray:
     return lengths
 
 
-def frame_cell(payload: Bytes) -> bytes:
+def frame_cell(payload: Bytes, *, checksum: bool = False) -> bytes:
     """Frame the payload of one chunk as the cell of a grid array.
 
     Parameters
     ----------
     payload : bytes-like
         Less than 4 GiB.
+    checksum : bool, optional
+        End it with its CRC-32C.
 
     Raises
     ------
@@ -144,7 +147,8 @@ def frame_cell(payload: Bytes) -> bytes:
         raise ArgumentError(
             f"the payload of a chunk takes {view.nbytes} bytes and a cell holds {ITEM_LIMIT}; use smaller chunks"
         )
-    return b"".join((b"\1\0\0\0", view.nbytes.to_bytes(4, "little"), view))
+    header = b"\1\0\0\0" + view.nbytes.to_bytes(4, "little")
+    return b"".join((header, view, checksum_bytes(header, view) if checksum else b""))
 
 
 def cell_headers(sizes: IntArray) -> ByteArray:

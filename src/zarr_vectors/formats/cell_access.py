@@ -14,7 +14,6 @@ from zarr_vectors.constants import (
     VERTEX_FRAGMENTS,
     VERTICES,
 )
-from zarr_vectors.encoding.compression import resolve_compressor
 from zarr_vectors.exceptions import ArrayError
 from zarr_vectors.formats.documents import group_document
 from zarr_vectors.formats.layout import Blobs, CellArray, LevelOptions
@@ -231,10 +230,7 @@ def stored_layout(document: Document | None, itemsize: int) -> LevelOptions:
     if codecs[0]["name"] == "sharding_indexed":
         shards = tuple(int(n) for n in document["chunk_grid"]["configuration"]["chunk_shape"])
         codecs = codecs[0]["configuration"]["codecs"]
-    compressor: Any = codecs[1:] or None
-    if compressor == resolve_compressor("auto", itemsize=itemsize):
-        compressor = "auto"
-    return LevelOptions(compressor, shards)
+    return LevelOptions.stored(codecs[1:], shards, itemsize)
 
 
 def has_chosen_shards(array: CellArray, payload_bytes: int) -> bool:

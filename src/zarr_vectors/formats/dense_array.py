@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 
-from zarr_vectors.encoding.compression import resolve_compressor
 from zarr_vectors.exceptions import MetadataError
 from zarr_vectors.formats.documents import attribute_document, parse_attribute, unnamed_channels
 from zarr_vectors.formats.layout import Blobs, LevelOptions
@@ -117,7 +116,7 @@ def encode_values(
     path: str, values: AnyArray, options: LevelOptions, fill: object, document: Document
 ) -> list[tuple[str, bytes]]:
     """Return the objects of a dense array, its metadata last."""
-    codecs = [] if options.compressor is None else resolve_compressor("zstd")
+    codecs = options.table_codecs()
     chunks = (DENSE_ROWS_PER_CHUNK, *values.shape[1:])
     little = np.ascontiguousarray(values)
     metadata, *data = encode_dense(path, little, chunks=chunks, fill_value=fill, codecs=codecs, attributes=document)

@@ -11,6 +11,7 @@ from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 
+from zarr_vectors.encoding.compression import has_checksum, resolve_compressor, with_checksum, without_checksum
 from zarr_vectors.model.attributes import AttributeSpec
 from zarr_vectors.model.cells import Manifests
 from zarr_vectors.storage.port import Range
@@ -33,12 +34,15 @@ class PlainCells:
         Bytes of the payload behind the header.
     headers : (n, H) uint8
         What the headers must be.
+    checksum : int
+        Bytes of the checksum of both behind the payload; 0 where there is none.
     """
 
     addresses: list[str]
     starts: IntArray
     sizes: IntArray
     headers: ByteArray
+    checksum: int
 
 
 class CellArray(Protocol):
@@ -85,6 +89,9 @@ class CellArray(Protocol):
     def payload_sizes(self, blobs: Blobs) -> IntArray | None:
         """Return the sizes in bytes of the payloads of cells without decoding them; None where some do not say."""
 
+    def verify(self, blobs: Blobs, chunks: IntArray) -> None:
+        """Compare cells with their checksums, where they have some, without decoding them."""
+
     def payload(self, blobs: Blobs, chunk: IntArray) -> Bytes:
         """Decode one cell from the blobs of its requests; an empty cell is ``b""``."""
 
@@ -98,7 +105,7 @@ class CellArray(Protocol):
         """Return whether what :meth:`plain_requests` asked for says that rows lie in cells as they are."""
 
     def row_requests(self, chunks: IntArray, starts: IntArray, stops: IntArray) -> list[Range] | None:
-        """Return ranges for payload bytes ``[start, stop)`` of chunks, or None where cells are compressed."""
+        """Return ranges for payload bytes ``[start, stop)`` of chunks; None where cells must be read as a whole."""
 
 
 class DenseArray(Protocol):
@@ -373,8 +380,29 @@ class LevelOptions:
         Chunks of a shard along every axis; None stores one object a chunk.
     batch_bytes : int
         Bytes of payloads that are framed and compressed at a time; a single cell may be larger.
+    checksum : bool
+        Whether everything that is stored ends with its CRC-32C.
     """
 
     compressor: Any = "auto"
     shard_shape: Any = "auto"
     batch_bytes: int = BATCH_BYTES
+    checksum: bool = True
+
+    def codecs(self, itemsize: int) -> list[Document]:
+        """Return the codecs of cells whose numbers have ``itemsize`` bytes."""
+        return self._checked(resolve_compressor(self.compressor, itemsize=itemsize))
+
+    def table_codecs(self) -> list[Document]:
+        """Return the codecs of what is not stored by chunk: tables and lists of objects and groups."""
+        return self._checked([] if self.compressor is None else resolve_compressor("zstd"))
+
+    def _checked(self, codecs: list[Document]) -> list[Document]:
+        return with_checksum(codecs) if self.checksum else codecs
+
+    @classmethod
+    def stored(cls, codecs: Sequence[Document], shard_shape: Any, itemsize: int) -> LevelOptions:
+        """Return the options that give cells whose numbers have ``itemsize`` bytes some codecs."""
+        compressor: Any = without_checksum(codecs) or None
+        usual = compressor == resolve_compressor("auto", itemsize=itemsize)
+        return cls("auto" if usual else compressor, shard_shape, checksum=has_checksum(codecs))

@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 
 from zarr_vectors.constants import GROUP_ATTRIBUTES, GROUPS, OBJECT_ATTRIBUTES, PARAMETRIC
-from zarr_vectors.encoding.compression import resolve_compressor
 from zarr_vectors.exceptions import ArgumentError, ArrayError, MetadataError
 from zarr_vectors.formats.dense_array import ZarrDense, encode_column, encode_values
 from zarr_vectors.formats.documents import group_document
@@ -208,7 +207,7 @@ def encode_parametric(table: ParametricTable, options: LevelOptions) -> list[tup
     }
     objects: list[tuple[str, BlobParts]] = [*encode_values(OBJECTS, rows, options, 0.0, document)]
     nodes = [OBJECTS]
-    codecs: list[Document] = [] if options.compressor is None else resolve_compressor("zstd")
+    codecs = options.table_codecs()
     if table.names is not None:
         text = [name.encode() for name in table.names]
         buffer = np.frombuffer(b"".join(text), np.uint8)

@@ -66,8 +66,11 @@ class Revision(Protocol):
         Records whose rows are not as wide as a link are kept in the order in which they come, in no chunk.
         """
 
-    def stored_options(self, arrays: LevelArrays) -> LevelOptions:
-        """Return options that store more as a level is stored, as far as its arrays say."""
+    def stored_options(self, arrays: LevelArrays, cell: Document | None) -> LevelOptions:
+        """Return options that store more as a level is stored, as far as its arrays say.
+
+        Where every chunk is an array of its own, ``cell`` is the ``zarr.json`` of one of the vertices, if there is any.
+        """
 
     def encode_links(
         self,

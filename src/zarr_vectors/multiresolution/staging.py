@@ -283,7 +283,8 @@ def _write_levels(
     parent: int | None,
     previous: Mapping[int, LevelReader],
 ) -> None:
-    layout, progress = recipe.layout, recipe.progress
+    layout = replace(recipe.layout, checksum=store.stored_options(0).checksum)
+    progress = recipe.progress
     total = len(plans) + 1
     for done, (plan, cells) in enumerate(zip(plans, built.cells, strict=True), start=1):
         links = tuple(make() for level, make in built.links if level == plan.level)

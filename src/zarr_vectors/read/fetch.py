@@ -269,7 +269,13 @@ def stated_row_offsets(cells: FetchedCells) -> IntArray | None:
     ----------
     cells : FetchedCells
         Cells of raw rows.
+
+    Raises
+    ------
+    ArrayError
+        When a cell is damaged; names the array and the chunk.
     """
+    cells.array.verify(cells.blobs, cells.chunks)
     sizes = cells.array.payload_sizes(cells.blobs)
     if sizes is None:
         return None

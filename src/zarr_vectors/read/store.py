@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 from zarr_vectors.constants import VERTICES
@@ -16,8 +17,10 @@ from zarr_vectors.exceptions import (
     UnsupportedFeatureError,
     ZarrVectorsError,
 )
+from zarr_vectors.formats.chunk_keys import format_keys
 from zarr_vectors.formats.detection import detect_revision, vertices_node
 from zarr_vectors.formats.documents import ROOT_KEY, parse_root
+from zarr_vectors.formats.layout import LevelOptions
 from zarr_vectors.formats.revision import Revision
 from zarr_vectors.model.grid import is_level
 from zarr_vectors.model.metadata import RootMetadata
@@ -33,6 +36,8 @@ ROOT_ADDRESS = "zarr.json"
 PROBE_LEVEL = "0"
 FIRST_ADDRESSES = [ROOT_ADDRESS, *(f"{path}/zarr.json" for path in known_nodes(PROBE_LEVEL))]
 """What opening a store reads in its first round."""
+_CELLS_LOOKED_AT = 4
+"""Of chunks that are arrays of their own, how many are looked at, as some may be damaged."""
 
 
 class StoreReader:
@@ -117,6 +122,19 @@ class StoreReader:
             found = get_whole(self.storage, [f"{number}/{ROOT_ADDRESS}" for number in doubtful])
             listed = (listed & named) | {n for n, blob in zip(doubtful, found, strict=True) if blob is not None}
         return sorted(listed)
+
+    def stored_options(self, number: int) -> LevelOptions:
+        """Return options that store more as a level is stored, as far as that can be told."""
+        level = self.level(number, own=True)
+        cells: list[Blob | None] = []
+        if self.revision.keyed_by_chunk:
+            keys = format_keys(level.chunks[:_CELLS_LOOKED_AT])
+            cells = get_whole(self.storage, [f"{level.arrays.vertices.path}/{key}/{ROOT_ADDRESS}" for key in keys])
+        for blob in cells:
+            if blob is not None:
+                with suppress(MetadataError):
+                    return self.revision.stored_options(level.arrays, parse_document(blob, level.name))
+        return self.revision.stored_options(level.arrays, None)
 
     def level(self, number: int, *, own: bool = False) -> LevelReader:
         """Return one level, opened on first use.

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
+from zarr_vectors.encoding.checksum import checksum_bytes
+from zarr_vectors.encoding.flat import split_flat
 from zarr_vectors.formats.layout import CellArray, PlainCells
 from zarr_vectors.ordering import offsets_of
 from zarr_vectors.read.vertices import RAW
@@ -68,40 +71,53 @@ def read_straight(storage: Storage, arrays: Sequence[CellArray], chunks: IntArra
     except MemoryError:
         return None
     headers = [np.empty_like(plan.headers) for plan in plans]
+    ends = [np.empty((len(chunks), plan.checksum), np.uint8) for plan in plans]
     requests: list[Range] = []
     targets: list[memoryview] = []
-    for plan, header, buffer in zip(plans, headers, buffers, strict=True):
+    for plan, header, buffer, end in zip(plans, headers, buffers, ends, strict=True):
         requests += _ranges(plan)
-        targets += _targets(plan, header, buffer)
+        targets += _targets(plan, header, buffer, end)
     if not storage.fill_many(requests, targets):
         return None
-    if not all(np.array_equal(header, plan.headers) for plan, header in zip(plans, headers, strict=True)):
+    if not all(map(_are_sound, plans, headers, buffers, ends)):
         return None
     values = [_rows(array, buffer) for array, buffer in zip(arrays, buffers, strict=True)]
     return StraightRows(values, offsets_of(counts))
 
 
 def _ranges(plan: PlainCells) -> list[Range]:
-    """Return the ranges of the headers and payloads of cells, in turn."""
+    """Return the ranges of the headers, payloads and checksums of cells, in turn."""
     first = plan.starts + plan.headers.shape[1]
-    bounds = np.stack([plan.starts, first, first, first + plan.sizes], axis=1).tolist()
+    last = first + plan.sizes
+    bounds = np.stack([plan.starts, first, last, last + plan.checksum], axis=1).tolist()
     return [
         request
-        for address, (a, b, c, d) in zip(plan.addresses, bounds, strict=True)
-        for request in (Range(address, a, b), Range(address, c, d))
+        for address, ends in zip(plan.addresses, bounds, strict=True)
+        for request in (Range(address, start, end) for start, end in pairwise(ends) if end > start)
     ]
 
 
-def _targets(plan: PlainCells, header: ByteArray, buffer: ByteArray) -> list[memoryview]:
-    """Return where the headers and payloads of cells go, in turn."""
-    heads, body = memoryview(header.reshape(-1)), memoryview(buffer)
-    width, ends = header.shape[1], np.cumsum(plan.sizes).tolist()
-    starts = [0, *ends[:-1]]
-    return [
-        target
-        for row, (start, end) in enumerate(zip(starts, ends, strict=True))
-        for target in (heads[row * width : (row + 1) * width], body[start:end])
-    ]
+def _targets(plan: PlainCells, header: ByteArray, buffer: ByteArray, end: ByteArray) -> list[memoryview]:
+    """Return where the headers, payloads and checksums of cells go, in turn."""
+    parts = [_split(header), split_flat(buffer, offsets_of(plan.sizes))]
+    if plan.checksum:
+        parts.append(_split(end))
+    return [target for cell in zip(*parts, strict=True) for target in cell]
+
+
+def _split(rows: ByteArray) -> list[memoryview]:
+    """Return a view of every row."""
+    return split_flat(rows.reshape(-1), rows.shape[1] * np.arange(len(rows) + 1))
+
+
+def _are_sound(plan: PlainCells, header: ByteArray, buffer: ByteArray, end: ByteArray) -> bool:
+    """Return whether what was read has the headers and checksums that it must have."""
+    if not np.array_equal(header, plan.headers):
+        return False
+    if not plan.checksum:
+        return True
+    cells = zip(_split(header), split_flat(buffer, offsets_of(plan.sizes)), _split(end), strict=True)
+    return all(checksum_bytes(head, payload) == stored for head, payload, stored in cells)
 
 
 def _rows(array: CellArray, buffer: ByteArray) -> AnyArray:

@@ -235,7 +235,7 @@ def _grown(root: RootMetadata, moved: Mapping[int, Moved]) -> RootMetadata:
 
 def _layout(store: StoreReader, number: int) -> LevelOptions:
     """Return the compression and the choice of shards of a level as it is stored."""
-    return store.revision.stored_options(store.level(number).arrays)
+    return store.stored_options(number)
 
 
 def verify(store: StoreReader, sources: Mapping[int, Source], written: StoreReader, job: Job) -> None:

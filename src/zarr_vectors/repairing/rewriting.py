@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from zarr_vectors.constants import (
     CROSS_CHUNK_LINK_ATTRIBUTES,
@@ -21,9 +21,7 @@ from zarr_vectors.constants import (
     VERTEX_FRAGMENTS,
     VERTICES,
 )
-from zarr_vectors.encoding.compression import resolve_compressor
 from zarr_vectors.formats.documents import LEVEL_KEY
-from zarr_vectors.formats.layout import LevelOptions
 from zarr_vectors.formats.link_names import delta_name
 from zarr_vectors.model.cells import Cells
 from zarr_vectors.model.metadata import LevelMetadata
@@ -110,7 +108,7 @@ def rewrite_level(
         store.root,
         metadata,
         cells,
-        stored_options(draft, store, level),
+        store.stored_options(level.metadata.level),
         previous=level.attributes,
     )
     above = {node_address(node) for one in left for node in _parents(one)}
@@ -161,19 +159,3 @@ def opened_nodes(level: LevelReader) -> list[str]:
 def _parents(path: str) -> list[str]:
     parts = path.split("/")
     return ["/".join(parts[:depth]) for depth in range(1, len(parts))]
-
-
-def stored_options(draft: Draft, store: StoreReader, level: LevelReader) -> LevelOptions:
-    """Return options that write a level as it is stored."""
-    options = store.revision.stored_options(level.arrays)
-    if not store.revision.keyed_by_chunk:
-        return options
-    vertices = level.arrays.vertices
-    keys = [".".join(map(str, chunk)) for chunk in level.chunks[:4].tolist()]
-    for document in (draft.document(f"{vertices.path}/{key}") for key in keys):
-        codecs = None if document is None else document.get("codecs")
-        if isinstance(codecs, list) and codecs:
-            usual = resolve_compressor("auto", itemsize=vertices.spec.numpy_dtype.itemsize)
-            rest = codecs[1:]
-            return replace(options, compressor="auto" if rest == usual else rest or None)
-    return options

@@ -92,10 +92,11 @@ def append_options(
         chunk_by_attribute=chunked_by,
         metadata=merged_metadata(store.attributes.get("user_metadata"), said.metadata),
     )
-    layout = store.revision.stored_options(store.level(0).arrays)
+    layout = store.stored_options(0)
     compressor = layout.compressor if options.layout.compressor == "auto" else options.layout.compressor
     shards = layout.shard_shape if options.layout.shard_shape == "auto" else options.layout.shard_shape
-    return kept, replace(options, revision=store.revision, layout=LevelOptions(compressor, shards))
+    layout_kept = LevelOptions(compressor, shards, checksum=layout.checksum and options.layout.checksum)
+    return kept, replace(options, revision=store.revision, layout=layout_kept)
 
 
 def _require_crs(store: StoreReader, said: StoreOptions) -> None:

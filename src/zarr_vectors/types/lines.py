@@ -120,6 +120,7 @@ def write_lines(
     out_of_bounds: str = "raise",
     compressor: Any = "auto",
     shard_shape: Any = "auto",
+    checksum: bool = True,
     format_version: str | None = None,
     mode: str = "w",
     progress: Progress | None = None,
@@ -150,7 +151,7 @@ def write_lines(
     out_of_bounds : {"raise", "ignore", "expand"}
         What happens to lines with an end outside the bounds: refuse, leave the line out (counted in the summary), or
         grow the bounds.
-    compressor, shard_shape, format_version, progress, backend, **backend_kwargs
+    compressor, shard_shape, checksum, format_version, progress, backend, **backend_kwargs
         As in ``write_points``.
     mode : {"w", "w-", "a"}
         Replace, refuse what exists, or append lines.
@@ -179,6 +180,7 @@ def write_lines(
         format_version=format_version,
         compressor=compressor,
         shard_shape=shard_shape,
+        checksum=checksum,
         mode=mode,
         out_of_bounds=out_of_bounds,
         progress=progress,

@@ -29,8 +29,8 @@ from zarr_vectors.write.store import write_root
 def goes_locally(store: StoreReader, geometry_type: str, elements: Elements, options: WriteOptions) -> bool:
     """Return whether points go behind those of the same bins, or objects behind all others, and no more changes.
 
-    Compression or shards that are asked for, groups, object attributes, more points of an object that exists, a kept
-    order of all points and chunks that go by more than space need the whole level.
+    Compression or shards that are asked for, checksums that are not to be kept, groups, object attributes, more points
+    of an object that exists, a kept order of all points and chunks that go by more than space need the whole level.
     """
     root, level = store.root, store.level(0)
     arrays = level.arrays
@@ -38,7 +38,7 @@ def goes_locally(store: StoreReader, geometry_type: str, elements: Elements, opt
         root.geometry_types == (geometry_type,)
         and root.links_convention == LINKS_SEQUENTIAL
         and root.object_index_convention == OBJECTS_STANDARD
-        and (options.layout.compressor, options.layout.shard_shape) == (LevelOptions().compressor, "auto")
+        and options.layout == LevelOptions()
     )
     whole = level.leads or elements.groups is not None or not level.metadata.vertex_count or elements.count == 0
     ordered = ORIGINAL_INDEX_ATTRIBUTE in {*arrays.vertex_attributes, *elements.attributes}

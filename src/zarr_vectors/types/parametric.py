@@ -154,6 +154,7 @@ def write_parametric(
     attribute_specs: Specs = None,
     mode: str = "w",
     compressor: Any = "auto",
+    checksum: bool = True,
     format_version: str = "0.9",
     bounds: tuple[Sequence[float], Sequence[float]] | None = None,
     backend: str | None = None,
@@ -216,7 +217,7 @@ def write_parametric(
     >>> write_parametric("memory://doc-parametric", {"sphere": spheres, "plane": [[0, 0, 1, -3]]}).type_counts
     {'plane': 1, 'sphere': 2}
     """
-    options = WriteOptions.parse(format_version=format_version, compressor=compressor, mode=mode)
+    options = WriteOptions.parse(format_version=format_version, compressor=compressor, checksum=checksum, mode=mode)
     draft = _Draft(parse_objects(objects, names), types, object_attributes, groups, group_attributes, attribute_specs)
     check_specs(attribute_specs, object_attributes, group_attributes)
     try:

@@ -149,6 +149,7 @@ def write_points(
     out_of_bounds: str = "raise",
     compressor: Any = "auto",
     shard_shape: Any = "auto",
+    checksum: bool = True,
     format_version: str | None = None,
     mode: str = "w",
     keep_order: bool = False,
@@ -215,6 +216,9 @@ def write_points(
         ``"auto"``, ``"zstd"``, ``"blosc"``, a codec document or list of them; None stores plain bytes.
     shard_shape : tuple of int, "auto" or None
         Chunks of a shard; ``"auto"`` makes one file per array and 128 MB; None one file a chunk.
+    checksum : bool
+        Store a checksum with every chunk and table, by which readers notice damage. A store that is appended to goes on
+        without where it has none.
     format_version : {"0.9", "0.7"}, optional
         Format revision; 0.9, or that of the shell, unless given.
     mode : {"w", "w-", "a"}
@@ -253,6 +257,7 @@ def write_points(
         format_version=format_version,
         compressor=compressor,
         shard_shape=shard_shape,
+        checksum=checksum,
         mode=mode,
         out_of_bounds=out_of_bounds,
         progress=progress,

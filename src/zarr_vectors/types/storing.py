@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from zarr_vectors.constants import (
     CAP_FRAGMENT_INDEX,
+    CHECKSUM_KEY,
     CROSS_CHUNK_LINKED,
     DECLARED_KEY,
     OBJECTS_STANDARD,
@@ -172,6 +173,14 @@ def stored_positions(
 def is_shell(store: StoreReader) -> bool:
     """Return whether a store is a warm shell: a single level without vertices, marked by its maker."""
     return bool(store.attributes.get(SHELL_KEY))
+
+
+def _as_declared(options: WriteOptions, store: StoreReader) -> WriteOptions:
+    """Return options without checksums, where a store was created to have none."""
+    declared = store.attributes.get(DECLARED_KEY)
+    if not isinstance(declared, Mapping) or declared.get(CHECKSUM_KEY, True):
+        return options
+    return replace(options, layout=replace(options.layout, checksum=False))
 
 
 @dataclass(frozen=True, slots=True)
@@ -545,6 +554,8 @@ def store_elements(
     attributes |= dict(root_attributes or {})
     if metadata is not None:
         attributes["user_metadata"] = dict(metadata)
+    if destination.kept is not None:
+        options = _as_declared(options, destination.kept)
     pyramid = pyramid_of(destination.store) if destination.appending and destination.store is not None else None
     write_store(
         destination.storage,

@@ -227,6 +227,21 @@ def read_blocks(level: LevelSubject, rows: IntArray, problems: list[Problem]) ->
         yield from read_blocks(level, rows[middle:], problems)
 
 
+def undecoded_cells(level: LevelSubject) -> Iterator[Problem]:
+    """Yield the damaged cells of a level whose vertices are not raw rows, so that there are no blocks of it."""
+    arrays = level.reader.arrays
+    named = [*arrays.vertex_attributes.values(), *arrays.fragment_attributes.values()]
+    wanted = [one for one in (arrays.vertices, arrays.vertex_fragments, arrays.link_fragments, *named) if one]
+    for start in range(0, len(level.sampled), _MAX_CHUNKS):
+        chunks = level.reader.chunks[level.sampled[start : start + _MAX_CHUNKS]]
+        for cells in fetch_cells(level.reader.storage, wanted, chunks):
+            for row in range(len(chunks)):
+                try:
+                    cells.payload(row)
+                except DAMAGE as failure:
+                    yield error(level.path, str(failure))
+
+
 def _read_block(level: LevelSubject, rows: IntArray) -> Block:
     reader = level.reader
     arrays = reader.arrays

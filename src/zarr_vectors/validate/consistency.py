@@ -6,12 +6,13 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 
-from zarr_vectors.constants import OBJECT_ID_ATTRIBUTE, VERTEX_FRAGMENTS
+from zarr_vectors.constants import OBJECT_ID_ATTRIBUTE, PARAMETRIC, VERTEX_FRAGMENTS
 from zarr_vectors.read.objects import read_column
+from zarr_vectors.read.parametric import read_parametric_table
 from zarr_vectors.typing import BoolArray, IntArray
 from zarr_vectors.validate.blocks import Block, Rows, has_object_ids
 from zarr_vectors.validate.rules import Problem, error, warning
-from zarr_vectors.validate.subjects import DAMAGE, LevelSubject
+from zarr_vectors.validate.subjects import DAMAGE, LevelSubject, StoreSubject
 
 
 def tables_readable(level: LevelSubject) -> Iterator[Problem]:
@@ -30,6 +31,14 @@ def tables_readable(level: LevelSubject) -> Iterator[Problem]:
                 read_column(level.reader, array)
             except DAMAGE as failure:
                 yield error(level.path, str(failure))
+
+
+def parametric_readable(store: StoreSubject) -> Iterator[Problem]:
+    """Check that the parametric objects can be decoded."""
+    try:
+        read_parametric_table(store.storage)
+    except DAMAGE as failure:
+        yield error(PARAMETRIC, str(failure))
 
 
 def _first(block: Block, bad: BoolArray) -> str:

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from zarr_vectors.exceptions import ArgumentError
 from zarr_vectors.storage.journal import overlay
 from zarr_vectors.storage.resolve import resolve_storage
-from zarr_vectors.validate.blocks import Block, BlockReader
+from zarr_vectors.validate.blocks import Block, BlockReader, undecoded_cells
 from zarr_vectors.validate.coherence import CoherenceSubject
 from zarr_vectors.validate.pyramid import PyramidSubject
 from zarr_vectors.validate.report import LEVEL_TITLES, Finding, Outcome, ValidationReport
@@ -204,8 +204,9 @@ def _check_chunks(run: _Run, level: LevelSubject, reader: BlockReader) -> bool:
     encoding = level.reader.arrays.vertices.spec.encoding
     if encoding not in (None, "raw"):
         message = f"positions are encoded as {encoding!r}; what follows from rows was not checked"
-        run.note(CELLS_READABLE, level.path, [note(level.path, message)])
-        return True
+        damaged = list(undecoded_cells(level))
+        run.note(CELLS_READABLE, level.path, [note(level.path, message), *damaged])
+        return not damaged
     problems: list[Problem] = []
     good, counted = True, 0
     for block in reader.blocks(level, problems):

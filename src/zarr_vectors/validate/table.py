@@ -57,6 +57,7 @@ STORE_RULES: Final[tuple[Rule[StoreSubject], ...]] = (
     _rule(1, "levels-present", structure.levels_present),
     _rule(2, "multiscales-paths", root_metadata.multiscales_paths, root_metadata.has_entries),
     _rule(2, "capabilities", root_metadata.capabilities),
+    _rule(3, "parametric-readable", consistency.parametric_readable),
     _rule(4, "conventions", conventions.conventions_legal),
 )
 """Rules of an open store."""

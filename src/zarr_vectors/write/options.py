@@ -27,7 +27,7 @@ class WriteOptions:
     revision : Revision
         Format revision to write.
     layout : LevelOptions
-        Compression and shards.
+        Compression, shards and checksums.
     mode : {"w", "w-", "a"}
         Replace, refuse what exists, or append.
     out_of_bounds : {"raise", "ignore", "expand"}
@@ -52,6 +52,7 @@ class WriteOptions:
         format_version: str | None = None,
         compressor: Any = "auto",
         shard_shape: Any = "auto",
+        checksum: bool = True,
         mode: str = "w",
         out_of_bounds: str = "raise",
         progress: Progress | None = None,
@@ -72,6 +73,8 @@ class WriteOptions:
                 raise ArgumentError(f"{argument}: expected one of {', '.join(accepted)}, got {value!r}")
         if progress is not None and not callable(progress):
             raise ArgumentError(f"progress: expected a function of (done, total), got {progress!r}")
+        if not isinstance(checksum, bool):
+            raise ArgumentError(f"checksum: expected True or False, got {checksum!r}")
         resolve_compressor(compressor)
         revision = revision_named(DEFAULT_REVISION if format_version is None else format_version)
         if not revision.shards and shard_shape not in (None, "auto"):
@@ -81,7 +84,7 @@ class WriteOptions:
             )
         return cls(
             revision,
-            LevelOptions(compressor, shard_shape),
+            LevelOptions(compressor, shard_shape, checksum=checksum),
             mode,  # type: ignore[arg-type]
             out_of_bounds,  # type: ignore[arg-type]
             progress,

@@ -15,7 +15,7 @@ from zarr_vectors.constants import (
     OBJECT_ATTRIBUTES,
     OBJECT_INDEX,
 )
-from zarr_vectors.encoding.compression import Pipeline, resolve_compressor
+from zarr_vectors.encoding.compression import Pipeline
 from zarr_vectors.formats.chunk_keys import format_keys
 from zarr_vectors.formats.dense_array import encode_values
 from zarr_vectors.formats.documents import attribute_document, group_document
@@ -111,14 +111,11 @@ class LevelEncoding:
         return f"{self.level}/{path}/zarr.json", json.dumps(group_document(attributes)).encode()
 
     def _cell_group(self, payloads: CellPayloads) -> tuple[str, BlobParts]:
-        plain = {} if self._codecs(payloads) else {PLAIN_CELLS: True}
+        plain = {} if self.options.codecs(payloads.itemsize) else {PLAIN_CELLS: True}
         return self._group(payloads.path, payloads.document | plain)
 
-    def _codecs(self, payloads: CellPayloads) -> list[Document]:
-        return resolve_compressor(self.options.compressor, itemsize=payloads.itemsize)
-
     def _cells(self, payloads: CellPayloads) -> Objects:
-        codecs = self._codecs(payloads)
+        codecs = self.options.codecs(payloads.itemsize)
         pipeline = Pipeline.from_documents(codecs)
         for first, last in payloads.batches(self.options.batch_bytes):
             buffer = payloads.part(first, last)
@@ -159,7 +156,7 @@ class LevelEncoding:
             "sid_ndim": sid_ndim,
             "layout": "vlen_manifests_v1",
         }
-        codecs = self._small_codecs()
+        codecs = self.options.table_codecs()
         objects: list[tuple[str, BlobParts]] = [
             *encode_vlen(f"{path}/manifests", buffer, offsets, MANIFESTS_PER_CHUNK, codecs, {})
         ]
@@ -203,8 +200,5 @@ class LevelEncoding:
         ]
 
     def _tiny(self, path: str, data: Bytes) -> list[tuple[str, BlobParts]]:
-        codecs = self._small_codecs()
+        codecs = self.options.table_codecs()
         return encode_tiny(f"{self.level}/{path}", data, Pipeline.from_documents(codecs), codecs)
-
-    def _small_codecs(self) -> list[Document]:
-        return [] if self.options.compressor is None else resolve_compressor("zstd")

@@ -110,9 +110,12 @@ class Revision07:
         """Yield the links inside chunks, then those between chunks as records of a blob."""
         return file_links(table)
 
-    def stored_options(self, arrays: LevelArrays) -> LevelOptions:
-        """Return the default options: whether a tiny array is compressed stands in its own metadata."""
-        return LevelOptions()
+    def stored_options(self, arrays: LevelArrays, cell: Document | None) -> LevelOptions:
+        """Return the compression of a tiny array of vertices; the default options where there is none."""
+        codecs = None if cell is None else cell.get("codecs")
+        if not isinstance(codecs, list) or not codecs:
+            return LevelOptions()
+        return LevelOptions.stored(codecs[1:], "auto", arrays.vertices.spec.numpy_dtype.itemsize)
 
     def encode_links(
         self,

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from zarr_vectors.encoding.checksum import CHECKSUM_LENGTH, without_checksums
 from zarr_vectors.encoding.compression import Pipeline
 from zarr_vectors.encoding.ragged import ITEM_LIMIT, cell_headers, unframe_cell, unframe_cells
 from zarr_vectors.encoding.shard import decode_shard_index, shard_index_length
@@ -87,7 +88,6 @@ class GridArray:
             raise UnsupportedFeatureError(f"{self.path}: expected codec vlen-bytes, found {codecs[0]['name']!r}")
         self.pipeline = Pipeline.from_documents(codecs[1:])
         self.codecs: list[Document] = list(codecs[1:])
-        self.compressed = len(codecs) > 1
         encoding, separator = key_encoding(document, self.path)
         self._prefix = f"{self.path}/c" if encoding == "default" else self.path
         self._join = (separator, encoding == "default")
@@ -224,8 +224,8 @@ class GridArray:
         return True
 
     def row_requests(self, chunks: IntArray, starts: IntArray, stops: IntArray) -> list[Range] | None:
-        """Return ranges for payload bytes of chunks, or None where cells are compressed."""
-        if self.compressed:
+        """Return ranges for payload bytes of chunks, or None where cells are compressed or have checksums."""
+        if self.pipeline.codecs:
             return None
         if self.shard_shape is None:
             addresses, base = self._cell_addresses(chunks - self.origin), np.zeros(len(chunks), np.int64)
@@ -246,14 +246,16 @@ class GridArray:
     def plain_cells(self, chunks: IntArray) -> PlainCells | None:
         """Return where the cells of some chunks are by the shard indexes taken in; None where they are compressed."""
         cells = chunks - self.origin
-        if self.compressed or self.shard_shape is None or ((cells < 0) | (cells >= np.array(self.shape))).any():
+        outside = ((cells < 0) | (cells >= np.array(self.shape))).any()
+        if self.pipeline.compressed or self.shard_shape is None or outside:
             return None
         starts, stops, addresses = self._located(chunks)
         first = np.array(starts, np.int64)
-        sizes = np.array(stops, np.int64) - first - CELL_HEADER
+        end = CHECKSUM_LENGTH * self.pipeline.checked
+        sizes = np.array(stops, np.int64) - first - CELL_HEADER - end
         if ((first < 0) | (sizes <= 0) | (sizes > ITEM_LIMIT)).any():
             return None
-        return PlainCells(addresses, first, sizes, cell_headers(sizes))
+        return PlainCells(addresses, first, sizes, cell_headers(sizes), end)
 
     def payload_sizes(self, blobs: Blobs) -> IntArray | None:
         """Return the payloads' sizes from the framing of the compressed cells; an empty cell has none."""
@@ -267,6 +269,12 @@ class GridArray:
         sizes = np.zeros(len(blobs), np.int64)
         sizes[filled] = stated - CELL_HEADER
         return sizes
+
+    def verify(self, blobs: Blobs, chunks: IntArray) -> None:
+        """Compare cells with their checksums, where they have some."""
+        if self.pipeline.checked and without_checksums([blob for blob in blobs if blob is not None]) is None:
+            for blob, chunk in zip(blobs, chunks, strict=True):
+                self.payload([blob], chunk)
 
     def payload(self, blobs: Blobs, chunk: IntArray) -> Bytes:
         """Decode one cell."""

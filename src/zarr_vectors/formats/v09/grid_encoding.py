@@ -10,8 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from zarr_vectors.encoding.compression import Pipeline, resolve_compressor
-from zarr_vectors.encoding.ragged import frame_cell
+from zarr_vectors.encoding.compression import Pipeline
 from zarr_vectors.encoding.shard import encode_shard
 from zarr_vectors.exceptions import ArgumentError
 from zarr_vectors.formats.chunk_keys import format_keys
@@ -156,7 +155,7 @@ def encode_grid(
 ) -> tuple[Iterator[tuple[str, BlobParts]], tuple[str, bytes]]:
     """Return the data objects of a grid array (made as they are consumed) and its metadata object."""
     path = f"{level_path}/{payloads.path}"
-    codecs = resolve_compressor(options.compressor, itemsize=payloads.itemsize)
+    codecs = options.codecs(payloads.itemsize)
     cells = payloads.chunks - np.array(extent.origin, np.int64)
     shard_shape = choose_shard_shape(options.shard_shape, extent, int(payloads.offsets[-1]), cells)
     document = grid_document(payloads, extent, codecs, shard_shape)
@@ -207,17 +206,17 @@ def _shards(
 
 
 def encode_cells(payloads: CellPayloads, first: int, last: int, pipeline: Pipeline) -> list[Bytes | None]:
-    """Frame and compress cells ``[first, last)``, on the thread pool where there are codecs; None for empty ones."""
+    """Frame and compress cells ``[first, last)``, on the thread pool where that takes long; None for empty ones."""
     buffer = payloads.part(first, last)
     offsets = (payloads.offsets[first : last + 1] - payloads.offsets[first]).tolist()
 
     def encode(part: slice) -> list[Bytes | None]:
         return [
-            pipeline.encode(frame_cell(buffer[a:b])) if b > a else None
+            pipeline.encode_cell(buffer[a:b]) if b > a else None
             for a, b in zip(offsets[part.start : part.stop], offsets[part.start + 1 : part.stop + 1], strict=True)
         ]
 
-    if not pipeline.codecs:
+    if not pipeline.compressed:
         return encode(slice(0, last - first))
     parts = split_evenly(last - first, 4 * worker_count())
     return [blob for part in thread_map(encode, parts) for blob in part]

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from zarr_vectors.encoding.ragged import frame_cell
 from zarr_vectors.encoding.shard import decode_shard_index, encode_shard, shard_index_length
 from zarr_vectors.exceptions import ArgumentError, ArrayError
 from zarr_vectors.formats.chunk_keys import format_keys, key_encoding
@@ -98,7 +97,7 @@ class GridUpdate:
         return {**self.document, "attributes": attributes}
 
     def _stored(self, payload: Bytes) -> Bytes | None:
-        return self.array.pipeline.encode(frame_cell(payload)) if memoryview(payload).nbytes else None
+        return self.array.pipeline.encode_cell(payload) if memoryview(payload).nbytes else None
 
     def _addresses(self) -> list[str]:
         places = self.chunks - self.array.origin

@@ -14,7 +14,6 @@ from zarr_vectors.constants import (
     OBJECT_ATTRIBUTES,
     OBJECT_INDEX,
 )
-from zarr_vectors.encoding.compression import resolve_compressor
 from zarr_vectors.formats.dense_array import encode_column, encode_values
 from zarr_vectors.formats.documents import group_document
 from zarr_vectors.formats.layout import LevelOptions
@@ -117,7 +116,7 @@ class LevelEncoding:
             "object_ids_sorted": bool((np.diff(table.ids) > 0).all()),
         }
         return [
-            *encode_vlen(f"{path}/manifests", buffer, offsets, MANIFESTS_PER_CHUNK, self._small_codecs(), {}),
+            *encode_vlen(f"{path}/manifests", buffer, offsets, MANIFESTS_PER_CHUNK, self.options.table_codecs(), {}),
             *encode_values(f"{path}/object_ids", np.asarray(table.ids, np.int64), self.options, 0, {}),
             (f"{path}/zarr.json", _json(group_document(document))),
         ]
@@ -131,13 +130,10 @@ class LevelEncoding:
                 buffer,
                 offsets,
                 max(1, groups.count),
-                self._small_codecs(),
+                self.options.table_codecs(),
                 document,
             )
         ]
-
-    def _small_codecs(self) -> list[Document]:
-        return [] if self.options.compressor is None else resolve_compressor("zstd")
 
 
 def _json(document: Document) -> bytes:

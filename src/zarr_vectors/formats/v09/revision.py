@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Final
 
 import numpy as np
@@ -17,6 +18,7 @@ from zarr_vectors.constants import (
     OBJECT_INDEX,
     VERTEX_ATTRIBUTES,
 )
+from zarr_vectors.encoding.compression import without_checksum
 from zarr_vectors.exceptions import ArgumentError
 from zarr_vectors.formats.documents import (
     LEVEL_KEY,
@@ -109,13 +111,14 @@ class Revision09:
         """Yield links by combination of chunk offsets."""
         return file_links(table, root.chunk_scale(level), root.chunk_scale(level + table.delta))
 
-    def stored_options(self, arrays: LevelArrays) -> LevelOptions:
+    def stored_options(self, arrays: LevelArrays, cell: Document | None) -> LevelOptions:
         """Return options with the level's choice of shards, and none or the default compression, or zstd."""
         vertices = arrays.vertices
         assert isinstance(vertices, GridArray)
-        names = [codec["name"] for codec in vertices.codecs]
-        compressor = None if not names else vertices.codecs if names == ["zstd"] else "auto"
-        return LevelOptions(compressor, None if vertices.shard_shape is None else "auto")
+        shards = None if vertices.shard_shape is None else "auto"
+        stored = LevelOptions.stored(vertices.codecs, shards, vertices.spec.numpy_dtype.itemsize)
+        names = [codec["name"] for codec in without_checksum(vertices.codecs)]
+        return stored if names in ([], ["zstd"]) else replace(stored, compressor="auto")
 
     def encode_links(
         self,
