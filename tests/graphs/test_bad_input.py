@@ -104,7 +104,15 @@ def test_a_link_whose_chunk_is_gone_is_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize("boundary", [False, True])
 def test_a_link_to_a_row_that_no_chunk_can_have_is_named(tmp_path: Path, row: int, boundary: bool) -> None:
     positions = np.array([[1.0, 1], [2, 1], [11, 1], [12, 1]])
-    write_graph(tmp_path / "g.zv", positions, [[0, 1], [2, 3]], chunk_shape=10, compressor=None, shard_shape=None)
+    write_graph(
+        tmp_path / "g.zv",
+        positions,
+        [[0, 1], [2, 3]],
+        chunk_shape=10,
+        compressor=None,
+        shard_shape=None,
+        checksum=False,
+    )
     cell = tmp_path / "g.zv/0/links/0/0.0/c/1/0"
     rows = np.frombuffer(cell.read_bytes()[8:], "<i8").copy()
     rows[1] = row
