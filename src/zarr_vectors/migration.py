@@ -66,6 +66,7 @@ def migrate(
     format_version: str = "0.9",
     compressor: Any = "auto",
     shard_shape: Any = "auto",
+    checksum: bool | None = None,
     overwrite: bool = False,
     verify: bool = True,
     progress: Progress | None = None,
@@ -84,7 +85,9 @@ def migrate(
     format_version : {"0.9", "0.7"}
         Revision to write.
     compressor, shard_shape
-        As in ``write_points``. Levels have checksums where those of the source have them.
+        As in ``write_points``.
+    checksum : bool, optional
+        Whether levels are stored with checksums; None means as those of the source are.
     overwrite : bool
         Whether a store at the target may be replaced.
     verify : bool
@@ -104,7 +107,11 @@ def migrate(
         When what was written does not read back the same; the target is then as it was.
     """
     options = WriteOptions.parse(
-        format_version=format_version, compressor=compressor, shard_shape=shard_shape, progress=progress
+        format_version=format_version,
+        compressor=compressor,
+        shard_shape=shard_shape,
+        checksum=True if checksum is None else checksum,
+        progress=progress,
     )
     store = open_reader(source, backend, **backend_kwargs)
     storage = resolve_storage(target, mode="w", backend=backend, **backend_kwargs)  # type: ignore[arg-type]
@@ -112,11 +119,17 @@ def migrate(
     with hold_place(storage) as there:
         if there is not None and not overwrite:
             raise StoreExistsError(f"{storage.url}: a store is there already; pass overwrite=True to replace it")
-        return _rewrite(store, storage, revision, options, verify)
+        return _rewrite(store, storage, revision, options, checksum=checksum, verify=verify)
 
 
 def _rewrite(
-    store: StoreReader, storage: Storage, revision: Revision, options: WriteOptions, verify: bool
+    store: StoreReader,
+    storage: Storage,
+    revision: Revision,
+    options: WriteOptions,
+    *,
+    checksum: bool | None,
+    verify: bool,
 ) -> MigrationSummary:
     """Write a store anew in a place that is held."""
     numbers, progress = store.level_numbers(), options.progress
@@ -127,13 +140,14 @@ def _rewrite(
         for done, (number, cells) in enumerate(_levels(store, numbers), start=1):
             metadata = store.level(number, own=True).metadata
             attributes = store.level(number, own=True).attributes
+            kept = store.stored_options(number).checksum if checksum is None else checksum
             write_level(
                 replacement.staging,
                 revision,
                 root,
                 metadata,
                 cells,
-                replace(options.layout, checksum=store.stored_options(number).checksum),
+                replace(options.layout, checksum=kept),
                 previous=dict(attributes),
                 kept=_unknown(store.level(number, own=True), revision),
             )

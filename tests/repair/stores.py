@@ -17,7 +17,7 @@ from zarr_vectors.types.graphs import write_graph
 from zarr_vectors.types.meshes import write_mesh
 from zarr_vectors.types.polylines import write_polylines
 
-PLAIN: dict[str, Any] = {"compressor": None, "shard_shape": None}
+PLAIN: dict[str, Any] = {"compressor": None, "shard_shape": None, "checksum": False}
 KINDS = ("paths", "graph", "skeleton", "mesh", "shared", "repeating", "identity")
 
 

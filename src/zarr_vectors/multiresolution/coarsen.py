@@ -33,6 +33,7 @@ def build_pyramid(
     overwrite: bool = False,
     compressor: Any = "auto",
     shard_shape: Any = "auto",
+    checksum: bool | None = None,
     progress: Progress | None = None,
     backend: str | None = None,
     **backend_kwargs: Any,
@@ -76,6 +77,8 @@ def build_pyramid(
         Whether levels that exist may be replaced.
     compressor, shard_shape
         As in ``write_points``.
+    checksum : bool, optional
+        Whether levels are stored with checksums; None means as level 0 is.
     progress : callable, optional
         Called with ``(done, total)`` levels.
     backend : str, optional
@@ -95,7 +98,9 @@ def build_pyramid(
     ArgumentError
         For a factor, mode or strategy that cannot be used. The store is then as it was.
     """
-    options = WriteOptions.parse(compressor=compressor, progress=progress)
+    options = WriteOptions.parse(
+        compressor=compressor, checksum=True if checksum is None else checksum, progress=progress
+    )
     recipe = PyramidRecipe(
         agg_mode,
         sparsity_strategy,
@@ -105,6 +110,7 @@ def build_pyramid(
         share_metavertices,
         LevelOptions(compressor, shard_shape),
         options.progress,
+        checksum,
     )
     with open_for_change(path, backend, backend_kwargs) as (storage, store):
         existing = [number for number in store.level_numbers() if number > 0]
@@ -134,6 +140,7 @@ def coarsen_level(
     overwrite: bool = False,
     compressor: Any = "auto",
     shard_shape: Any = "auto",
+    checksum: bool | None = None,
     progress: Progress | None = None,
     backend: str | None = None,
     **backend_kwargs: Any,
@@ -155,7 +162,7 @@ def coarsen_level(
     sparsity_factor : float
         Objects of the source level over objects kept, at least 1. Those kept are among the objects of finer levels.
     agg_mode, sparsity_strategy, sparsity_seed, cross_level_storage, share_metavertices, overwrite, compressor,
-    shard_shape, progress
+    shard_shape, checksum, progress
         As in :func:`build_pyramid`.
     chunk_scale_factor : int or tuple, optional
         Chunk shape over the root's.
@@ -167,7 +174,9 @@ def coarsen_level(
     ArgumentError, StoreExistsError, UnknownNameError
         As in :func:`build_pyramid`; nothing is changed then.
     """
-    options = WriteOptions.parse(compressor=compressor, progress=progress)
+    options = WriteOptions.parse(
+        compressor=compressor, checksum=True if checksum is None else checksum, progress=progress
+    )
     recipe = PyramidRecipe(
         agg_mode,
         sparsity_strategy,
@@ -177,6 +186,7 @@ def coarsen_level(
         share_metavertices,
         LevelOptions(compressor, shard_shape),
         options.progress,
+        checksum,
     )
     if not isinstance(target_level, int) or not isinstance(source_level, int) or target_level <= source_level:
         raise ArgumentError(f"target_level: must be above source_level {source_level}, got {target_level!r}")

@@ -61,6 +61,8 @@ class PyramidRecipe:
         Called with ``(done, total)`` levels.
     link_agg_mode : mapping, optional
         How attributes of merged links combine, where that is not as `agg_mode` says.
+    checksum : bool, optional
+        Whether levels are stored with checksums; None where those of level 0 are.
     """
 
     agg_mode: str | Mapping[str, str] | None = None
@@ -72,6 +74,7 @@ class PyramidRecipe:
     layout: LevelOptions = field(default_factory=LevelOptions)
     progress: Progress | None = None
     link_agg_mode: Mapping[str, str] | None = None
+    checksum: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -283,7 +286,8 @@ def _write_levels(
     parent: int | None,
     previous: Mapping[int, LevelReader],
 ) -> None:
-    layout = replace(recipe.layout, checksum=store.stored_options(0).checksum)
+    checksum = store.stored_options(0).checksum if recipe.checksum is None else recipe.checksum
+    layout = replace(recipe.layout, checksum=checksum)
     progress = recipe.progress
     total = len(plans) + 1
     for done, (plan, cells) in enumerate(zip(plans, built.cells, strict=True), start=1):

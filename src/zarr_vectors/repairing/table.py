@@ -41,6 +41,7 @@ REPAIRS: Final[dict[str, Repair]] = {
     "levels-present": Repair(_REWRITE),
     "multiscales-paths": Repair(_DROP, source="level metadata; a level that is gone can be dropped from the list"),
     "capabilities": Repair("harmless"),
+    "parametric-readable": Repair("write the parametric objects anew"),
     "conventions": Repair(_ROOT, source="the geometry"),
     "level-group": Repair(_DROP, by_contents=True, source="the root's entry, the finer levels, the arrays"),
     "documents-readable": Repair(_DROP, by_contents=True, source="other levels, arrays beside, attribute_specs"),
