@@ -20,7 +20,7 @@ from zarr_vectors.storage.port import Range
 from zarr_vectors.testing.storage import CountingStorage
 from zarr_vectors.types.points import read_points, write_points
 
-PLAIN: dict[str, Any] = {"compressor": None}
+PLAIN: dict[str, Any] = {"compressor": None, "checksum": False}
 
 
 def opened(place: Any, **options: Any) -> tuple[Any, CountingStorage]:

@@ -118,6 +118,10 @@ class ChannelCells(_Cells):
         sizes = self.inner.payload_sizes(blobs)
         return None if sizes is None else np.asarray(sizes.reshape(-1, len(self.edges) - 1).sum(axis=1))
 
+    def verify(self, blobs: Blobs, chunks: IntArray) -> None:
+        """Compare the cells of all bins with their checksums."""
+        self.inner.verify(blobs, self._spread(chunks))
+
     def payload(self, blobs: Blobs, chunk: IntArray) -> Bytes:
         """Decode the cells of all bins and put their channels side by side."""
         return self.payloads(blobs, chunk[None])[0]
@@ -182,6 +186,10 @@ class OneChannel(_Cells):
         """Return the bytes of the channel."""
         sizes = self.inner.payload_sizes(blobs)
         return None if sizes is None else np.where(sizes % self._width == 0, sizes // self._width, -1)
+
+    def verify(self, blobs: Blobs, chunks: IntArray) -> None:
+        """Compare cells with their checksums."""
+        self.inner.verify(blobs, self._there(chunks))
 
     def payload(self, blobs: Blobs, chunk: IntArray) -> Bytes:
         """Decode a cell and take the channel out of its rows."""

@@ -110,7 +110,7 @@ def build_pyramid(
         share_metavertices,
         LevelOptions(compressor, shard_shape),
         options.progress,
-        checksum,
+        checksum=checksum,
     )
     with open_for_change(path, backend, backend_kwargs) as (storage, store):
         existing = [number for number in store.level_numbers() if number > 0]
@@ -186,7 +186,7 @@ def coarsen_level(
         share_metavertices,
         LevelOptions(compressor, shard_shape),
         options.progress,
-        checksum,
+        checksum=checksum,
     )
     if not isinstance(target_level, int) or not isinstance(source_level, int) or target_level <= source_level:
         raise ArgumentError(f"target_level: must be above source_level {source_level}, got {target_level!r}")
