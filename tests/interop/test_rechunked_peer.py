@@ -19,6 +19,7 @@ SPECS = {
     "ids": RechunkSpec("object_id", bins=[0, 3]),
     "label": RechunkSpec("attribute:label"),
     "vertices": RechunkSpec("attribute:few"),
+    "channels": RechunkSpec("attribute:rgb"),
 }
 
 
@@ -29,7 +30,7 @@ def test_the_reference_reads_rechunked_paths(tmp_path: Path, run_peer: Any) -> N
         tmp_path / "source",
         walks,
         chunk_shape=20.0,
-        attributes={"few": [np.arange(20) % 3 for _ in walks]},
+        attributes={"few": [np.arange(20) % 3 for _ in walks], "rgb": [np.ones((20, 3), np.uint8) for _ in walks]},
         object_attributes={"label": ["a", "b"] * 4},
         groups={"one": [0, 1, 2], "two": [2, 3]},
     )
