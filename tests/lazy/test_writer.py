@@ -234,15 +234,18 @@ def test_coarse_levels_become_stale_and_are_built_anew() -> None:
     assert not report.warnings
 
 
-def test_levels_above_0_take_attributes_but_no_vertices(tmp_path: Path) -> None:
+def test_levels_above_0_take_attributes_and_vertices(tmp_path: Path) -> None:
     write_points(tmp_path / "p", np.random.default_rng(0).uniform(0, 100, (500, 3)), chunk_shape=50)
     build_pyramid(tmp_path / "p", [(2.0, 1.0)])
     with open_zv(tmp_path / "p", mode="r+") as dataset:
         writer = dataset[1].writer()
         writer.add_attribute_sync("rank", np.arange(dataset.vertex_count(1)))
         assert dataset[1].read().attributes["rank"].tolist() == list(range(dataset.vertex_count(1)))
-        with pytest.raises(ArgumentError, match="got level 1"):
-            writer.append_vertices_sync([[1, 1, 1]])
+        count = dataset.vertex_count(1)
+        low = np.array(dataset[1].read().positions).min(axis=0)
+        writer.append_vertices_sync([low], attributes={"rank": [-1]})
+        assert dataset.vertex_count(1) == count + 1
+        assert -1 in dataset[1].read().attributes["rank"]
 
 
 def test_a_step_that_fails_halfway_takes_its_block_with_it(monkeypatch: pytest.MonkeyPatch) -> None:
