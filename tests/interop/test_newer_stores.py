@@ -18,7 +18,7 @@ from tests.core import every_kind
 from tests.interop.newer import edit_document, make_deferred, make_dense, say
 from tests.points.clouds import REVISIONS, tree
 from zarr_vectors import open_store
-from zarr_vectors.edit import delete_objects
+from zarr_vectors.edit import add_attribute, delete_objects
 from zarr_vectors.exceptions import ArrayError, MetadataError, UnsupportedFeatureError
 from zarr_vectors.lazy import open_zv
 from zarr_vectors.migration import migrate
@@ -71,7 +71,7 @@ def templates(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def copy(templates: Path, tmp_path: Path) -> Callable[[str], Path]:
-    return lambda name: Path(shutil.copytree(templates / f"{name}.zv", tmp_path / "s.zv"))
+    return lambda name: Path(shutil.copytree(templates / f"{name}.zv", tmp_path / f"{name}.zv"))
 
 
 @pytest.mark.parametrize("case", ROOT_TOKENS)
@@ -338,3 +338,22 @@ def test_levels_that_list_no_chunks_yet_are_read_and_edited(tmp_path: Path, kind
             write_points(place, np.zeros((2, 3)), attributes={"n": [1, 2]}, mode="a")
     for level in (0, 1):
         same(open_zv(store)[level].read(), open_zv(plain)[level].read())
+
+
+@pytest.mark.parametrize("revision", REVISIONS)
+def test_groups_of_links_that_follow_vertex_fragments_are_claimed_as_long_as_it_is_true(
+    copy: Callable[[str], Path], revision: str
+) -> None:
+    def claims() -> bool:
+        return bool(
+            json.loads((store / "0/zarr.json").read_text())["attributes"]["zarr_vectors_level"].get(flag, False)
+        )
+
+    flag, store = "fragment_link_groups", copy(f"graph-{revision}")
+    assert claims()
+    assert flag in open_zv(store).root.format_capabilities
+    assert validate(store, level=3).is_valid
+    add_attribute(store, "new", np.zeros(open_zv(store)[0].vertex_count))
+    assert not claims()
+    plain = copy(f"points-{revision}")
+    assert flag not in open_zv(plain).root.format_capabilities

@@ -110,9 +110,9 @@ class Change:
         start = len(str(number)) + 1
         nodes = tuple(sorted(path[start:] for path in self.documents(number) if len(path) > start))
         present = tuple(sorted({node.split("/")[0] for node in nodes}))
-        metadata = replace(
-            level.metadata, nodes=nodes if level.metadata.nodes else (), arrays_present=present, **changes
-        )
+        named = nodes if level.metadata.nodes else ()
+        claims = {"fragment_link_groups": False}  # which holds of levels that are written as a whole
+        metadata = replace(level.metadata, nodes=named, arrays_present=present, **claims | changes)
         self._put_level(metadata, level.attributes)
         self.reopen()
 

@@ -54,6 +54,7 @@ _LEVEL_KEYS = frozenset(
         "inherited_num_objects",
         "shared_fragments",
         "fragments_tile",
+        "fragment_link_groups",
         "chunk_dims",
         "chunk_attribute_name",
         "chunk_attribute_values",
@@ -316,6 +317,7 @@ def parse_level(attributes: Document, level: int, where: str) -> LevelMetadata:
             inherited_num_objects=block.get("inherited_num_objects"),
             shared_fragments=bool(block.get("shared_fragments", False)),
             fragments_tile=bool(block.get("fragments_tile", False)),
+            fragment_link_groups=bool(block.get("fragment_link_groups", False)),
             chunk_dims=tuple(block["chunk_dims"]) if block.get("chunk_dims") else None,
             chunk_attribute_name=block.get("chunk_attribute_name"),
             chunk_attribute_values=(
@@ -352,6 +354,7 @@ def level_block(level: LevelMetadata) -> Document:
         "chunk_dims": _listed(level.chunk_dims),
         "chunk_attribute_name": level.chunk_attribute_name,
         "chunk_attribute_values": _listed(level.chunk_attribute_values),
+        "fragment_link_groups": True if level.fragment_link_groups else None,
         "stale": True if level.stale else None,
         "nodes": list(level.nodes) or None,
     }

@@ -288,6 +288,8 @@ class LevelMetadata:
         Whether several manifests may name one fragment.
     fragments_tile : bool
         Whether every chunk's fragments are ranges that cover its rows once, in order (revision 0.9).
+    fragment_link_groups : bool
+        Whether group k of ``link_fragments`` holds the links of vertex fragment k, in every chunk (of 0.9.3).
     chunk_dims : tuple of str, optional
         Names of the components of a chunk key in attribute-chunked levels.
     chunk_attribute_name : str, optional
@@ -315,6 +317,7 @@ class LevelMetadata:
     inherited_num_objects: int | None = None
     shared_fragments: bool = False
     fragments_tile: bool = False
+    fragment_link_groups: bool = False
     chunk_dims: tuple[str, ...] | None = None
     chunk_attribute_name: str | None = None
     chunk_attribute_values: tuple[Any, ...] | None = None

@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from zarr_vectors.constants import (
     CAP_FRAGMENT_INDEX,
+    CAP_FRAGMENT_LINK_GROUPS,
     CHECKSUM_KEY,
     CROSS_CHUNK_LINKED,
     DECLARED_KEY,
@@ -21,6 +22,7 @@ from zarr_vectors.constants import (
     SHELL_KEY,
 )
 from zarr_vectors.exceptions import ArgumentError, OutOfBoundsError, StoreExistsError
+from zarr_vectors.formats.documents import merge_capabilities
 from zarr_vectors.formats.revision import Revision
 from zarr_vectors.model.attributes import AttributeSpec, Column
 from zarr_vectors.model.axes import AxesLike, NgffAxis, UnitsLike, make_axes
@@ -556,6 +558,9 @@ def store_elements(
         attributes["user_metadata"] = dict(metadata)
     if destination.kept is not None:
         options = _as_declared(options, destination.kept)
+    if cells.link_fragments is not None and (cells.links or cells.filed):
+        tokens = merge_capabilities(root.format_capabilities, [CAP_FRAGMENT_LINK_GROUPS])
+        root = replace(root, format_capabilities=tokens)
     pyramid = pyramid_of(destination.store) if destination.appending and destination.store is not None else None
     write_store(
         destination.storage,

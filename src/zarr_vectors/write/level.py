@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
-from zarr_vectors.constants import CROSS_CHUNK_LINKS, LINKS
+from zarr_vectors.constants import CROSS_CHUNK_LINKS, LINK_FRAGMENTS, LINKS
 from zarr_vectors.formats.documents import group_document
 from zarr_vectors.formats.layout import LevelOptions
 from zarr_vectors.formats.revision import Revision
@@ -72,6 +72,7 @@ def write_level(
     written = replace(
         metadata,
         vertex_count=cells.count,
+        fragment_link_groups=LINK_FRAGMENTS in nodes,
         nodes=tuple(sorted(nodes)),
         arrays_present=tuple(sorted({node.split("/")[0] for node in nodes})),
     )
@@ -132,6 +133,7 @@ def write_links(
     kept = [node for node in level.metadata.nodes if not any(node == g or node.startswith(f"{g}/") for g in gone)]
     written = replace(
         level.metadata,
+        fragment_link_groups=level.metadata.fragment_link_groups and all(table.delta for table in tables),
         nodes=tuple(sorted({*kept, *nodes})) if kept else (),
         arrays_present=tuple(sorted({*level.metadata.arrays_present, *(node.split("/")[0] for node in nodes)})),
     )
