@@ -48,7 +48,7 @@ def parts_at(numbers: Any) -> list[Any]:
 @pytest.mark.parametrize("revision", REVISIONS)
 @given(ids=st.lists(st.integers(0, 2**40), min_size=1, max_size=5, unique=True), empty=st.integers(0, 5))
 def test_rows_of_attributes_go_with_the_list(kind: str, revision: str, ids: list[int], empty: int) -> None:
-    path = "memory://list-order"
+    path = f"memory://list-order-{kind}"
     parts = parts_at(range(len(ids)))
     if empty < len(ids):
         parts[empty] = parts[empty][:0]

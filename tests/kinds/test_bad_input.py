@@ -63,12 +63,12 @@ ARGUMENTS = [
     *("mode", "out_of_bounds", "format_version", "compressor", "shard_shape"),
 ]
 DOORS: dict[str, Callable[..., Any]] = {
-    "points": lambda **more: write_points("memory://hostile", CORNERS, **{"object_ids": [0] * 4, **more}),
-    "stream": lambda **more: write_points_stream("memory://hostile", [CORNERS], **more),
-    "lines": lambda **more: write_lines("memory://hostile", CORNERS.reshape(2, 2, 3), **more),
-    "polylines": lambda **more: write_polylines("memory://hostile", [CORNERS], **more),
-    "graph": lambda **more: write_graph("memory://hostile", CORNERS, [[0, 1]], **more),
-    "meshes": lambda **more: write_mesh("memory://hostile", [CORNERS], [[[0, 1, 2]]], **more),
+    "points": lambda **more: write_points("memory://hostile-points", CORNERS, **{"object_ids": [0] * 4, **more}),
+    "stream": lambda **more: write_points_stream("memory://hostile-stream", [CORNERS], **more),
+    "lines": lambda **more: write_lines("memory://hostile-lines", CORNERS.reshape(2, 2, 3), **more),
+    "polylines": lambda **more: write_polylines("memory://hostile-polylines", [CORNERS], **more),
+    "graph": lambda **more: write_graph("memory://hostile-graph", CORNERS, [[0, 1]], **more),
+    "meshes": lambda **more: write_mesh("memory://hostile-mesh", [CORNERS], [[[0, 1, 2]]], **more),
 }
 
 
