@@ -39,6 +39,8 @@ def cast_values(name: str, values: Any, dtype: npt.DTypeLike) -> Given:
         if missing is not None and missing.any():
             given = given.copy()
             given[missing] = 0 if missing.all() else given[~missing][0]
+        if given.dtype.kind == "O":  # texts, as NumPy parses them
+            given = given.astype(np.str_)
         with np.errstate(all="ignore"):
             cast: AnyArray = given.astype(target)
             lost, needed = _lost(given, cast)

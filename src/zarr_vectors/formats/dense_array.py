@@ -99,7 +99,7 @@ def encode_column(
     document = attribute_document(zarr_vectors_array, name, spec) | {"shape": list(values.shape)}
     if values.dtype.kind == "U":
         document["encoding"] = "fixed_length_utf32"
-        fill: Any = ""
+        fill: Any = "" if spec.fill is None else spec.fill
     else:
         fill = absent_value(values.dtype) if spec.fill is None else spec.fill
         # A real value that equals the fill of the array must not be taken for absent by anyone.

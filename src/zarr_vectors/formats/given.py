@@ -193,7 +193,9 @@ def _from_array(array: AnyArray) -> Given:
     if kind in "Mm" and np.datetime_data(array.dtype)[0] == "generic":
         raise Unstorable(f"{array.dtype} values of unit 'generic' have no meaning; give a unit, for example 'ns'")
     if kind not in "biufMmUS":
-        raise unstorable("complex" if kind == "c" else "", f"{array.dtype} values")
+        raise unstorable(
+            "complex" if kind == "c" else "", "complex numbers" if kind == "c" else f"{array.dtype} values"
+        )
     return Given(array)
 
 
