@@ -17,7 +17,7 @@ from zarr_vectors.storage.port import Range
 from zarr_vectors.typing import ByteArray, Bytes, Document, IntArray
 
 
-def channel_edges(document: Document, spec: AttributeSpec, where: str) -> tuple[int, ...] | None:
+def channel_edges(spec: AttributeSpec, where: str) -> tuple[int, ...] | None:
     """Return where each bin of channels starts, and the number of channels; None where channels are together.
 
     Raises
@@ -25,7 +25,7 @@ def channel_edges(document: Document, spec: AttributeSpec, where: str) -> tuple[
     MetadataError
         When they are not ascending whole numbers from 0 to the number of channels.
     """
-    edges = document.get(CHANNEL_BINS)
+    edges = spec.extra.get(CHANNEL_BINS)
     if edges is None:
         return None
     whole = isinstance(edges, list) and all(isinstance(edge, int) for edge in edges)
@@ -36,7 +36,7 @@ def channel_edges(document: Document, spec: AttributeSpec, where: str) -> tuple[
 
 def channels_apart(array: CellArray) -> CellArray:
     """Return an attribute that is read as one though its channels are apart, where its metadata say that they are."""
-    edges = channel_edges(array.document, array.spec, array.path)
+    edges = channel_edges(array.spec, array.path)
     return array if edges is None else ChannelCells(array, edges)
 
 
@@ -224,7 +224,15 @@ def split_channels(path: str, document: Document, cells: Cells, column: Column, 
     edges : tuple of int
         First channel of every bin, and the number of channels.
     """
-    count, values = len(cells.chunks), column.values
+    count, values, names = len(cells.chunks), column.values, list(column.spec.channel_names or ())
+    document = (
+        document
+        | {
+            "channel_names": names[: edges[1]],  # what another reader finds in the chunks of the vertices
+            "row_shape": [edges[1]],
+            CHANNEL_BINS: {"starts": list(edges[:-1]), "channel_names": names},
+        }
+    )
     little = values.dtype.newbyteorder("<")
     chunks = np.tile(cells.chunks, (len(edges) - 1, 1))
     chunks[:, 0] += np.repeat(np.arange(len(edges) - 1), count)

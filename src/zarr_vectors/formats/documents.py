@@ -423,7 +423,9 @@ def _parse_spec(document: Mapping[str, Any], dtype: str, where: str) -> Attribut
         raise MetadataError(
             f"{where}: {wrong or 'vocabulary'} {document.get(wrong or 'vocabulary')!r:.100} is malformed"
         )
-    channels = document.get("channel_names")
+    apart = document.get(CHANNEL_BINS)
+    channels = document.get("channel_names") if apart is None else apart["channel_names"]
+    edges = {} if apart is None else {CHANNEL_BINS: [*apart["starts"], len(apart["channel_names"])]}
     categories = document.get("categories")
     row_shape = document.get("row_shape")
     if channels is None and row_shape:
@@ -443,7 +445,7 @@ def _parse_spec(document: Mapping[str, Any], dtype: str, where: str) -> Attribut
         aggregation=document.get(AGGREGATION),
         vocabulary=None if vocabulary is None else tuple(vocabulary),
         **said,
-        extra=unknown_keys(document) | {key: document[key] for key in (CHANNEL_BINS,) if key in document},
+        extra=unknown_keys(document) | edges,
     )
 
 

@@ -30,7 +30,7 @@ def cell_payloads(cells: Cells) -> Iterator[CellPayloads]:
             path, spec = f"{family}/{name}", column.spec
             edges = None
             if kind == "attribute" and apart:
-                edges = channel_edges(spec.extra, spec, path)
+                edges = channel_edges(spec, path)
             elif CHANNEL_BINS in spec.extra:  # chunks that go by space alone have no room for bins
                 spec = replace(spec, extra={key: v for key, v in spec.extra.items() if key != CHANNEL_BINS})
             document = attribute_document(kind, name, spec) | {"row_shape": list(column.values.shape[1:])}
