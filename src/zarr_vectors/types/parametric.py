@@ -36,6 +36,7 @@ from zarr_vectors.types.parametric_inputs import (
 )
 from zarr_vectors.types.parametric_joining import join_tables
 from zarr_vectors.types.results import Result
+from zarr_vectors.types.storing import as_declared
 from zarr_vectors.types.tables import Attributes, Specs, check_specs, make_columns, make_groups
 from zarr_vectors.typing import AnyArray, FloatArray, IntArray
 from zarr_vectors.write.changing import open_for_change
@@ -229,11 +230,13 @@ def write_parametric(
             bounds=bounds,
             format_version=format_version,
             format_capabilities=[CAP_FRAGMENT_INDEX],
+            checksum=checksum,
             backend=backend,
             **backend_kwargs,
         )
         backend, backend_kwargs = None, {}
-    with open_for_change(path, backend, backend_kwargs) as (storage, _):
+    with open_for_change(path, backend, backend_kwargs) as (storage, store):
+        options = as_declared(options, store)
         held = read_parametric_table(storage)
         if held is not None and held.count and options.mode == "w-":
             raise StoreExistsError(

@@ -177,7 +177,7 @@ def is_shell(store: StoreReader) -> bool:
     return bool(store.attributes.get(SHELL_KEY))
 
 
-def _as_declared(options: WriteOptions, store: StoreReader) -> WriteOptions:
+def as_declared(options: WriteOptions, store: StoreReader) -> WriteOptions:
     """Return options without checksums, where a store was created to have none."""
     declared = store.attributes.get(DECLARED_KEY)
     if not isinstance(declared, Mapping) or declared.get(CHECKSUM_KEY, True):
@@ -557,7 +557,7 @@ def store_elements(
     if metadata is not None:
         attributes["user_metadata"] = dict(metadata)
     if destination.kept is not None:
-        options = _as_declared(options, destination.kept)
+        options = as_declared(options, destination.kept)
     if cells.link_fragments is not None and (cells.links or cells.filed):
         tokens = merge_capabilities(root.format_capabilities, [CAP_FRAGMENT_LINK_GROUPS])
         root = replace(root, format_capabilities=tokens)
