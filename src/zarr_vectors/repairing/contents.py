@@ -17,6 +17,7 @@ from zarr_vectors.constants import (
 from zarr_vectors.exceptions import ArgumentError
 from zarr_vectors.formats.absent import absent_values
 from zarr_vectors.formats.chunk_keys import format_keys
+from zarr_vectors.formats.documents import LEVEL_KEY
 from zarr_vectors.formats.joining import joined_with_absent
 from zarr_vectors.formats.layout import CellArray
 from zarr_vectors.model.attributes import AttributeSpec, Column
@@ -238,12 +239,25 @@ def _column(
         return _KEPT
     if bad.any() and not fillable:
         return None
+    if bad.any() and check == "attribute-rows" and level.metadata.level == 0:
+        _outdate_levels(context)
     if not bad.any():
         return Column(rows.values(np.arange(len(chunks))), spec)
     there = [rows.values(np.array([row])) for row in np.flatnonzero(~bad).tolist()]
     column = Column(np.concatenate([absent_values(spec, 0), *there]), spec)
     has = np.repeat(~bad, counts)
     return joined_with_absent(column, int((~has).sum())).take(np.where(has, np.cumsum(has) - 1, len(column)))
+
+
+def _outdate_levels(context: Context) -> None:
+    """Mark coarse levels as stale, since values that they were made of are gone."""
+    for number in StoreReader.open(context.draft).level_numbers():
+        document = context.draft.document(str(number)) or {}
+        block = (document.get("attributes") or {}).get(LEVEL_KEY)
+        if number and isinstance(block, dict) and not block.get("stale"):
+            block["stale"] = True
+            context.draft.put_document(str(number), document)
+            context.repaired("fresh", str(number), "the level is marked as stale: values that it was made of are lost")
 
 
 def _fragment_attributes(
