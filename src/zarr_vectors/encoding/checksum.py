@@ -42,19 +42,24 @@ def checksum_bytes(*parts: Bytes) -> bytes:
     """Give the CRC-32C of bytes that stand one after another, as the four bytes in which Zarr stores it."""
     found = 0
     for part in parts:
-        found = google_crc32c.extend(found, part if isinstance(part, bytes) else np.frombuffer(part, np.uint8))
+        small = type(part) is bytes or len(part) < _SMALL
+        found = google_crc32c.extend(found, bytes(part) if small else np.frombuffer(part, np.uint8))
     return found.to_bytes(CHECKSUM_LENGTH, "little")
 
 
-def without_checksums(cells: Sequence[Bytes]) -> list[memoryview] | None:
-    """Give what stands before the checksums of many cells, without a copy; None where one of them does not fit."""
-    value = google_crc32c.value  # takes bytes and arrays, no views; a copy takes less time than to make an array
-    sound = [
-        value(cell if type(cell) is bytes else bytes(cell) if len(cell) < _SMALL else np.frombuffer(cell, np.uint8))
-        == _RESIDUE
+def without_checksums(cells: Sequence[Bytes]) -> list[Bytes] | None:
+    """Give what stands before the checksums of many cells; None where one of them does not fit."""
+    value = google_crc32c.value  # takes bytes and arrays, no views; to copy few bytes takes less time than an array
+    flat = [
+        cell if type(cell) is bytes else bytes(cell) if len(cell) < _SMALL else np.frombuffer(cell, np.uint8)
         for cell in cells
     ]
-    return [byte_view(cell)[:-CHECKSUM_LENGTH] for cell in cells] if all(sound) else None
+    if any(value(cell) != _RESIDUE for cell in flat):
+        return None
+    return [
+        one[:-CHECKSUM_LENGTH] if len(one) < _SMALL else byte_view(cell)[:-CHECKSUM_LENGTH]
+        for one, cell in zip(flat, cells, strict=True)
+    ]
 
 
 def is_sound(data: Bytes) -> bool:

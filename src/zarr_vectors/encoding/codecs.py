@@ -217,7 +217,8 @@ class ChecksumCodec:
 
     def encode(self, data: Bytes) -> bytes:
         """Append the checksum."""
-        return b"".join((byte_view(data), checksum_bytes(data)))
+        flat = data if type(data) is bytes else byte_view(data)
+        return b"".join((flat, checksum_bytes(flat)))
 
     def decode(self, data: Bytes, limit: int | None) -> memoryview:
         """Verify and drop the checksum."""

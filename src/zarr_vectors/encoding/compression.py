@@ -9,7 +9,7 @@ from typing import Any, Final, Self
 import numpy as np
 
 from zarr_vectors.encoding.blosc_frames import decode_small
-from zarr_vectors.encoding.checksum import CHECKSUM_NAME, without_checksums
+from zarr_vectors.encoding.checksum import CHECKSUM_LENGTH, CHECKSUM_NAME, without_checksums
 from zarr_vectors.encoding.codecs import (
     BLOSC_SHUFFLES,
     DECODED_LIMIT,
@@ -334,12 +334,14 @@ class Pipeline:
         ArrayError
             A cell is shorter than the checksum it must end with, or states more than it can hold.
         """
+        if not self.compressed:
+            sizes = np.fromiter(map(len, cells), np.int64, len(cells)) - CHECKSUM_LENGTH * self.checked
+            return None if (sizes < 0).any() else sizes
         if self.checked:
-            strip = ChecksumCodec().strip
-            return Pipeline(self.codecs[:-1]).decoded_sizes([strip(cell) for cell in cells])
+            return Pipeline(self.codecs[:-1]).decoded_sizes([byte_view(cell)[:-CHECKSUM_LENGTH] for cell in cells])
         if len(self.codecs) == 1 and isinstance(self.codecs[0], ZstdCodec):
             stated = stated_sizes(cells, LARGEST_RATIO)
             if stated is not None:
                 return stated
-        sizes = [self.decoded_size(cell) for cell in cells]
-        return None if None in sizes else np.array(sizes, np.int64)
+        found = [self.decoded_size(cell) for cell in cells]
+        return None if None in found else np.array(found, np.int64)

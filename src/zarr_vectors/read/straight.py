@@ -72,14 +72,11 @@ def read_straight(storage: Storage, arrays: Sequence[CellArray], chunks: IntArra
         return None
     headers = [np.empty_like(plan.headers) for plan in plans]
     ends = [np.empty((len(chunks), plan.checksum), np.uint8) for plan in plans]
-    requests: list[Range] = []
-    targets: list[memoryview] = []
-    for plan, header, buffer, end in zip(plans, headers, buffers, ends, strict=True):
-        requests += _ranges(plan)
-        targets += _targets(plan, header, buffer, end)
-    if not storage.fill_many(requests, targets):
+    parts = [_targets(*into) for into in zip(plans, headers, buffers, ends, strict=True)]
+    requests = [request for plan in plans for request in _ranges(plan)]
+    if not storage.fill_many(requests, [target for cells in parts for cell in cells for target in cell]):
         return None
-    if not all(map(_are_sound, plans, headers, buffers, ends)):
+    if not all(map(_are_sound, plans, headers, parts)):
         return None
     values = [_rows(array, buffer) for array, buffer in zip(arrays, buffers, strict=True)]
     return StraightRows(values, offsets_of(counts))
@@ -97,12 +94,10 @@ def _ranges(plan: PlainCells) -> list[Range]:
     ]
 
 
-def _targets(plan: PlainCells, header: ByteArray, buffer: ByteArray, end: ByteArray) -> list[memoryview]:
-    """Return where the headers, payloads and checksums of cells go, in turn."""
+def _targets(plan: PlainCells, header: ByteArray, buffer: ByteArray, end: ByteArray) -> list[tuple[memoryview, ...]]:
+    """Return where the header and payload, and the checksum if there is one, of each cell go."""
     parts = [_split(header), split_flat(buffer, offsets_of(plan.sizes))]
-    if plan.checksum:
-        parts.append(_split(end))
-    return [target for cell in zip(*parts, strict=True) for target in cell]
+    return list(zip(*parts, *([_split(end)] if plan.checksum else []), strict=True))
 
 
 def _split(rows: ByteArray) -> list[memoryview]:
@@ -110,14 +105,11 @@ def _split(rows: ByteArray) -> list[memoryview]:
     return split_flat(rows.reshape(-1), rows.shape[1] * np.arange(len(rows) + 1))
 
 
-def _are_sound(plan: PlainCells, header: ByteArray, buffer: ByteArray, end: ByteArray) -> bool:
+def _are_sound(plan: PlainCells, header: ByteArray, cells: Sequence[tuple[memoryview, ...]]) -> bool:
     """Return whether what was read has the headers and checksums that it must have."""
     if not np.array_equal(header, plan.headers):
         return False
-    if not plan.checksum:
-        return True
-    cells = zip(_split(header), split_flat(buffer, offsets_of(plan.sizes)), _split(end), strict=True)
-    return all(checksum_bytes(head, payload) == stored for head, payload, stored in cells)
+    return not plan.checksum or all(checksum_bytes(head, payload) == stored for head, payload, stored in cells)
 
 
 def _rows(array: CellArray, buffer: ByteArray) -> AnyArray:
