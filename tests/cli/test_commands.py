@@ -83,6 +83,19 @@ def test_info_says_what_the_store_holds(store: Path) -> None:
     assert level["files"] == len([path for path in (store / "0").rglob("*") if path.is_file()])
 
 
+def test_attribute_in_the_chunk_keys_is_shown_like_any_other(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    gene = np.array(["Actb", "Gad1"])[np.arange(50) % 2]
+    described = {"gene": {"unit": "volt", "description": "Which"}}
+    path, places = tmp_path / "a", np.random.default_rng(0).uniform(0, 9, (50, 3))
+    write_points(path, places, attributes={"gene": gene}, chunk_by_attribute="gene", attribute_specs=described)
+    (shown,) = run_json("info", path)["attributes"]
+    assert (shown["scope"], shown["name"], shown["categories"]) == ("vertex", "gene", 2)
+    assert (shown["unit"], shown["description"]) == ("volt", "Which")
+    drawn = run("plot", path, tmp_path / "a.png", "--color-by", "gene")
+    assert drawn.exit_code == 0, drawn.output
+
+
 def test_info_is_readable(store: Path) -> None:
     text = run("info", store).stdout
     for part in (

@@ -19,6 +19,7 @@ from zarr_vectors.model.metadata import LevelMetadata
 from zarr_vectors.multiresolution.coarsen import build_pyramid
 from zarr_vectors.read.chunk_values import chunk_values
 from zarr_vectors.read.opening import open_reader
+from zarr_vectors.spatial.partition import MAX_BINS, check_bins
 from zarr_vectors.testing.storage import CountingStorage
 from zarr_vectors.types.point_streams import write_points_stream
 from zarr_vectors.types.points import read_points, write_points
@@ -161,6 +162,34 @@ def test_attributes_that_cannot_chunk_are_refused(tmp_path, name, message):
     with pytest.raises(ArgumentError, match=message):
         write_points(tmp_path / "a", positions, attributes=attributes, chunk_by_attribute=name)
     assert not (tmp_path / "a").exists()
+
+
+def test_many_values_of_few_points_each_are_refused_at_every_door(tmp_path):
+    places = np.random.default_rng(0).uniform(0, 100, (4200, 2)).astype(np.float32)
+    columns = {"v": np.arange(4200) / 7, "few": np.arange(4200) % 4096}
+    message = "has 4200 distinct values for 4200 vertices.*bins="
+    with pytest.raises(ArgumentError, match=f"chunk_by_attribute: 'v' {message}"):
+        write_points(tmp_path / "a", places, attributes=columns, chunk_by_attribute="v")
+    with pytest.raises(ArgumentError, match=f"chunk_by_attribute: 'v' {message}"):
+        write_points_stream(tmp_path / "a", [{"positions": places, "attributes": columns}], chunk_by_attribute="v")
+    assert not (tmp_path / "a").exists()
+    write_points(tmp_path / "b", places, attributes=columns)
+    with pytest.raises(ArgumentError, match=f"by='attribute:v': the attribute {message}"):
+        rechunk_by_attribute(tmp_path / "b", "v")
+    check_bins("v", 4096, 4200)
+    check_bins("v", 5000, 50_000)
+    with pytest.raises(ArgumentError, match="v has more than"):
+        check_bins("v", MAX_BINS + 1, 1 << 40)
+
+
+@pytest.mark.parametrize("mode", ["mode", "count"])
+def test_attribute_that_chunks_go_by_takes_no_mode_of_aggregation(tmp_path, mode):
+    positions, gene = spots(60)
+    write_points(tmp_path / "a", positions, attributes={"gene": gene}, chunk_by_attribute="gene")
+    with pytest.raises(ArgumentError, match="agg_mode: chunks go by 'gene'"):
+        build_pyramid(tmp_path / "a", factors=[(2, 1)], agg_mode={"gene": mode})
+    build_pyramid(tmp_path / "a", factors=[(2, 1)], agg_mode={"merged": "count"})
+    assert set(read_points(tmp_path / "a", level=1).attributes["gene"]) == set(gene)
 
 
 PLACES = np.random.default_rng(5).uniform(0, 100, (60, 3)).astype(np.float32)

@@ -22,7 +22,7 @@ from zarr_vectors.exceptions import (
 )
 from zarr_vectors.read.opening import open_reader
 from zarr_vectors.read.row_offsets import read_row_offsets
-from zarr_vectors.types.points import write_points
+from zarr_vectors.types.points import read_points, write_points
 from zarr_vectors.types.polylines import read_polylines, write_polylines
 
 TWO = [np.zeros((3, 3)), np.ones((2, 3))]
@@ -131,6 +131,15 @@ def test_unknown_names_are_refused(tmp_path: Path, revision: str) -> None:
     for query, message in asked:
         with pytest.raises(UnknownNameError, match=message):
             read_polylines(tmp_path / "a.zv", **query)
+    write_polylines(tmp_path / "b.zv", TWO, attributes={"fa": np.arange(5)}, object_attributes={"length": [1, 2]})
+    of_vertices: list[dict[str, Any]] = [{"attribute_filter": {"fa": 3}}, {"include_object_attributes": ["fa"]}]
+    for query in of_vertices:
+        with pytest.raises(UnknownNameError, match=r"'fa' is an attribute of vertices, .* objects, .*\['length'\]"):
+            read_polylines(tmp_path / "b.zv", **query)
+    of_objects: list[dict[str, Any]] = [{"attribute_filter": {"length": 1}}, {"attributes": ["length"]}]
+    for query in of_objects:
+        with pytest.raises(UnknownNameError, match=r"'length' is an attribute of objects, .* vertices, .*\['fa'\]"):
+            read_points(tmp_path / "b.zv", **query)
     refused: list[tuple[dict[str, Any], str]] = [
         ({"group_ids": True}, "group_ids: expected numbers or names of groups, got True"),
         ({"group_ids": [0, np.True_]}, "group_ids: expected numbers or names"),

@@ -20,6 +20,7 @@ from zarr_vectors.constants import (
 )
 from zarr_vectors.model.attributes import AttributeSpec
 from zarr_vectors.model.metadata import RootMetadata
+from zarr_vectors.read.chunk_values import vertex_specs
 from zarr_vectors.read.level import LevelReader
 from zarr_vectors.read.store import StoreReader
 from zarr_vectors.storage.port import INTERNAL_PREFIX
@@ -109,8 +110,9 @@ def describe_level(level: LevelReader, sizes: Sizes | None) -> Document:
 
 def _attributes(root: RootMetadata, level: LevelReader) -> Iterator[Document]:
     for scope, folder in SCOPES.items():
-        for name, array in sorted(getattr(level.arrays, folder).items()):
-            yield _describe_attribute(scope, name, array.spec, root.attribute_specs.get((scope, name)))
+        specs = {name: array.spec for name, array in getattr(level.arrays, folder).items()}
+        for name, spec in sorted((vertex_specs(level) if scope == "vertex" else specs).items()):
+            yield _describe_attribute(scope, name, spec, root.attribute_specs.get((scope, name)))
     for delta, family in level.arrays.links.items():
         if delta == 0 and family.arrays:
             for name, cells in sorted(family.arrays[0].attributes.items()):

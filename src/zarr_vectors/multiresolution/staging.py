@@ -209,7 +209,13 @@ def _aggregation(
 
     The order of the input means nothing for metavertices: it has no mode, and coarse levels do without it.
     """
-    arrays = store.level(0).arrays
+    level = store.level(0)
+    arrays, keyed = level.arrays, level.keyed_attribute
+    if isinstance(agg_mode, Mapping) and keyed is not None and keyed in agg_mode:
+        raise ArgumentError(
+            f"agg_mode: chunks go by {keyed!r} at every level, so that only vertices of one value merge, and keep it; "
+            "leave it out, and give a count a name of its own"
+        )
     specs = {name: array.spec for name, array in arrays.vertex_attributes.items()}
     links = link_specs(arrays)
     everywhere, named = parse_aggregation(agg_mode, [*specs, *links])

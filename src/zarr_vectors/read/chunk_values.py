@@ -19,6 +19,14 @@ def bin_values(level: LevelReader) -> Column | None:
     return keyed_column(level.metadata, spec, level.name)
 
 
+def vertex_specs(level: LevelReader) -> dict[str, AttributeSpec]:
+    """Return how every vertex attribute of a level is stored, the one in its chunk keys included."""
+    specs = {name: array.spec for name, array in level.arrays.vertex_attributes.items()}
+    if level.keyed_attribute is not None:
+        specs[level.keyed_attribute] = chunk_values(level, np.zeros(0, np.int64)).spec
+    return specs
+
+
 def chunk_values(level: LevelReader, chunk_rows: IntArray) -> Column:
     """Return the value of the attribute that a level is chunked by, for rows of some chunks.
 

@@ -132,9 +132,15 @@ class LevelReader:
             names = None if several is None else several.spec.channel_names
             if several is not None and channel in (names or ()):
                 return OneChannel(several, (names or ()).index(channel))
-            raise UnknownNameError(
-                f"{self.name} has no vertex attribute {name!r}; it has {sorted(self.attribute_names)}"
-            )
+            has = f"{self.name} has no vertex attribute {name!r}; it has {sorted(self.attribute_names)}"
+            if name in self.arrays.object_attributes:
+                has = (
+                    f"{self.name}: {name!r} is an attribute of objects, and this asks for one of vertices, which have "
+                    f"{sorted(self.attribute_names)}; ask for those objects by object_ids or group_ids"
+                )
+            elif name == self.keyed_attribute:
+                has = f"{self.name} has no array of vertex attribute {name!r}: its values stand in the chunk keys"
+            raise UnknownNameError(has)
         return self.arrays.vertex_attributes[name]
 
 

@@ -100,9 +100,13 @@ def object_attribute(level: LevelReader, name: str) -> DenseArray:
         Naming the object attributes that the level has.
     """
     if name not in level.arrays.object_attributes:
-        raise UnknownNameError(
-            f"{level.name} has no object attribute {name!r}; it has {sorted(level.arrays.object_attributes)}"
-        )
+        has = sorted(level.arrays.object_attributes)
+        if name in level.attribute_names:
+            raise UnknownNameError(
+                f"{level.name}: {name!r} is an attribute of vertices, and this asks for one of objects, which have "
+                f"{has}; read_points reads the vertices of any store and filters by theirs"
+            )
+        raise UnknownNameError(f"{level.name} has no object attribute {name!r}; it has {has}")
     return level.arrays.object_attributes[name]
 
 

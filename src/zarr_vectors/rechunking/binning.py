@@ -21,11 +21,11 @@ from zarr_vectors.read.level import LevelReader
 from zarr_vectors.read.objects import read_column, read_groups
 from zarr_vectors.rechunking.source import Source, SourceRows
 from zarr_vectors.rechunking.spec import GROUP, OBJECT_ID, SPATIAL, RechunkSpec
+from zarr_vectors.spatial.partition import MAX_BINS, check_bins
 from zarr_vectors.typing import AnyArray, BoolArray, IntArray
 
 FEW_VALUES = 10
 """Most values that get a bin each without being asked for."""
-MAX_BINS = 1 << 20
 
 OBJECT, VERTEX, CHANNEL = "object", "vertex", "channel"
 _QUARTERS = 4
@@ -182,7 +182,7 @@ def make_binning(spec: RechunkSpec, source: Source, rows_at_once: int) -> Binnin
         column = read_column(level, level.arrays.object_attributes[spec.attribute])
         _require_scalar(spec, column)
         values = comparable(column)
-    bins = _bins(spec, lambda: iter([values]))
+    bins = _bins(spec, lambda: iter([values]), source.count)
     return Binning(spec, OBJECT, bins.labels, bins.distinct is not None, ids, bins.codes(values)[order])
 
 
@@ -230,7 +230,7 @@ def _of_vertices(spec: RechunkSpec, source: Source, rows_at_once: int) -> Binnin
     def parts() -> Iterator[AnyArray]:
         return (comparable(_read_column(source, name, rows)) for rows in source.batches(rows_at_once))
 
-    bins = _bins(spec, parts)
+    bins = _bins(spec, parts, source.count)
     none = np.zeros(0, np.int64)
     return Binning(spec, VERTEX, bins.labels, bins.distinct is not None, none, none, bins)
 
@@ -277,8 +277,8 @@ def _present(values: AnyArray) -> AnyArray:
     return ~np.isnan(values) if values.dtype.kind == "f" else np.ones(len(values), bool)
 
 
-def _bins(spec: RechunkSpec, parts: Callable[[], Iterable[AnyArray]]) -> Values:
-    """Return the bins of values that come in parts, as often as they are asked for."""
+def _bins(spec: RechunkSpec, parts: Callable[[], Iterable[AnyArray]], count: int) -> Values:
+    """Return the bins of values, of so many vertices, that come in parts as often as they are asked for."""
     if spec.bins is not None:
         for part in parts():
             if _present_values(part).dtype.kind not in "biuf":
@@ -294,7 +294,8 @@ def _bins(spec: RechunkSpec, parts: Callable[[], Iterable[AnyArray]]) -> Values:
         if distinct.dtype.kind in "iuf" and not spec.categorical and len(distinct) > FEW_VALUES:
             return Values(edges=tuple(quarters(parts).tolist()))
         if len(distinct) > MAX_BINS:
-            raise ArgumentError(f"by={spec.by!r}: there are more than {MAX_BINS} values; pass bins with edges")
+            break
+    check_bins(f"by={spec.by!r}: the attribute", 0 if distinct is None else len(distinct), count)
     return Values(distinct=np.zeros(0) if distinct is None else distinct)
 
 

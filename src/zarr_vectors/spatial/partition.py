@@ -25,6 +25,39 @@ _MAX_FRAGMENTS = 1 << 27
 """Entries of the index of bins, empty ones included: 2 GiB of it."""
 
 
+MAX_BINS = 1 << 20
+"""Most values of an attribute that chunks can go by."""
+_MANY_BINS = 1 << 12
+_ROWS_PER_BIN = 10
+"""So many rows there must be for each of many values: below that, chunks cost far more than they hold."""
+
+
+def check_bins(argument: str, count: int, rows: int) -> None:
+    """Refuse an attribute of which too many values would have chunks of their own.
+
+    Parameters
+    ----------
+    argument : str
+        What asked for it, for the message.
+    count : int
+        Distinct values.
+    rows : int
+        Vertices that have them.
+
+    Raises
+    ------
+    ArgumentError
+        When there are more values than chunks can carry, or many of which most have few vertices.
+    """
+    remedy = "choose an attribute of fewer values, or rechunk by ranges: RechunkSpec('attribute:…', bins=[…])"
+    if count > MAX_BINS:
+        raise ArgumentError(f"{argument} has more than {MAX_BINS} values, more than chunks can go by; {remedy}")
+    if count > _MANY_BINS and rows < _ROWS_PER_BIN * count:
+        raise ArgumentError(
+            f"{argument} has {count} distinct values for {rows} vertices, and each would have its own chunks; {remedy}"
+        )
+
+
 class FragmentRule(Enum):
     """What a fragment of a level is."""
 

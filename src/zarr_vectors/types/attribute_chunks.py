@@ -13,10 +13,8 @@ from zarr_vectors.formats.chunk_attribute import keyed_metadata
 from zarr_vectors.model.attributes import Column
 from zarr_vectors.model.axes import NgffAxis
 from zarr_vectors.ordering import ordered_bits
-from zarr_vectors.spatial.partition import Leading
+from zarr_vectors.spatial.partition import MAX_BINS, Leading, check_bins
 from zarr_vectors.typing import AnyArray, IntArray
-
-MAX_BINS = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,12 +64,13 @@ def chunk_by(name: str | None, columns: Mapping[str, Column]) -> tuple[Attribute
     Raises
     ------
     ArgumentError
-        When there is no such attribute, or it is not a scalar without missing values.
+        When there is no such attribute, it is not a scalar without missing values, or nearly all of many values differ.
     """
     rest = dict(columns)
     if name is None:
         return None, rest
     bins = distinct_values(name, columns)
+    check_bins(f"chunk_by_attribute: {name!r}", len(bins), len(columns[name]))
     made = AttributeChunks(name, bins, Leading(np.zeros(0, np.int64), max(1, len(bins))))
     return replace(made, leading=replace(made.leading, codes=made.codes(rest.pop(name).values))), rest
 
@@ -91,7 +90,7 @@ def distinct_values(name: str, columns: Mapping[str, Column], known: Column | No
     Raises
     ------
     ArgumentError
-        As :func:`chunk_by` does.
+        As :func:`chunk_by` does, whose caller looks how many vertices there are for these values.
     """
     if name not in columns:
         raise ArgumentError(f"chunk_by_attribute: there is no vertex attribute {name!r}; there are {sorted(columns)}")
@@ -111,9 +110,7 @@ def distinct_values(name: str, columns: Mapping[str, Column], known: Column | No
         values = np.concatenate([known.values, values])
     distinct = values[np.unique(ordered_bits(values), return_index=True)[1]]
     if len(distinct) > MAX_BINS:
-        raise ArgumentError(
-            f"chunk_by_attribute: {name!r} has {len(distinct)} distinct values, more than {MAX_BINS} chunks can carry"
-        )
+        check_bins(f"chunk_by_attribute: {name!r}", len(distinct), 0)
     return Column(distinct, column.spec)
 
 

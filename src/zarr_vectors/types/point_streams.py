@@ -18,7 +18,7 @@ from zarr_vectors.model.cells import Cells
 from zarr_vectors.model.elements import Groups, Objects
 from zarr_vectors.model.grid import Grid
 from zarr_vectors.rechunking.level import bins_in_chunk
-from zarr_vectors.spatial.partition import Leading
+from zarr_vectors.spatial.partition import Leading, check_bins
 from zarr_vectors.types.attribute_chunks import AttributeChunks, distinct_values
 from zarr_vectors.types.point_batches import OBJECT, Arrivals, parts_of_batch
 from zarr_vectors.types.point_summary import GEOMETRY_TYPE, PointsSummary, store_points
@@ -277,4 +277,5 @@ def _chunking(arrivals: Arrivals, name: str | None, budget: int) -> AttributeChu
     for block in chain([arrivals.no_rows()], arrivals.read(budget)):
         bins = distinct_values(name, {n: Column(block[n], spec) for n, spec in arrivals.described.items()}, bins)
     assert bins is not None
+    check_bins(f"chunk_by_attribute: {name!r}", len(bins), arrivals.given)
     return AttributeChunks(name, bins, Leading(np.zeros(0, np.int64), max(1, len(bins))))

@@ -187,7 +187,7 @@ def write_points(
     fragment_attributes : mapping, optional
         One row per fragment in stored order, or ``{chunk: array}``.
     groups : mapping of int or str to object ids, optional
-        Sets of objects by number or name.
+        Sets of objects by name, or by number from 0; numbers that are left out are groups without objects.
     group_attributes : mapping of str to (G,) or (G, C) array, optional
         One row per group, in the order of ``groups`` or named by an index. When appending, groups of the store keep
         attributes that are not given; new ones need all.

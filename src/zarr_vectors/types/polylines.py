@@ -195,7 +195,8 @@ def write_polylines(
     fragment_attributes : mapping, optional
         One row per fragment in stored order, or ``{chunk: array}``; a fragment is a run of vertices in one chunk.
     groups : mapping of int or str to object ids, optional
-        Sets of paths by number or name, for example ``{"CST": [0, 4, 7]}``.
+        Sets of paths by name, for example ``{"CST": [0, 4, 7]}``, or by number from 0; numbers that are left out are
+        groups without paths.
     group_attributes : mapping of str to (G,) or (G, C) array, optional
         One row per group. When appending, groups of the store keep attributes that are not given; new ones need all.
     attribute_specs : mapping of str to AttributeSpec or dict, optional

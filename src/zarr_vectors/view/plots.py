@@ -13,6 +13,7 @@ import numpy as np
 from zarr_vectors.exceptions import ArgumentError
 from zarr_vectors.extras import require
 from zarr_vectors.model.axes import NgffAxis
+from zarr_vectors.read.chunk_values import vertex_specs
 from zarr_vectors.read.opening import open_reader
 from zarr_vectors.read.store import StoreReader
 from zarr_vectors.types.points import read_points
@@ -125,7 +126,8 @@ def make_scene(
     elif color_by is not None:
         known, _ = points.categories.get(color_by, ((), False))
         values = _shown(points.attributes[color_by], color_by, known)
-        unit = store.level(level, own=True).attribute(color_by).spec.unit
+        spec = vertex_specs(store.level(level, own=True)).get(color_by)
+        unit = None if spec is None else spec.unit
         value_label = f"{color_by} ({unit})" if unit else color_by
     limits = None if bbox is None else tuple([corner[across], corner[up]] for corner in map(np.asarray, bbox))
     return Scene(
