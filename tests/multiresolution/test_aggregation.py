@@ -161,6 +161,15 @@ def test_a_colour_is_one(apart: bool) -> None:
     assert np.hstack([column.values.reshape(1, -1) for column in made.values()]).tolist() == [blue]
 
 
+def test_channels_that_cannot_be_missing_keep_their_values_where_the_colour_lacks_another() -> None:
+    names = ("red", "green", "blue")
+    rows = np.array([[1, 2, 3], [0, 5, 5], [1, 2, 3], [0, 7, 9], [0, 7, 9], [0, 8, 9]], np.uint8)
+    specs = [AttributeSpec(dtype="uint8", fill=fill) for fill in (0, None, None)]
+    columns = {name: Column(rows[:, c], spec) for c, (name, spec) in enumerate(zip(names, specs, strict=True))}
+    made = merge_columns(columns, merging_of(np.array([0, 0, 0, 1, 1, 1])), dict.fromkeys(names, "mode"))
+    assert np.stack([made[name].values for name in names], axis=1).tolist() == [[1, 2, 3], [0, 7, 9]]
+
+
 def test_channels_of_a_colour_are_missing_together() -> None:
     rows = np.array([[1.0, 2, 3], [3, np.nan, 5], [5, 4, 5]])
     colour = Column(rows, AttributeSpec(dtype="float64", channel_names=("r", "g", "b")))

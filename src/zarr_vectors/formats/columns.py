@@ -188,6 +188,12 @@ def _stored_texts(values: AnyArray, missing: BoolArray | None, dictionary: bool)
 def _stored_categories(given: Given, categories: Given, dictionary: bool) -> tuple[AnyArray, AttributeSpec]:
     listed, value_dtype = _listed_categories(categories)
     if not dictionary:
+        if value_dtype == "object":
+            kinds = sorted({type(category).__name__ for category in listed})
+            raise ArgumentError(
+                f"its categories are of several types, {' and '.join(kinds)}, which only vertices, fragments and links "
+                "keep; give categories of one type, for example texts"
+            )
         stored, spec = _stored(plain_values(given), dictionary)
         return stored, replace(spec, categorical=True, vocabulary=tuple(listed), ordered=given.ordered)
     codes = np.where(given.values < 0, -1, given.values.astype(np.int64))

@@ -65,7 +65,7 @@ def join_column(argument: str, name: str, old: Column, new: Column) -> Column:
         new = _in_unit(argument, name, new, old.spec)
     elif not _is_text(old):
         new = _as_stored(argument, name, new, old.values.dtype)
-    return _filled(old, new, _vocabulary(argument, name, old.spec, new.spec))
+    return _filled(old, new, _vocabulary(argument, name, old.spec, new))
 
 
 def stored_form(spec: AttributeSpec) -> tuple[object, ...]:
@@ -174,16 +174,30 @@ def _filled(old: Column, new: Column, spec: AttributeSpec) -> Column:
     return Column(values, replace(spec, fill=fill, nullable=said))
 
 
-def _vocabulary(argument: str, name: str, old: AttributeSpec, new: AttributeSpec) -> AttributeSpec:
-    """Return the spec of the store with the categories of a categorical that is stored as plain values."""
-    if old.vocabulary is None or new.vocabulary is None:
+def _vocabulary(argument: str, name: str, old: AttributeSpec, new: Column) -> AttributeSpec:
+    """Return the spec of the store with the categories of a categorical that is stored as plain values.
+
+    Values that come without categories are categories themselves, each that there is.
+    """
+    if old.vocabulary is None:
         return old
-    added = [category for category in new.vocabulary if category not in set(old.vocabulary)]
+    given = _listed_values(new) if new.spec.vocabulary is None else new.spec.vocabulary
+    known = set(old.vocabulary)
+    added = [category for category in given if category not in known]
     if added and old.ordered:
         raise ArgumentError(
             f"{argument}: {name!r} has ordered categories {list(old.vocabulary)}; {added[0]!r} is none of them"
         )
     return replace(old, vocabulary=(*old.vocabulary, *added))
+
+
+def _listed_values(column: Column) -> tuple[Any, ...]:
+    """Return the distinct values of a column, as a vocabulary lists them."""
+    missing = column.missing()
+    values = column.values if missing is None else column.values[~missing]
+    if column.spec.encoding == "datetime64":
+        values = decode_column(Column(values, column.spec)).astype(np.str_)
+    return tuple(np.unique(values).tolist())
 
 
 def _require_described(argument: str, name: str, old: AttributeSpec, new: AttributeSpec) -> None:

@@ -266,11 +266,21 @@ def _fill_rows(
     merging: Merging,
     signs: Sequence[Any],
 ) -> None:
-    """Write the most frequent rows of several channels."""
+    """Write the most frequent rows of several channels, of those that lack no channel.
+
+    Where every row lacks one, all channels are missing, but those in which nothing can be: they are counted alone.
+    """
     filled: IntArray | slice = slice(None)
     if missing is not None:
+        full = [
+            (out, c) for out, c, sign in zip(outs, values, signs, strict=True) if sign is None and c.dtype.kind != "f"
+        ]
+        alone = most_frequent([channel for _, channel in full], merging) if full else None
+        for out, channel in full:
+            out[:] = channel[alone]
         for out, sign in zip(outs, signs, strict=True):
-            out[:] = np.nan if sign is None else sign
+            if sign is not None or out.dtype.kind == "f":
+                out[:] = np.nan if sign is None else sign
         merging, filled = merging.without(missing)
         values = [channel[~missing] for channel in values]
     rows = most_frequent(values, merging)
