@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 
 import zarr_vectors
@@ -547,6 +548,42 @@ def test_lines_lose_both_ends_or_none(revision: str) -> None:
         (np.array([1, 2.5, 3], object), "int32", r"row 1 has 2\.5"),
         ([1, 2, 1j], "float32", "complex numbers"),
         ([1, 2, 3], "nonsense", "'nonsense' not understood"),
+        (
+            np.array(["2000", "3000", "2001"], "M8[s]"),
+            "M8[ns]",
+            r"row 1 has .*3000.* times that datetime64\[ns\] counts",
+        ),
+        (np.array(["2000", "2000-01-01T05", "NaT"], "M8[h]"), "M8[D]", "row 1 has"),
+        (np.array([1, 300, 2], "m8[s]"), "i1", "row 1 has .*from -128 to 127"),
+        (np.array([1, 2**53 + 1, 2], "m8[s]"), "f8", "row 1 has"),
+        (np.array([1, 2, 3], "M8[s]"), "m8[s]", "are no timedelta64"),
+        (np.array([1, 2, 3], "m8[Y]"), "m8[D]", "are no timedelta64"),
+        ([1, 2**60, 3], "M8[Y]", "row 1 has"),
+        ([1, -(2**63), 3], "m8[s]", "row 1 has"),
+        ([1, 1.7, 3], "M8[s]", r"row 1 has 1\.7, but whole numbers"),
+        (np.array([1, 2**64 - 1, 3], np.uint64), "M8[s]", "row 1 has"),
+        (["2020-01-01", "2020-01-01T05", "2020-01-01"], "M8[D]", "row 1 has"),
+        (["2020-01-01", "2020-01-01T05+02:00", "2020-01-01"], "M8[s]", "time zone would lose it"),
+        (pd.to_datetime(["2020", "2021", "2022"], utc=True), "i8", "zone 'UTC' would lose it"),
+        (pd.to_datetime(["2020", "2021", "2022"], utc=True), "U30", "zone 'UTC' would lose it"),
+        ([1, 2**60 + 1, 3], "f8", "row 1 has .*float64 holds exactly"),
+        ([1, 2**53 + 1, 3], "f4", "row 1 has .*float32 holds exactly"),
+        ([1, 2**63 - 1, 3], "f8", "row 1 has"),
+        ([1, 70000, 3], "f2", "row 1 has"),
+        (["1", str(2**53 + 1), "3"], "f8", "row 1 has"),
+        (["1", "1e400", "3"], "f8", "row 1 has '1e400'"),
+        (["1", str(2**63), "3"], "i8", "row 1 has"),
+        (["1", "-1", "3"], "u8", "row 1 has '-1'"),
+        (["1", "2", "0"], "bool", "row 1 has '2', but whole numbers from 0 to 1"),
+        (["a", "b\0", "c"], "U2", "row 1 has"),
+        ([1, 2, 3], "c8", "^dtype: .*complex64 cannot be stored"),
+        ([1, 2, 3], "g", "^dtype: .*more than 64 bits"),
+        ([1, 2, 3], object, "^dtype: .*object cannot be stored"),
+        ([1, 2, 3], np.dtypes.StringDType(), "^dtype: .*StringDType.* cannot be stored"),
+        ([1, 2, 3], "V3", r"^dtype: .*\|V3 cannot be stored"),
+        ([1, 2, 3], "i4,i4", "^dtype: .*cannot be stored"),
+        ([1, 2, 3], "(2,)f4", "^dtype: .*cannot be stored"),
+        ([1, 2, 3], "M8", "^dtype: .*generic"),
     ],
 )
 def test_values_are_not_cast_to_others(values: Any, dtype: Any, message: str) -> None:
@@ -567,12 +604,41 @@ def test_values_that_fit_are_cast() -> None:
         "single": ([np.inf, np.nan, 0.1], "float32"),
         "text": (["1", "2", "3"], "int16"),
         "gaps": ([None, 1.0, 2.0], "float64"),
+        "most": ([str(2**63 - 1), "0", str(-(2**63))], "int64"),
+        "unsigned": ([str(2**64 - 1), "0", "1"], "uint64"),
+        "exact": ([2**60, -(2**63), 2**53 - 1], "float64"),
+        "spelled": (["inf", "nan", "0.1"], "float32"),
+        "counts": ([0, 1, -1], "M8[s]"),
+        "days": (np.array(["2020-01-01T00", "NaT", "1969-12-31T00"], "M8[h]"), "M8[D]"),
+        "fine": (np.array(["2020", "NaT", "1969"], "M8[s]"), "M8[ns]"),
+        "steps": (np.array([1, 2, 3], "m8[s]"), "i1"),
     }
     for name, (values, dtype) in given.items():
         edit.add_attribute(path, name, values, dtype=dtype)
         stored = read_points(path).attributes[name]
         assert stored.dtype == dtype
         np.testing.assert_array_equal(stored, np.asarray(values).astype(dtype))
+
+
+def test_flags_and_zones_outlast_casts() -> None:
+    path = place()
+    write_points(path, np.eye(3), chunk_shape=50)
+    edit.add_attribute(path, "flag", ["0", "1", "0"], dtype="bool")
+    assert read_points(path).attributes["flag"].tolist() == [False, True, False]
+    when = pd.Series(pd.to_datetime(["2020-01-01T12:00:05", None, "2021-07-01T00:00:00"])).dt.tz_localize(
+        "Europe/Berlin"
+    )
+    edit.add_attribute(path, "when", when, dtype="M8[s]")
+    edit.set_attribute(path, "when", when[2], rows=[0, 1], dtype="M8[s]")
+    found = read_points(path).to_pandas()["when"]
+    assert str(found.dtype) == "datetime64[s, Europe/Berlin]"
+    assert (found == when[2]).all()
+    edit.set_attribute(path, "flag", "1", rows=[0], dtype="bool")
+    assert read_points(path).attributes["flag"].tolist() == [True, True, False]
+    with pytest.raises(ArgumentError, match="inhomogeneous"):
+        edit.set_attribute(path, "flag", [[1, 2], [1]], rows=[0, 1], dtype="i4")
+    edit.set_attribute(path, "flag", np.array(["NaT", "2020", "2021"], "M8[Y]"), dtype="U8")
+    assert read_points(path).attributes["flag"].tolist() == [None, "2020", "2021"]
 
 
 @REVISIONS

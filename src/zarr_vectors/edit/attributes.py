@@ -266,8 +266,10 @@ class _Given:
         """Return the whole column; `old` is what is stored, in the same order."""
         values = self.values
         if self.dtype is not None:
-            values = cast_values(name, values, self.dtype)
-            values = values.values[()] if values.values.ndim == 0 and values.missing is None else values
+            alone = not isinstance(values, Given) and (
+                isinstance(values, str | bytes) or not hasattr(values, "__len__")
+            )
+            values = cast_values(name, _repeated(values, ()) if alone else values, self.dtype)
         if self.rows is None:
             made = make_column("values", name, values, count, per, dictionary=dictionary)
             return _described(name, made, old, self.spec)
@@ -275,7 +277,10 @@ class _Given:
         rows = parse_rows(self.rows, count, per)
         shape = (len(rows), *old.values.shape[1:])
         values = rounded_literals(values, old.values.dtype)
-        if not isinstance(values, Given) and np.ndim(values) == 0:
+        if isinstance(values, Given) and not values.values.ndim:
+            missing = None if values.missing is None else np.broadcast_to(values.missing, shape)
+            values = replace(values, values=np.broadcast_to(values.values, shape), missing=missing)
+        elif not isinstance(values, Given) and np.ndim(values) == 0:
             values = np.broadcast_to(values, shape) if isinstance(values, np.generic) else _repeated(values, shape)
         new = make_column("values", name, values, len(rows), per, dictionary=dictionary)
         joined = join_column("values", name, old, new)
