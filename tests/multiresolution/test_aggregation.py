@@ -302,6 +302,30 @@ def test_faces_that_merge_leave_out_what_is_missing() -> None:
     assert columns["weight"].values.tolist() == [3.0] * 3
 
 
+@pytest.mark.parametrize("mode", ["sum", "mean", "min", "max"])
+def test_booleans_are_aggregated_alike_with_missing_ones_among_them(tmp_path: Path, mode: str) -> None:
+    positions = np.array([[1.0] * 3] * 4 + [[8.5] * 3])
+    given: dict[str, Any] = {"whole": [True, True, False, True, True], "some": [True, True, False, True, None]}
+    write_points(tmp_path / "s", positions, attributes=given, bounds=([0] * 3, [9] * 3), chunk_shape=16, bin_shape=4)
+    build_pyramid(tmp_path / "s", [(2, 1)], agg_mode=mode)
+    found = read_points(tmp_path / "s", level=1)
+    whole, some = (found.attributes[name][found.positions[:, 0].argsort()] for name in given)
+    assert some.dtype == whole.dtype
+    assert some.tolist() == [whole.tolist()[0], None]
+
+
+def test_an_aggregation_that_values_do_not_have_is_refused_where_it_is_written(tmp_path: Path) -> None:
+    for values, mode in ((["a", "b"], "mean"), (pd.Categorical([1, 2]), "sum"), (np.zeros(2, "M8[s]"), "sum")):
+        with pytest.raises(ArgumentError, match=f"attribute_specs: aggregation of 'v': .* no '{mode}'"):
+            write_points(
+                tmp_path / "s",
+                np.ones((2, 3)),
+                attributes={"v": values},
+                attribute_specs={"v": {"aggregation": mode}},
+            )
+    assert not (tmp_path / "s").exists()
+
+
 @pytest.mark.parametrize("revision", REVISIONS)
 def test_the_mode_of_an_attribute_is_stated_and_kept(tmp_path: Path, revision: str) -> None:
     path, rng = tmp_path / "a.zv", np.random.default_rng(0)

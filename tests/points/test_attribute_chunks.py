@@ -141,6 +141,7 @@ def test_appending_keeps_the_chunking(tmp_path):
     ("name", "message"),
     [
         ("none", "no vertex attribute"),
+        (["nan"], "the name of one"),
         ("rgb", "scalar"),
         ("gap", "missing"),
         ("nan", "missing"),

@@ -122,6 +122,10 @@ def test_what_cannot_be_drawn_is_refused(store: str, tmp_path: Path) -> None:
     with pytest.raises(ArgumentError, match="kinds of picture"):
         plot_points(store, tmp_path / "cloud.txt")
     assert not (tmp_path / "cloud.txt").exists()
+    with pytest.raises(ArgumentError, match="make it first"):
+        plot_points(store, tmp_path / "no" / "cloud.png")
+    with pytest.raises(ArgumentError, match="path of a picture"):
+        plot_points(store, None)  # type: ignore[arg-type]
 
 
 def draw(scene: Scene, **options: Any) -> tuple[Any, Any]:

@@ -159,6 +159,22 @@ def nullable_booleans(column: Column) -> tuple[AnyArray, AttributeSpec]:
     return column.values.astype(np.int8), replace(made, value_dtype="bool", categorical=False, **known)
 
 
+def aggregation_hindrance(spec: AttributeSpec, mode: str) -> str:
+    """Return what an attribute holds that cannot be aggregated by a mode, with the modes it has; empty where it can."""
+    listed = spec.categories is not None or spec.encoding == "dictionary" or spec.numpy_dtype.kind == "U"
+    if listed and not is_nullable_boolean(spec) and mode not in ("mode", "count"):
+        return "categories, which have a 'mode' or 'count'"
+    if spec.encoding == "datetime64" and mode == "sum":
+        return "dates, which have a 'mean', 'min', 'max', 'mode' or 'count'"
+    return ""
+
+
+def _require_aggregation(name: str, spec: AttributeSpec) -> None:
+    reason = spec.aggregation in AGGREGATIONS and aggregation_hindrance(spec, str(spec.aggregation))
+    if reason:
+        raise ArgumentError(f"attribute_specs: aggregation of {name!r}: it holds {reason}, no {spec.aggregation!r}")
+
+
 def is_nullable_boolean(spec: AttributeSpec) -> bool:
     """Return whether a column holds booleans of which some are missing."""
     return spec.categories == (False, True) and spec.value_dtype == "bool" and spec.categorical is False
@@ -267,7 +283,7 @@ def _described(argument: str, name: str, made: AttributeSpec, stored: AnyArray, 
             raise ShapeError(
                 f"{argument}: {name!r} has {stored.shape[1]} channels, but {len(channels)} channel names were given"
             )
-    return replace(
+    described = replace(
         made,
         unit=spec.unit,
         description=spec.description,
@@ -275,6 +291,8 @@ def _described(argument: str, name: str, made: AttributeSpec, stored: AnyArray, 
         aggregation=spec.aggregation,
         extra=dict(spec.extra),
     )
+    _require_aggregation(name, described)
+    return described
 
 
 def redescribed(argument: str, name: str, spec: AttributeSpec, given: SpecLike) -> AttributeSpec:
@@ -293,7 +311,10 @@ def redescribed(argument: str, name: str, spec: AttributeSpec, given: SpecLike) 
     if channels is not None and len(channels) != spec.channels:
         held = "is scalar" if spec.channels is None else f"has {spec.channels} channels"
         raise ShapeError(f"{argument}: {name!r} {held}, but {len(channels)} channel names were given")
-    return replace(spec, **changed, channel_names=channels or spec.channel_names)
+    described = replace(spec, **changed, channel_names=channels or spec.channel_names)
+    if "aggregation" in changed:
+        _require_aggregation(name, described)
+    return described
 
 
 def categories_of(spec: AttributeSpec) -> tuple[tuple[Any, ...], bool] | None:

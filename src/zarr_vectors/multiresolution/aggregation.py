@@ -14,6 +14,7 @@ import numpy as np
 
 from zarr_vectors.encoding.categorical import MISSING_CODE
 from zarr_vectors.exceptions import ArgumentError
+from zarr_vectors.formats.columns import is_nullable_boolean
 from zarr_vectors.model.attributes import TIMES, AttributeSpec, Column
 from zarr_vectors.multiresolution.modes import COUNT, is_colour
 from zarr_vectors.ordering import offsets_of, stable_order
@@ -45,6 +46,8 @@ def aggregated_spec(spec: AttributeSpec, mode: str) -> AttributeSpec:
         )
     dtype = np.dtype(spec.dtype)
     fill = None if dtype.kind == "f" else spec.fill
+    if mode == "sum" and is_nullable_boolean(spec):
+        spec = replace(spec, encoding=None, categories=None, value_dtype=None, categorical=None)
     if mode == "sum" and spec.encoding is None:
         wide = {"f": "float64", "u": "uint64"}.get(dtype.kind, "int64")
         limits = None if fill is None else np.iinfo(wide)

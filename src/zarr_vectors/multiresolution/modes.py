@@ -9,6 +9,7 @@ import numpy as np
 
 from zarr_vectors.constants import AGGREGATIONS
 from zarr_vectors.exceptions import ArgumentError
+from zarr_vectors.formats.columns import aggregation_hindrance
 from zarr_vectors.model.attributes import AttributeSpec
 
 COUNT = "count"
@@ -41,7 +42,7 @@ def chosen_mode(name: str, spec: AttributeSpec, everywhere: str | None, named: M
         When a mode is named that the attribute's values do not have.
     """
     if name in named:
-        reason = _hindrance(spec, named[name])
+        reason = aggregation_hindrance(spec, named[name])
         if reason:
             raise ArgumentError(f"agg_mode: {name!r} holds {reason}, no {named[name]!r}")
         return named[name]
@@ -53,15 +54,7 @@ def chosen_mode(name: str, spec: AttributeSpec, everywhere: str | None, named: M
 
 def has_mode(spec: AttributeSpec, mode: str) -> bool:
     """Return whether values can be aggregated by a mode."""
-    return not _hindrance(spec, mode)
-
-
-def _hindrance(spec: AttributeSpec, mode: str) -> str:
-    if _is_categorical(spec) and mode not in ("mode", COUNT):
-        return "categories, which have a 'mode' or 'count'"
-    if spec.encoding == "datetime64" and mode == "sum":
-        return "dates, which have a 'mean', 'min', 'max', 'mode' or 'count'"
-    return ""
+    return not aggregation_hindrance(spec, mode)
 
 
 def _is_categorical(spec: AttributeSpec) -> bool:

@@ -92,6 +92,8 @@ def distinct_values(name: str, columns: Mapping[str, Column], known: Column | No
     ArgumentError
         As :func:`chunk_by` does, whose caller looks how many vertices there are for these values.
     """
+    if not isinstance(name, str):
+        raise ArgumentError(f"chunk_by_attribute: expected the name of one vertex attribute, got {name!r}")
     if name not in columns:
         raise ArgumentError(f"chunk_by_attribute: there is no vertex attribute {name!r}; there are {sorted(columns)}")
     column = columns[name]

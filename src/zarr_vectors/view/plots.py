@@ -328,9 +328,14 @@ def plot_points(
     MissingExtraError
         When matplotlib is not installed.
     ArgumentError, UnknownNameError
-        As :func:`make_scene`; also for a kind of file that matplotlib does not write.
+        As :func:`make_scene`; also for a kind of file that matplotlib does not write, or a folder that
+        does not exist.
     """
     figures = require("matplotlib.figure", "plot", "pictures")
+    if not isinstance(target, str | os.PathLike):
+        raise ArgumentError(f"target: expected the path of a picture, got {target!r}")
+    if not Path(target).parent.is_dir():
+        raise ArgumentError(f"target: the folder of {os.fspath(target)!r} does not exist; make it first")
     store = open_reader(source)
     drawn = _level_to_draw(store) if level is None else level
     scene = make_scene(store, level=drawn, bbox=bbox, color_by=color_by, plane=plane)
