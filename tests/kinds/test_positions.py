@@ -376,3 +376,50 @@ def test_bounds_that_are_set_hold_what_was_given(tmp_path: Path) -> None:
     np.testing.assert_array_equal(_sorted(read_points(tmp_path / "a.zv").positions), _sorted(inner.astype(np.float32)))
     report = validate(tmp_path / "a.zv", level=5)
     assert report.is_valid, report.summary()
+
+
+FEW = pd.DataFrame(WHOLE[:3], columns=["x", "y", "z"])
+TURNED = {
+    "frame": FEW[["z", "y", "x"]],
+    "upper case": FEW[["z", "y", "x"]].rename(columns=str.upper),
+    "polars": pl.DataFrame({name: FEW[name].to_numpy() for name in "zyx"}),
+    "arrow": pa.table({name: FEW[name].to_numpy() for name in "zyx"}),
+    "columns": (FEW.x, FEW.y, FEW.z),
+    "columns of polars": tuple(pl.Series(FEW[name].to_numpy()) for name in "xyz"),
+    "columns of arrow": tuple(pa.array(FEW[name].to_numpy()) for name in "xyz"),
+}
+
+
+@pytest.mark.parametrize("form", TURNED)
+@pytest.mark.parametrize("kind", WRITERS)
+def test_columns_are_those_of_the_axes_that_they_are_named_after(tmp_path: Path, kind: str, form: str) -> None:
+    WRITERS[kind][1](tmp_path / "a.zv", TURNED[form])
+    stored = {tuple(row) for row in read_points(tmp_path / "a.zv").positions.tolist()}
+    assert {tuple(row) for row in FEW.to_numpy().tolist()} <= stored
+
+
+@pytest.mark.parametrize("kind", [kind for kind in WRITERS if kind != "appended"])
+def test_axes_that_are_given_name_the_columns(tmp_path: Path, kind: str) -> None:
+    write = WRITERS[kind][1]
+    write(tmp_path / "a.zv", FEW, axes=["z", "y", "x"])
+    np.testing.assert_array_equal(_sorted(read_points(tmp_path / "a.zv").positions), _sorted(WHOLE[:3, ::-1]))
+    append_vertices(tmp_path / "a.zv", FEW)
+    assert {tuple(row) for row in read_points(tmp_path / "a.zv").positions.tolist()} == {
+        tuple(row) for row in WHOLE[:3, ::-1].tolist()
+    }
+    for given in (FEW.rename(columns={"z": "t"}), FEW[["x", "y"]].assign(q=1.0)):
+        with pytest.raises(ArgumentError, match=r"the columns .* are not the axes"):
+            write(tmp_path / "b.zv", given)
+    assert not (tmp_path / "b.zv").exists()
+    write(tmp_path / "c.zv", FEW[["z", "y", "x"]].add_suffix("_um"))
+    np.testing.assert_array_equal(_sorted(read_points(tmp_path / "c.zv").positions), _sorted(WHOLE[:3, ::-1]))
+
+
+def test_frames_that_are_added_go_by_the_axes_of_the_store(tmp_path: Path) -> None:
+    write_points(tmp_path / "a.zv", WHOLE[:3, ::-1], axes=["z", "y", "x"], bounds=([0] * 3, [100] * 3))
+    write_points(tmp_path / "a.zv", FEW, mode="a")
+    assert len(np.unique(read_points(tmp_path / "a.zv").positions, axis=0)) == 3
+    write_polylines(tmp_path / "b.zv", [FEW, FEW[["z", "y", "x"]]])
+    assert len(np.unique(read_points(tmp_path / "b.zv").positions, axis=0)) == 3
+    write_lines(tmp_path / "c.zv", (FEW[["z", "y", "x"]], FEW[["x", "z", "y"]]))
+    np.testing.assert_array_equal(read_lines(tmp_path / "c.zv").endpoints, np.stack([WHOLE[:3]] * 2, axis=1))

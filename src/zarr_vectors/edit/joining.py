@@ -23,7 +23,7 @@ from zarr_vectors.read.level import LevelReader
 from zarr_vectors.typing import BoolArray, FloatArray, IntArray
 from zarr_vectors.write.bounds import as_stored, holding_rounded, outside_rows
 from zarr_vectors.write.frames import as_columns
-from zarr_vectors.write.positions import as_positions, cast_positions, stored_dtype
+from zarr_vectors.write.positions import as_positions, cast_positions, column_names, in_axis_order, stored_dtype
 from zarr_vectors.write.tables import Attributes, make_columns
 
 POLICIES = ("raise", "ignore", "expand")
@@ -67,7 +67,10 @@ def settle_positions(
         raise ArgumentError(f"dtype: {level.name} holds {stored} positions; {np.dtype(dtype)} cannot be added to them")
     if out_of_bounds not in POLICIES:
         raise ArgumentError(f"out_of_bounds: expected one of {', '.join(POLICIES)}, got {out_of_bounds!r}")
-    cast, rounding = cast_positions(argument, as_positions(argument, positions, level.root.ndim), stored)
+    given = as_positions(argument, positions, level.root.ndim)
+    names = column_names(argument, positions)
+    given = in_axis_order(argument, given, names, [axis.name for axis in level.root.axes])
+    cast, rounding = cast_positions(argument, given, stored)
     rounding.warn(stored, level.root.axes, kept=True)
     inside = np.ones(len(cast), bool)
     inside[outside_rows(cast, as_stored(level.root.bounds, stored))] = False

@@ -59,6 +59,7 @@ from zarr_vectors.types.storing import (
 from zarr_vectors.types.tables import Attributes, Specs, check_specs, make_columns, make_groups, only_one
 from zarr_vectors.typing import Document
 from zarr_vectors.write.options import Progress, WriteOptions
+from zarr_vectors.write.positions import column_names
 
 GRAPH, SKELETON = "graph", "skeleton"
 GEOMETRY_TYPES = (GRAPH, SKELETON)
@@ -203,7 +204,16 @@ def write_graph(
         progress=progress,
     )
     said = StoreOptions(
-        chunk_shape, bin_shape, bounds, axes, axis_units, coordinate_system, crs, metadata, chunk_by_attribute
+        chunk_shape,
+        bin_shape,
+        bounds,
+        axes,
+        axis_units,
+        coordinate_system,
+        crs,
+        metadata,
+        chunk_by_attribute,
+        columns=column_names("positions", positions),
     )
     chosen = _geometry_type(only_one("geometry_type", geometry_type, "kind", kind))
     given = only_one("vertex_attributes", vertex_attributes, "node_attributes", node_attributes)

@@ -27,7 +27,7 @@ from zarr_vectors.types.tables import Attributes, Specs, only_one
 from zarr_vectors.typing import AnyArray, FloatArray, IntArray
 from zarr_vectors.write.frames import as_columns
 from zarr_vectors.write.options import Progress, WriteOptions
-from zarr_vectors.write.positions import as_array, as_positions
+from zarr_vectors.write.positions import as_array, as_first, as_positions, column_names
 
 GEOMETRY_TYPE = "line"
 
@@ -186,9 +186,22 @@ def write_lines(
         progress=progress,
     )
     said = StoreOptions(
-        chunk_shape, bin_shape, bounds, axes, axis_units, coordinate_system, crs, metadata, chunk_by_attribute
+        chunk_shape,
+        bin_shape,
+        bounds,
+        axes,
+        axis_units,
+        coordinate_system,
+        crs,
+        metadata,
+        chunk_by_attribute,
+        columns=column_names("endpoints", endpoints),
     )
-    given = as_array("endpoints", endpoints)
+    if column_names("endpoints", endpoints) is not None and isinstance(endpoints, (list, tuple)):
+        ends = [as_array(f"endpoints[{place}]", end) for place, end in enumerate(endpoints)]
+        given = as_array("endpoints", as_first("endpoints: part", endpoints, ends))
+    else:
+        given = as_array("endpoints", endpoints)
     if given.ndim == 3 and isinstance(endpoints, (list, tuple)) and len(given) == 2 != given.shape[1]:
         given = given.swapaxes(0, 1)  # the first vertices of all lines, and the last ones
     if given.ndim != 3 or given.shape[1] != 2:

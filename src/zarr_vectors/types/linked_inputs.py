@@ -14,7 +14,7 @@ from zarr_vectors.ordering import offsets_of
 from zarr_vectors.types.parts import ids_of_parts, is_list_of_arrays, join_parts, parts_of
 from zarr_vectors.typing import AnyArray, IntArray
 from zarr_vectors.write.frames import require_same_rows
-from zarr_vectors.write.positions import as_array, as_positions
+from zarr_vectors.write.positions import as_array, as_first, as_positions
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +114,7 @@ def join_linked(
         made = as_rows(names, names.links, links, len(points))
         return LinkedInput(points, made, object_ids, attributes, link_attributes)
     parts = [as_positions(f"{names.vertices}[{i}]", part, axes=axes) for i, part in enumerate(vertices)]
+    parts = as_first(f"{names.vertices}: array", vertices, parts)
     ndims = {part.shape[1] for part in parts}
     if len(ndims) > 1:
         raise ShapeError(f"{names.vertices}: the list has arrays of {sorted(ndims)} columns; all need the same number")

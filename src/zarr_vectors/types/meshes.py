@@ -59,6 +59,7 @@ from zarr_vectors.types.storing import (
 from zarr_vectors.types.tables import Attributes, Specs, check_specs, make_columns, make_groups, only_one
 from zarr_vectors.typing import Document, IntArray
 from zarr_vectors.write.options import Progress, WriteOptions
+from zarr_vectors.write.positions import column_names
 
 GEOMETRY_TYPE = "mesh"
 """Key of the root's own block that says how faces are wound and whether the surface was found closed."""
@@ -206,7 +207,16 @@ def write_mesh(
     if use_draco and chunk_by_attribute is not None:
         raise ArgumentError("chunk_by_attribute: not together with use_draco")
     said = StoreOptions(
-        chunk_shape, bin_shape, bounds, axes, axis_units, coordinate_system, crs, metadata, chunk_by_attribute
+        chunk_shape,
+        bin_shape,
+        bounds,
+        axes,
+        axis_units,
+        coordinate_system,
+        crs,
+        metadata,
+        chunk_by_attribute,
+        columns=column_names("vertices", vertices),
     )
     require_winding(winding_order)
     given = only_one("attributes", attributes, "vertex_attributes", vertex_attributes)

@@ -16,7 +16,7 @@ from zarr_vectors.types.parts import require_ids
 from zarr_vectors.types.tables import Attributes, Specs, make_columns
 from zarr_vectors.typing import AnyArray, IntArray
 from zarr_vectors.write.frames import as_columns
-from zarr_vectors.write.positions import as_array, as_positions, require_upright
+from zarr_vectors.write.positions import as_array, as_first, as_positions, require_upright
 from zarr_vectors.write.tables import joined_parts
 
 
@@ -77,7 +77,7 @@ def _arrays(what: str, given: Iterable[Any]) -> list[AnyArray]:
     except ValueError:
         arrays = None
     if arrays is None or not all(type(one) is np.ndarray for one in listed):
-        return [as_array(f"{what} {number}", one) for number, one in enumerate(listed)]
+        return as_first(what, listed, [as_array(f"{what} {number}", one) for number, one in enumerate(listed)])
     return arrays
 
 

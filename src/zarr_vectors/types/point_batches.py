@@ -14,13 +14,14 @@ from zarr_vectors.encoding.categorical import MISSING_CODE, code_type, free_valu
 from zarr_vectors.exceptions import ArgumentError, OutOfBoundsError, ShapeError
 from zarr_vectors.formats.columns import is_nullable_boolean, nullable_booleans
 from zarr_vectors.model.attributes import AttributeSpec, Column
+from zarr_vectors.model.axes import make_axes
 from zarr_vectors.model.elements import bounding_box
 from zarr_vectors.model.metadata import Bounds
 from zarr_vectors.types.tables import Specs, make_columns, make_objects
 from zarr_vectors.typing import AnyArray, IntArray
 from zarr_vectors.write.bounds import as_stored, outside_rows
 from zarr_vectors.write.frames import frame_columns, require_same_rows
-from zarr_vectors.write.positions import as_positions, cast_positions
+from zarr_vectors.write.positions import as_positions, cast_positions, column_names, in_axis_order
 from zarr_vectors.write.rounding import Rounding
 from zarr_vectors.write.spilling import Spill, blocks
 from zarr_vectors.write.streaming import POSITIONS, rows_within
@@ -50,7 +51,7 @@ class Arrivals:
     keep_order : bool
         Whether the row of every point is kept.
     axes : sequence, optional
-        Axes that the user named.
+        Axes that the user named, or of the store that is kept.
     given, ignored : int
         Points so far, and how many of them were left out.
     rounding : Rounding
@@ -117,6 +118,10 @@ class Arrivals:
         parts = parts_of_batch(where, batch)
         first = self._whole is None
         array = as_positions(f"{where}: positions", parts["positions"], None if first else self.ndim, axes=self.axes)
+        named = column_names(f"{where}: positions", parts["positions"])
+        if named is not None:
+            names = [axis.name for axis in make_axes(array.shape[1], self.axes)]
+            array = in_axis_order(f"{where}: positions", array, named, names)
         require_same_rows(f"{where}: attributes", parts["positions"], parts["attributes"], parts["object_ids"])
         stored, rounding = cast_positions(f"{where}: positions", array, self.dtype)
         columns = make_columns(f"{where}: attributes", parts["attributes"], len(stored), "point", self.specs)

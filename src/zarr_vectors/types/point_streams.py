@@ -156,6 +156,8 @@ def write_points_stream(
         for number, batch in enumerate(rest):
             if number == 0:
                 arrivals.bounds = _bounds(said, destination, batch)
+                kept = destination.kept_root
+                arrivals.axes = kept.axes if axes is None and kept is not None else axes
             arrivals.add(batch)
             if number == 0:
                 check_specs(attribute_specs, arrivals.described, object_attributes, group_attributes)

@@ -61,7 +61,7 @@ from zarr_vectors.types.tables import (
 from zarr_vectors.typing import AnyArray, FloatArray, IntArray
 from zarr_vectors.write.frames import require_same_rows
 from zarr_vectors.write.options import Progress, WriteOptions
-from zarr_vectors.write.positions import as_positions
+from zarr_vectors.write.positions import as_positions, column_names
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -166,8 +166,10 @@ def write_points(
         and conventions of one that ``create_store`` made, or that is given as an open group, hold for what is written.
         Anything else that is there is refused, and so is a place in the folder of another store.
     positions : (N, D) array of numbers, data frame, or D arrays of N numbers
-        Coordinates in the units of the axes; finite. A frame has a column per axis. Arrays one after another, as
-        ``(x, y, z)``, are columns where rows of so many numbers could not be points.
+        Coordinates in the units of the axes; finite. A frame has a column per axis, in any order where
+        columns are named after the axes. Arrays one after another, as ``(x, y, z)``, are columns where rows of so many
+        numbers could not be points, so that of four points or fewer they are rows unless ``axes`` says otherwise: give
+        ``np.column_stack((x, y, z))``. Columns of pandas, polars or Arrow in a tuple are columns, however few.
     chunk_shape : number or D numbers, optional
         Chunk edge lengths. By default such that a chunk holds about 50,000 points.
     bin_shape : number or D numbers, optional
@@ -263,7 +265,16 @@ def write_points(
         progress=progress,
     )
     said = StoreOptions(
-        chunk_shape, bin_shape, bounds, axes, axis_units, coordinate_system, crs, metadata, chunk_by_attribute
+        chunk_shape,
+        bin_shape,
+        bounds,
+        axes,
+        axis_units,
+        coordinate_system,
+        crs,
+        metadata,
+        chunk_by_attribute,
+        columns=column_names("positions", positions),
     )
     given = as_positions("positions", positions, axes=axes)
     check_space(said, given.shape[1])

@@ -31,6 +31,7 @@ from zarr_vectors.types.storing import StoreOptions
 from zarr_vectors.types.tables import Attributes, Specs, only_one
 from zarr_vectors.typing import AnyArray, FloatArray, IntArray
 from zarr_vectors.write.options import Progress, WriteOptions
+from zarr_vectors.write.positions import column_names
 
 GEOMETRY_TYPES = ("polyline", "streamline")
 STREAMLINE_METADATA = "streamline_metadata"
@@ -253,7 +254,16 @@ def write_polylines(
         progress=progress,
     )
     said = StoreOptions(
-        chunk_shape, bin_shape, bounds, axes, axis_units, coordinate_system, crs, metadata, chunk_by_attribute
+        chunk_shape,
+        bin_shape,
+        bounds,
+        axes,
+        axis_units,
+        coordinate_system,
+        crs,
+        metadata,
+        chunk_by_attribute,
+        columns=column_names("polylines", polylines),
     )
     given, starts = join_paths("polylines", polylines, offsets, axes)
     arguments = PathArguments(

@@ -41,7 +41,7 @@ from zarr_vectors.typing import AnyArray, Document, FloatArray, IntArray
 from zarr_vectors.write.bounds import as_stored, holding_rounded, outside_rows
 from zarr_vectors.write.changing import hold_place, require_changeable
 from zarr_vectors.write.options import WriteOptions
-from zarr_vectors.write.positions import as_array, cast_positions, stored_dtype
+from zarr_vectors.write.positions import as_array, cast_positions, in_axis_order, stored_dtype
 from zarr_vectors.write.store import existing_store, refuse_existing, write_store
 
 FINEST = 0
@@ -164,12 +164,18 @@ def stored_positions(
     ArgumentError
         When one is not finite, or that precision cannot hold it.
     """
+    axes = settled_axes(destination, given.shape[1], said)
+    given = in_axis_order(argument, given, said.columns, [axis.name for axis in axes])
     stored, rounding = cast_positions(argument, given, stored_dtype(dtype, destination.vertex_dtype))
-    ndim, kept = given.shape[1], destination.kept_root
-    held = kept.axes if kept is not None and kept.ndim == ndim else None
-    axes = make_axes(ndim, held if said.axes is None else said.axes, said.axis_units)
     rounding.warn(stored.dtype, axes, kept=destination.appending)
     return stored
+
+
+def settled_axes(destination: Destination, ndim: int, said: StoreOptions) -> tuple[NgffAxis, ...]:
+    """Return the axes of what is written: as said, or of the store that is kept, or the default."""
+    kept = destination.kept_root
+    held = kept.axes if kept is not None and kept.ndim == ndim else None
+    return make_axes(ndim, held if said.axes is None else said.axes, said.axis_units)
 
 
 def is_shell(store: StoreReader) -> bool:
@@ -209,6 +215,8 @@ class StoreOptions:
         Vertex attribute whose values become the first component of chunk keys.
     kept_rows : int
         Leading vertices that were in the store before and stay whatever the bounds are.
+    columns : sequence, optional
+        Names of the columns of the positions, where they have names.
     """
 
     chunk_shape: Any = None
@@ -221,6 +229,7 @@ class StoreOptions:
     metadata: Mapping[str, Any] | None = None
     chunk_by_attribute: str | None = None
     kept_rows: int = 0
+    columns: Sequence[Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from zarr_vectors.constants import DEFAULT_AXES_NAMES
 from zarr_vectors.exceptions import ArgumentError, ShapeError
 from zarr_vectors.model.elements import bounding_box
 from zarr_vectors.typing import AnyArray, FloatArray
@@ -55,6 +56,8 @@ def as_array(argument: str, given: Any) -> AnyArray:
     columns = frame_columns(argument, given)
     if columns is not None:
         return _stacked(argument, columns)
+    if are_columns(given):
+        return _stacked(argument, dict(enumerate(given)))
     if isinstance(given, (list, tuple)) and any(isinstance(part, np.ma.MaskedArray) for part in given):
         given = [as_array(f"{argument}[{place}]", part) for place, part in enumerate(given)]
     nullable = hasattr(given, "isna") and not isinstance(given.dtype, np.dtype)  # a column of pandas
@@ -85,6 +88,8 @@ def _stacked(argument: str, columns: Mapping[Any, Any]) -> AnyArray:
                 f"{argument}: column {name!r} holds {array.dtype}, not numbers; give the columns of the axes alone, as "
                 "frame[['x', 'y', 'z']]"
             )
+    if len(lengths := {len(array) for array in arrays}) > 1:
+        raise ShapeError(f"{argument}: its columns differ in length: {sorted(lengths)}")
     stacked: AnyArray = np.stack(arrays, axis=1)
     for name, array, column in zip(columns, arrays, stacked.T, strict=True):
         if array.dtype.kind != stacked.dtype.kind and bool((np.abs(array.astype(np.longdouble)) > _WHOLE).any()):
@@ -101,7 +106,7 @@ def as_positions(argument: str, positions: Any, ndim: int | None = None, *, axes
         Name of the argument, for messages.
     positions : (N, D) array, data frame, or sequence of D arrays of N numbers
         What the user gave. One-dimensional arrays one after another are the columns where rows of so many columns
-        could not be meant.
+        could not be meant; columns of pandas, polars or Arrow in a tuple always are.
     ndim : int, optional
         Number of columns needed.
     axes : sequence, optional
@@ -134,10 +139,90 @@ def as_positions(argument: str, positions: Any, ndim: int | None = None, *, axes
     return array
 
 
+def are_columns(given: Any) -> bool:
+    """Return whether something is a tuple of columns of pandas, polars or Arrow, which are no rows of anything."""
+    return isinstance(given, tuple) and bool(given) and all(map(_is_column, given))
+
+
+def _is_column(part: Any) -> bool:
+    if isinstance(part, (np.ndarray, np.generic, list, tuple, int, float)):
+        return False
+    package = type(part).__module__.partition(".")[0]
+    return package in ("pandas", "polars", "pyarrow") and hasattr(part, "__len__") and not hasattr(part, "columns")
+
+
+def column_names(argument: str, given: Any) -> list[Any] | None:
+    """Return the names of the columns of a frame, or of the first of a list of frames; None where there are none."""
+    if isinstance(given, (list, tuple)):
+        given = given[0] if len(given) else None
+    columns = None if given is None else frame_columns(argument, given)
+    return None if columns is None else list(columns)
+
+
+def as_first(argument: str, given: Sequence[Any], arrays: list[AnyArray]) -> list[AnyArray]:
+    """Return the positions of several frames with their columns in the order of those of the first.
+
+    Raises
+    ------
+    ArgumentError
+        When one has other columns; names it.
+    """
+    names = [
+        None if type(one) is np.ndarray and one.dtype.names is None else column_names(argument, [one]) for one in given
+    ]
+    for number, own in enumerate(names):
+        if own == names[0]:
+            continue
+        if own is None or names[0] is None or set(own) != set(names[0]):
+            raise ArgumentError(f"{argument} {number} has the columns {own}, but the first has {names[0]}")
+        arrays[number] = arrays[number][:, [own.index(name) for name in names[0]]]
+    return arrays
+
+
+def in_axis_order(argument: str, positions: AnyArray, names: Sequence[Any] | None, axes: Sequence[str]) -> AnyArray:
+    """Return positions with their columns in the order of the axes, where the columns are named after these.
+
+    Parameters
+    ----------
+    argument : str
+        Name of the argument, for messages.
+    positions : (N, D) array
+        What the user gave.
+    names : sequence, optional
+        Names of the columns. Names that have nothing to do with the axes leave columns where they are; case does not
+        matter.
+    axes : sequence of str
+        Names of the D axes.
+
+    Raises
+    ------
+    ArgumentError
+        When some columns are named after axes, but not each after another; names both.
+    """
+    if names is None or list(names) == list(axes) or len(names) != positions.shape[1]:
+        return positions
+    own, wanted = [str(name).casefold() for name in names], [axis.casefold() for axis in axes]
+    if len(set(wanted)) < len(wanted) or len(set(own)) < len(own):
+        own, wanted = list(map(str, names)), list(axes)
+    if set(own) == set(wanted):
+        places = [own.index(axis) for axis in wanted]
+        return positions if places == list(range(len(places))) else positions[:, places]
+    usual = set(DEFAULT_AXES_NAMES) if set(wanted) <= set(DEFAULT_AXES_NAMES) else set()
+    if set(own) & (usual | set(wanted)):
+        raise ArgumentError(
+            f"{argument}: the columns {list(names)} are not the axes {list(axes)}; choose and name the columns after "
+            "the axes, name the axes with axes=, or take the names away (to_numpy()) where columns are in the order of "
+            "the axes"
+        )
+    return positions
+
+
 def _are_columns(given: Any, count: int, length: int, wanted: int | None) -> bool:
     """Return whether a sequence is D arrays of N coordinates rather than N points."""
     if not isinstance(given, (list, tuple)) or isinstance(given[0], (list, tuple)) or count == length:
         return False
+    if are_columns(given):
+        return False  # they stand side by side already
     return count == wanted if wanted is not None else count <= _USUAL_AXES < length
 
 
