@@ -279,3 +279,12 @@ def test_frames_are_taken_wherever_attributes_are(tmp_path: Path, given: str) ->
     assert said_of_objects(tmp_path / "s.zv")["b"] == {0: "x"}
     append_vertices(tmp_path / "p.zv", CORNERS[0], attributes=table)
     assert read_points(tmp_path / "p.zv").attributes["b"].tolist().count("x") == 2
+
+
+@pytest.mark.parametrize("form", ["frame by column", "polars", "arrow"])
+def test_frames_that_are_set_name_their_objects(tmp_path: Path, form: str) -> None:
+    WRITERS["points"](tmp_path / "a.zv")
+    set_attribute(tmp_path / "a.zv", "v", forms(WEIGHTS)[form], kind="object")
+    assert said_of_objects(tmp_path / "a.zv") == {"v": WEIGHTS}
+    with pytest.raises(ArgumentError, match="expected one column beside 'object_id'"):
+        set_attribute(tmp_path / "a.zv", "w", pd.DataFrame({"object_id": IDS, "a": 1, "b": 2}), kind="object")

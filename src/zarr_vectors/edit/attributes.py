@@ -43,7 +43,7 @@ from zarr_vectors.read.objects import read_column
 from zarr_vectors.read.vertices import holds_faces
 from zarr_vectors.spatial.pruning import with_links
 from zarr_vectors.typing import IntArray
-from zarr_vectors.write.frames import aligned_values
+from zarr_vectors.write.frames import OBJECT_ID, aligned_columns, aligned_values, frame_columns
 from zarr_vectors.write.level import write_level
 from zarr_vectors.write.positions import as_array
 from zarr_vectors.write.tables import joined_parts
@@ -448,7 +448,16 @@ def _put_objects(change: Change, number: int, name: str, given: _Given) -> None:
     stored = finest.arrays.object_attributes.get(name)
     old = None if stored is None else read_column(finest, stored)
     chosen = ids if given.rows is None else ids[parse_rows(given.rows, len(ids), "object")]
-    given.values = aligned_values("values", name, given.values, chosen, "object")
+    named = None if isinstance(given.values, dict) else frame_columns("values", given.values)
+    if named is not None and OBJECT_ID in named:
+        aligned = aligned_columns("values", given.values, chosen, "object")
+        if len(aligned) != 1:
+            raise ArgumentError(
+                f"values: expected one column beside {OBJECT_ID!r}, got {list(aligned)}; set them one by one"
+            )
+        given.values = next(iter(aligned.values()))
+    else:
+        given.values = aligned_values("values", name, given.values, chosen, "object")
     column = given.column(name, len(ids), "object", old, dictionary=False)
     for other in change.store.level_numbers():
         theirs = known_object_ids(change.level(other))
