@@ -155,6 +155,54 @@ def test_categories_of_batches_are_those_of_all(tmp_path: Path) -> None:
         write_points_stream(tmp_path / "t", batches)
 
 
+SIZES = pd.CategoricalDtype(["small", "large"], ordered=True)
+DAYS = np.array(["2020-01-01", "2021-01-01"], "M8[ns]")
+MANY = [f"{n:03}" for n in range(128)]
+LATER: dict[str, tuple[Any, Any]] = {
+    "texts after categories": (pd.Categorical(["b", "c"]), ["a", None]),
+    "more texts than a byte counts": (pd.Categorical(MANY), ["new"]),
+    "texts after ordered categories": (pd.Categorical(["large", "small"], dtype=SIZES), ["small", None]),
+    "categories after texts": (["b", "c"], pd.Categorical(["d", "b"])),
+    "nothing after integers": (np.arange(2, dtype=np.uint8), [None, None]),
+    "nothing after times": (DAYS, [None, None]),
+    "nothing after booleans": ([True, False], [None, None]),
+    "nothing after floats": ([1.5, 2.5], [None, None]),
+    "nothing after numbers as categories": (pd.Categorical([3, 1]), [None, None]),
+    "wide integers after narrow": (np.arange(2, dtype=np.uint8), [7, None]),
+    "integers after floats": ([1.5, 2.5], [7, 8]),
+    "times of another unit": (DAYS, DAYS.astype("M8[D]")),
+}
+
+
+@pytest.mark.parametrize("case", list(LATER))
+def test_later_batches_may_have_what_appending_takes(tmp_path: Path, case: str) -> None:
+    parts = [{"positions": np.zeros((len(v), 3)), "attributes": {"v": v}} for v in LATER[case]]
+    write_points_stream(tmp_path / "s", parts, bounds=([0] * 3, [1] * 3), chunk_shape=1)
+    write_points(tmp_path / "a", **parts[0], bounds=([0] * 3, [1] * 3), chunk_shape=1)
+    write_points(tmp_path / "a", **parts[1], mode="a")
+    streamed, appended = read_points(tmp_path / "s"), read_points(tmp_path / "a")
+    found, wanted = streamed.attributes["v"], appended.attributes["v"]
+    assert (type(found), found.dtype) == (type(wanted), wanted.dtype)
+    assert pd.Series(found.tolist(), dtype=object).equals(pd.Series(wanted.tolist(), dtype=object))
+    assert streamed.categories.get("v") == appended.categories.get("v")
+
+
+@pytest.mark.parametrize(
+    ("first", "later"),
+    [
+        (pd.Categorical(["large", "small"], dtype=SIZES), ["huge"]),
+        (pd.Categorical(["a"]), pd.Categorical([1])),
+        ([None, None], [1, 2]),
+        (np.arange(2, dtype=np.uint8), [300, None]),
+    ],
+)
+def test_what_no_later_batch_may_have_is_refused_with_a_remedy(tmp_path: Path, first: Any, later: Any) -> None:
+    parts = [{"positions": np.zeros((len(v), 3)), "attributes": {"v": v}} for v in (first, later)]
+    with pytest.raises(ArgumentError, match=r"batch 1: attributes: 'v' .* The first batch says how 'v' is stored"):
+        write_points_stream(tmp_path / "s", parts)
+    assert not (tmp_path / "s").exists()
+
+
 def test_a_shell_lends_its_bounds(tmp_path: Path) -> None:
     create_store(tmp_path / "s", chunk_shape=(5, 5, 5), bounds=([0] * 3, [10] * 3))
     with pytest.raises(OutOfBoundsError, match=r"batch 1: 1 of 2 .* row 1 is"):
@@ -171,7 +219,7 @@ BAD: dict[str, Any] = {
     "key": {**GOOD, "colour": 1},
     "no positions": {"attributes": {}},
     "missing attribute": {"positions": np.zeros((2, 3))},
-    "another type": {**GOOD, "attributes": {"a": np.zeros(2, "i4")}},
+    "another type": {**GOOD, "attributes": {"a": np.full(2, 2**53 + 1)}},
     "channels": {**GOOD, "attributes": {"a": np.zeros((2, 2))}},
     "rows": {**GOOD, "attributes": {"a": np.zeros(3)}},
     "text": {**GOOD, "attributes": {"a": ["x", "y"]}},

@@ -13,6 +13,7 @@ from zarr_vectors.constants import ORIGINAL_INDEX_ATTRIBUTE
 from zarr_vectors.encoding.categorical import MISSING_CODE, code_type, free_value
 from zarr_vectors.exceptions import ArgumentError, OutOfBoundsError, ShapeError
 from zarr_vectors.formats.columns import is_nullable_boolean, nullable_booleans
+from zarr_vectors.formats.joining import join_column
 from zarr_vectors.model.attributes import AttributeSpec, Column
 from zarr_vectors.model.axes import make_axes
 from zarr_vectors.model.elements import bounding_box
@@ -174,11 +175,25 @@ class Arrivals:
         """Return values in the form of the first batch; of categories, codes into a table of all that have come."""
         table, held = self._tables.get(name), self.described[name]
         if _form(column.spec) != held:
-            raise ArgumentError(
-                f"{where}: attributes: {name!r} is {_kind(column.spec)}, in the first batch {_kind(held)}; all batches "
-                "need the same type and channels"
-            )
+            column = self._joined(where, name, column)
         return column.values if table is None else table.codes(where, name, column)
+
+    def _joined(self, where: str, name: str, column: Column) -> Column:
+        """Return values of another form in that of the first batch, as appending to a store would take them."""
+        table, held = self._tables.get(name), self.described[name]
+        if isinstance(table, _Table):
+            held = replace(held, categories=tuple(table.known), fill=MISSING_CODE, nullable=False)
+        shape = (0,) if held.channels is None else (0, held.channels)
+        try:
+            joined = join_column(f"{where}: attributes", name, Column(np.zeros(shape, held.numpy_dtype), held), column)
+        except ArgumentError as error:
+            raise ArgumentError(
+                f"{error}. The first batch says how {name!r} is stored, {_kind(held)}: give one first whose type holds "
+                "the values of all, and categories that all have, or convert this batch"
+            ) from error
+        if isinstance(table, _Table):
+            self.described[name] = replace(self.described[name], value_dtype=joined.spec.value_dtype)
+        return joined
 
     def _keep(self, where: str, columns: dict[str, AnyArray]) -> None:
         stored = columns[POSITIONS]
@@ -243,10 +258,10 @@ class _Table:
     def codes(self, where: str, name: str, column: Column) -> AnyArray:
         """Return the codes of values in this table, which takes in the categories that it lacks; -1 is missing."""
         categories = list(column.spec.categories or ())
-        if self.ordered and self.known and categories != list(self.known):
+        if self.ordered and self.known and not set(categories) <= set(self.known):
             raise ArgumentError(
                 f"{where}: attributes: {name!r} has ordered categories {categories}, in the first batch "
-                f"{list(self.known)}; all batches need the same"
+                f"{list(self.known)}; give the first batch all categories, in their order"
             )
         self.ascending &= all(isinstance(category, str) for category in categories) and categories == sorted(categories)
         for category in categories:
