@@ -11,7 +11,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from zarr_vectors import edit
 from zarr_vectors.exceptions import ArgumentError, ZarrVectorsError
+from zarr_vectors.model.attributes import AttributeSpec
+from zarr_vectors.read.opening import open_reader
 from zarr_vectors.types.graphs import read_graph, write_graph
 from zarr_vectors.types.lines import read_lines, write_lines
 from zarr_vectors.types.meshes import read_mesh, write_mesh
@@ -138,3 +141,50 @@ def test_readers_take_groups_and_conditions_of_the_right_type(tmp_path: Path) ->
         for conditions in ([1], "size", {1: 2}):
             with pytest.raises(ArgumentError, match="attribute_filter: expected a mapping"):
                 read(tmp_path / f"{name}.zv", attribute_filter=conditions)
+
+
+SAID: list[tuple[dict[str, Any], str]] = [
+    *(
+        ({"extra": {key: 1}}, f"{key} are keys of the format")
+        for key in ("encoding", "categories", "_FillValue", "unit")
+    ),
+    *(({"extra": {key: 1}}, f"{key} are keys of the format") for key in ("dtype", "channel_names", "channel_bins")),
+    ({"extra": 5}, "extra of 'v': expected a mapping, got int"),
+    ({"extra": None}, "extra of 'v': expected a mapping"),
+    ({"extra": {"a": object()}}, "extra of 'v' is not JSON"),
+    ({"extra": {"a": [float("nan")]}}, "extra of 'v' is not JSON"),
+    ({"extra": {"a": [{1: 2}]}}, "extra of 'v' is not JSON: its keys"),
+    ({"unit": 5}, "unit of 'v': expected a string"),
+    ({"description": 7}, "description of 'v': expected a string"),
+    ({"aggregation": ["mean"]}, "aggregation of 'v'"),
+    ({"channel_names": 5}, "channel_names of 'v': expected strings"),
+    ({"channel_names": [1, 2]}, "channel_names of 'v': expected strings"),
+    ({"channel_names": "ab"}, "channel_names of 'v': expected strings"),
+    ({"channel_names": ["a", "a"]}, "channel_names of 'v': 'a' names two"),
+]
+
+
+@pytest.mark.parametrize(("said", "message"), SAID, ids=lambda each: str(each)[:30])
+def test_what_cannot_be_said_of_an_attribute_is_refused(said: dict[str, Any], message: str) -> None:
+    given: dict[str, Any] = {"attributes": {"v": np.zeros((4, 2))}}
+    path = "memory://unspoken"
+    write_points(path, CORNERS, mode="w", **given)
+    specs = [said] if "extra" in said and said["extra"] in (5, None) else [said, AttributeSpec(**said)]
+    for spec in specs:
+        if isinstance(spec, AttributeSpec) and "channel_bins" in spec.extra:
+            continue
+        with pytest.raises(ArgumentError, match=message):
+            write_points("memory://unspoken-new", CORNERS, attribute_specs={"v": spec}, **given)
+        with pytest.raises(ArgumentError, match=message):
+            edit.set_attribute(path, "v", np.ones((4, 2)), spec=spec)
+
+
+def test_what_a_store_says_of_an_attribute_can_be_said_again(tmp_path: Path) -> None:
+    said: Any = {"unit": "mm", "channel_names": np.array(["a", "b"]), "extra": {"device": {"id": [1, 2.5, None]}}}
+    for name in ("a.zv", "b.zv"):
+        write_points(
+            tmp_path / name, CORNERS, attributes={"v": np.zeros((4, 2))}, attribute_specs={"v": said}, chunk_shape=5
+        )
+        said = open_reader(tmp_path / name).level(0).arrays.vertex_attributes["v"].spec
+        assert said.extra == {"device": {"id": [1, 2.5, None]}}
+        assert said.channel_names == ("a", "b")

@@ -26,7 +26,8 @@ from zarr_vectors.edit.elements import is_ordered, read_level_elements
 from zarr_vectors.edit.rows import VertexOrder, read_order_of
 from zarr_vectors.edit.tables import column_at, fragments_of, known_object_ids, object_ids_of, put_tables
 from zarr_vectors.exceptions import ArgumentError, UnknownNameError, UnsupportedFeatureError
-from zarr_vectors.formats.columns import SpecLike, check_name, make_column, redescribed
+from zarr_vectors.formats.columns import check_name, make_column, redescribed
+from zarr_vectors.formats.descriptions import SpecLike
 from zarr_vectors.formats.documents import attribute_document
 from zarr_vectors.formats.given import Given, reshape_values, rounded_literals
 from zarr_vectors.formats.joining import join_column

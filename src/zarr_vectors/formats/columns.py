@@ -19,10 +19,11 @@ from zarr_vectors.encoding.categorical import (
     free_value,
 )
 from zarr_vectors.exceptions import ArgumentError, ShapeError, UnsupportedFeatureError, ZarrVectorsError
+from zarr_vectors.formats.descriptions import DESCRIBED, SpecLike, parse_spec
 from zarr_vectors.formats.documents import plain_value
 from zarr_vectors.formats.given import Given, parse_values, plain_values
 from zarr_vectors.formats.tokens import VERSION_REMEDY
-from zarr_vectors.model.attributes import TIMES, AttributeSpec, Column
+from zarr_vectors.model.attributes import CHANNEL_BINS, TIMES, AttributeSpec, Column
 from zarr_vectors.typing import AnyArray, BoolArray
 
 _RESERVED = frozenset(
@@ -36,11 +37,8 @@ _RESERVED = frozenset(
     ]
 )
 _MAX_NAME_BYTES = 200
-_DESCRIBED = ("unit", "description", "channel_names", "aggregation", "extra")
 _PLAIN = (None, "raw", "dictionary", "fixed_length_utf32", *TIMES)
 """Encodings whose values are as they are stored, those that lack what they need among them."""
-
-SpecLike = AttributeSpec | Mapping[str, Any] | None
 
 
 def check_name(argument: str, name: Any) -> str:
@@ -155,7 +153,7 @@ def nullable_booleans(column: Column) -> tuple[AnyArray, AttributeSpec]:
     made = AttributeSpec(
         dtype="int8", encoding="dictionary", categories=(False, True), fill=MISSING_CODE, nullable=True
     )
-    known = {key: getattr(column.spec, key) for key in _DESCRIBED}
+    known = {key: getattr(column.spec, key) for key in DESCRIBED}
     return column.values.astype(np.int8), replace(made, value_dtype="bool", categorical=False, **known)
 
 
@@ -252,28 +250,8 @@ def _listed_categories(categories: Given) -> tuple[list[Any], str | None]:
     return listed, "object"
 
 
-def _parse_spec(name: str, given: SpecLike) -> AttributeSpec:
-    if given is None or isinstance(given, AttributeSpec):
-        return given or AttributeSpec()
-    if not isinstance(given, Mapping):
-        raise ArgumentError(f"attribute_specs: expected a mapping for {name!r}, got {type(given).__name__}")
-    unknown = [key for key in given if key not in _DESCRIBED]
-    if unknown:
-        raise ArgumentError(
-            f"attribute_specs: {unknown} of {name!r} cannot be set; {', '.join(_DESCRIBED)} can (the data type is that "
-            "of the array)"
-        )
-    mode = given.get("aggregation")
-    if mode is not None and mode not in AGGREGATIONS:
-        raise ArgumentError(
-            f"attribute_specs: aggregation of {name!r}: expected one of {', '.join(AGGREGATIONS)}, got {mode!r}"
-        )
-    names = given.get("channel_names")
-    return AttributeSpec(**{**given, "channel_names": None if names is None else tuple(names)})
-
-
 def _described(argument: str, name: str, made: AttributeSpec, stored: AnyArray, given: SpecLike) -> AttributeSpec:
-    spec = _parse_spec(name, given)
+    spec = parse_spec(name, given)
     channels = spec.channel_names
     if stored.ndim == 1 and channels is not None:
         raise ShapeError(f"{argument}: {name!r} is scalar, but {len(channels)} channel names were given")
@@ -305,8 +283,10 @@ def redescribed(argument: str, name: str, spec: AttributeSpec, given: SpecLike) 
     """
     if given is None:
         return spec
-    parsed = _parse_spec(name, given)
-    changed = {key: getattr(parsed, key) for key in (given if isinstance(given, Mapping) else _DESCRIBED)}
+    parsed = parse_spec(name, given)
+    changed = {key: getattr(parsed, key) for key in (given if isinstance(given, Mapping) else DESCRIBED)}
+    if "extra" in changed and CHANNEL_BINS in spec.extra:
+        changed["extra"] = changed["extra"] | {CHANNEL_BINS: spec.extra[CHANNEL_BINS]}
     channels = changed.pop("channel_names", None)
     if channels is not None and len(channels) != spec.channels:
         held = "is scalar" if spec.channels is None else f"has {spec.channels} channels"

@@ -9,7 +9,8 @@ import numpy as np
 
 from zarr_vectors.constants import GROUP_NAME_ATTRIBUTE
 from zarr_vectors.exceptions import ArgumentError, ShapeError, ZarrVectorsError
-from zarr_vectors.formats.columns import SpecLike, make_column
+from zarr_vectors.formats.columns import make_column
+from zarr_vectors.formats.descriptions import SpecLike
 from zarr_vectors.formats.given import join_values
 from zarr_vectors.model.attributes import Column
 from zarr_vectors.model.elements import Groups
