@@ -22,8 +22,9 @@ from zarr_vectors.exceptions import ArrayError, MetadataError, StoreChangedError
 from zarr_vectors.read import opening
 from zarr_vectors.read import steady as steadily
 from zarr_vectors.read.openings import Opening
-from zarr_vectors.storage.journal import JOURNAL_FOLDER, MARKER_NAME, Transaction
+from zarr_vectors.storage.journal import Transaction
 from zarr_vectors.storage.layers import ReadingLayer
+from zarr_vectors.storage.lock import JOURNAL_FOLDER, MARKER_NAME
 from zarr_vectors.storage.port import Blob, Listing, Range, Storage, put_one
 from zarr_vectors.storage.resolve import resolve_storage
 from zarr_vectors.testing.crashes import contents_of

@@ -16,8 +16,8 @@ from tests.validate.conftest import make
 from tests.validate.damage import Files
 from zarr_vectors.exceptions import StoreLockedError, StoreNotFoundError
 from zarr_vectors.repair import repair
-from zarr_vectors.storage.journal import JOURNAL_FOLDER, Transaction
-from zarr_vectors.storage.lock import acquire
+from zarr_vectors.storage.journal import Transaction
+from zarr_vectors.storage.lock import JOURNAL_FOLDER, acquire
 from zarr_vectors.storage.port import Range
 from zarr_vectors.storage.processes import describe_process
 from zarr_vectors.storage.resolve import resolve_storage

@@ -37,7 +37,7 @@ def die_holding(path: Path, *partition: str) -> None:
 def test_a_lock_of_a_dead_process_is_taken_over(tmp_path: Path, partition: tuple[str, ...], wanted: str | None) -> None:
     die_holding(tmp_path / "s", *partition)
     storage = resolve_storage(tmp_path / "s", mode="w")
-    assert len(storage.list_all(LOCK_FOLDER)) == 1
+    assert len(storage.list_all(LOCK_FOLDER)) == 2
     with lock(storage, wanted), pytest.raises(StoreLockedError, match=f"process {os.getpid()}"):
         acquire(storage, wanted)
 
@@ -49,14 +49,16 @@ def test_a_writer_goes_on_after_one_that_was_killed(tmp_path: Path) -> None:
     assert not (tmp_path / "s" / LOCK_FOLDER / "store.json").exists()
 
 
-@pytest.mark.parametrize("change", [{"host": "elsewhere"}, {"pid_space": "pid:[1]"}])
+@pytest.mark.parametrize(
+    "change", [{"host": "elsewhere"}, {"boot": "another"}, {"boot": None}, {"pid_space": "pid:[1]"}]
+)
 def test_a_lock_of_another_computer_is_respected(tmp_path: Path, change: dict[str, str]) -> None:
     die_holding(tmp_path / "s")
     storage = resolve_storage(tmp_path / "s", mode="w")
-    address = f"{LOCK_FOLDER}/store.json"
-    blob = get_one(storage, address)
-    assert blob is not None
-    put_one(storage, address, json.dumps({**json.loads(bytes(blob)), **change}).encode())
+    for address in storage.list_all(LOCK_FOLDER):
+        blob = get_one(storage, address)
+        assert blob is not None
+        put_one(storage, address, json.dumps({**json.loads(bytes(blob)), **change}).encode())
     with pytest.raises(StoreLockedError, match="the dead"):
         acquire(storage)
 
@@ -67,6 +69,9 @@ def test_only_processes_of_here_are_known_to_be_dead() -> None:
     me = describe_process()
     assert runs(os.getpid())
     assert not is_dead(me)
-    assert is_dead({**me, "pid": done.pid})
-    for unknown in ({}, {"host": me["host"], "pid": done.pid}, {**me, "pid": "7"}, {**me, "pid": -1}):
+    gone = {**me, "pid": done.pid}
+    assert is_dead(gone)
+    assert is_dead({**me, "started": 1})  # the number is that of another process, which started later
+    unseen = [{**gone, **change} for change in ELSEWHERE]
+    for unknown in ({}, *unseen, {**me, "pid": "7"}, {**me, "pid": -1}):
         assert not is_dead(unknown)

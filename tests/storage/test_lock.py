@@ -10,9 +10,9 @@ import pytest
 
 from tests.servers import S3Server
 from zarr_vectors.exceptions import ArgumentError, StoreError, StoreLockedError
-from zarr_vectors.storage import Storage, acquire, break_lock, files, get_one, lock, put_one, resolve_storage
+from zarr_vectors.storage import Storage, acquire, break_lock, files, lock, put_one, resolve_storage
 from zarr_vectors.storage.local import LocalStorage
-from zarr_vectors.storage.lock import LOCK_FOLDER, lock_address, read_lock
+from zarr_vectors.storage.lock import LOCK_FOLDER, Lock, read_lock
 from zarr_vectors.testing.faults import FaultyStorage
 
 
@@ -23,7 +23,7 @@ def test_one_holder_at_a_time(storage: Storage) -> None:
     ):
         acquire(storage)
     with lock(storage, owner="grace"):
-        assert storage.list_all(LOCK_FOLDER) == [f"{LOCK_FOLDER}/store.json"]
+        assert len(storage.list_all(LOCK_FOLDER)) == 2
     assert storage.list_all() == []
 
 
@@ -82,8 +82,9 @@ def renewing_threads() -> list[threading.Thread]:
     return [thread for thread in threading.enumerate() if thread.name == "zarr-vectors-lock"]
 
 
-def expiry(storage: Storage) -> float:
-    return float((read_lock(storage, lock_address()) or {})["expires"])
+def expiry(storage: Storage, held: Lock) -> float:
+    renewed = read_lock(storage, held.address.replace(".json", ".alive.json"))
+    return float((renewed or {"expires": 0})["expires"])
 
 
 def test_a_lock_is_renewed_while_its_block_runs(fast_storage: Storage, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -91,12 +92,12 @@ def test_a_lock_is_renewed_while_its_block_runs(fast_storage: Storage, monkeypat
     monkeypatch.setattr(locking, "_RENEWALS", 1e9)
     monkeypatch.setattr(locking, "_LEAST_PAUSE", 0.001)
     storage = FaultyStorage(fast_storage, None, {"get"}, error=lambda: StoreError("out of reach"), times=3)
-    with lock(storage, ttl=60):
+    with lock(storage, ttl=60) as held:
         assert len(renewing_threads()) == 1
         for at in (None, storage.requests + 1):
             storage.at = at
-            before, deadline = expiry(fast_storage), time.monotonic() + 60
-            while expiry(fast_storage) == before or (at is not None and storage.requests < at + 3):
+            before, deadline = expiry(fast_storage, held), time.monotonic() + 60
+            while expiry(fast_storage, held) == before or (at is not None and storage.requests < at + 3):
                 assert time.monotonic() < deadline
     assert renewing_threads() == []
     assert fast_storage.list_all() == []
@@ -117,27 +118,6 @@ def test_breaking(fast_storage: Storage) -> None:
     assert {document["owner"] for document in break_lock(fast_storage)} == {"ada", "an unreadable lock"}
     assert fast_storage.list_all() == []
     assert break_lock(fast_storage) == []
-
-
-def test_a_claim_left_by_the_dead_is_cleared(fast_storage: Storage) -> None:
-    dead = acquire(fast_storage, ttl=0.01)
-    claim = f"{dead.address}.{dead.document['token']}.claim"
-    put_one(fast_storage, claim, b'{"expires": 0}')
-    time.sleep(0.02)
-    with pytest.raises(StoreLockedError):
-        acquire(fast_storage)
-    acquire(fast_storage).release()
-    assert get_one(fast_storage, claim) is None
-
-
-def test_a_claim_of_the_living_is_respected(fast_storage: Storage) -> None:
-    dead = acquire(fast_storage, ttl=0.01)
-    claim = f"{dead.address}.{dead.document['token']}.claim"
-    put_one(fast_storage, claim, b'{"expires": 99999999999}')
-    time.sleep(0.02)
-    with pytest.raises(StoreLockedError):
-        acquire(fast_storage)
-    assert fast_storage.exists(claim)
 
 
 def test_only_one_of_many_gets_it(fast_storage: Storage, s3: S3Server) -> None:
@@ -181,7 +161,7 @@ def test_a_store_exchanged_while_it_is_being_locked_is_locked_all_the_same(
     """Another writer may exchange the folder, and delete the old one, between any two calls of the system."""
     storage = LocalStorage(tmp_path / "s.zv")
     put_one(storage, "zarr.json", b"old")
-    left = [1 if moment == "before the file" else 3]
+    left = [3 if moment == "before its name" else 1]
 
     def exchange_once() -> None:
         if left[0]:
@@ -208,7 +188,7 @@ def test_a_store_exchanged_while_it_is_being_locked_is_locked_all_the_same(
     monkeypatch.setattr(files, "link_if_absent", linking)
     with lock(storage, owner="ada"):
         assert left == [0]
-        assert storage.list_all() == [f"{LOCK_FOLDER}/store.json", "zarr.json"]
+        assert [one for one in storage.list_all() if not one.startswith(LOCK_FOLDER)] == ["zarr.json"]
         with pytest.raises(StoreLockedError, match="ada"):
             acquire(LocalStorage(storage.root))
     assert storage.list_all() == ["zarr.json"]

@@ -16,6 +16,7 @@ from zarr_vectors.storage import (
     Range,
     Storage,
     begin_replacement,
+    break_lock,
     get_one,
     is_unfinished,
     is_vacant,
@@ -29,6 +30,8 @@ from zarr_vectors.storage import (
 from zarr_vectors.storage import replace as replace_module
 from zarr_vectors.storage.exchange import exchange
 from zarr_vectors.storage.latest import LATEST_ADDRESS
+from zarr_vectors.storage.lock import LOCK_FOLDER
+from zarr_vectors.storage.replace import put_back
 from zarr_vectors.testing.storage import FailingStorage, SimulatedCrashError
 
 OLD = {"zarr.json": b"old", "0/a/c/0": b"old", "0/b": b"only old"}
@@ -36,7 +39,8 @@ NEW = {"zarr.json": b"new", "0/a/c/0": b"new", "0/c": b"only new"}
 
 
 def contents(storage: Storage) -> dict[str, bytes]:
-    addresses = [address for address in storage.list_all() if address != LATEST_ADDRESS]
+    hidden = (LATEST_ADDRESS, LOCK_FOLDER)
+    addresses = [address for address in storage.list_all() if not address.startswith(hidden)]
     blobs = storage.get_many([Range(address) for address in addresses])
     return {address: bytes(blob or b"") for address, blob in zip(addresses, blobs, strict=True)}
 
@@ -53,7 +57,7 @@ def write(staging: Storage) -> None:
 @pytest.mark.parametrize("before", [{}, OLD])
 def test_replacing(fast_storage: Storage, before: dict[str, bytes]) -> None:
     fast_storage.put_many(before.items())
-    with begin_replacement(fast_storage) as replacement:
+    with lock(fast_storage), begin_replacement(fast_storage) as replacement:
         assert data_of(replacement.staging) == {}
         assert replacement.staging.name == fast_storage.name
         assert replacement.staging.url == fast_storage.url
@@ -73,7 +77,7 @@ def fail_to_replace(storage: Storage) -> None:
     """Write a new store and give it up."""
 
     def fail() -> None:
-        with begin_replacement(storage) as replacement:
+        with lock(storage), begin_replacement(storage) as replacement:
             write(replacement.staging)
             raise RuntimeError("on purpose")
 
@@ -97,7 +101,7 @@ def test_aborting_leaves_nothing_behind(fast_storage: Storage, before: dict[str,
 def test_on_disk_nothing_else_stays(tmp_path: Path) -> None:
     storage = LocalStorage(tmp_path / "s")
     for _ in range(2):
-        with begin_replacement(storage) as replacement:
+        with lock(storage), begin_replacement(storage) as replacement:
             write(replacement.staging)
         assert [path.name for path in tmp_path.iterdir()] == ["s"]
     fail_to_replace(storage)
@@ -106,7 +110,7 @@ def test_on_disk_nothing_else_stays(tmp_path: Path) -> None:
 
 def test_an_empty_replacement_leaves_an_empty_place(fast_storage: Storage) -> None:
     fast_storage.put_many(OLD.items())
-    with begin_replacement(fast_storage):
+    with lock(fast_storage), begin_replacement(fast_storage):
         pass
     assert contents(fast_storage) == {}
 
@@ -214,26 +218,32 @@ def by_renames(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
 def test_swapping_by_two_renames(tmp_path: Path, by_renames: Callable[[], None]) -> None:
     storage = LocalStorage(tmp_path / "s")
     storage.put_many(OLD.items())
-    with begin_replacement(storage) as replacement:
+    with lock(storage), begin_replacement(storage) as replacement:
         write(replacement.staging)
     assert contents(storage) == NEW
     assert [path.name for path in tmp_path.iterdir()] == ["s"]
 
 
-def test_an_interrupted_swap_by_two_renames_is_undone(
+def test_an_interrupted_swap_by_two_renames_is_completed(
     tmp_path: Path, by_renames: Callable[[], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     storage = LocalStorage(tmp_path / "s")
     storage.put_many(OLD.items())
-    replacement = begin_replacement(storage)
-    write(replacement.staging)
-    by_renames()
-    with pytest.raises(KeyboardInterrupt):
-        replacement.commit()
+    with lock(storage):
+        replacement = begin_replacement(storage)
+        write(replacement.staging)
+        by_renames()
+        with pytest.raises(KeyboardInterrupt):
+            replacement.commit()
     monkeypatch.undo()
     assert contents(storage) == {}
-    recover(storage)
-    assert contents(storage) == OLD
+    (aside,) = [path for path in tmp_path.iterdir() if ".zv-old-" in path.name]
+    break_lock(LocalStorage(aside))  # its holder would be dead
+    put_back(storage)
+    with lock(storage):
+        recover(storage)
+    assert contents(storage) == NEW
+    assert [path.name for path in tmp_path.iterdir()] == ["s"]
 
 
 def test_what_dead_writers_left_is_removed_and_what_living_ones_write_is_not(
@@ -241,14 +251,18 @@ def test_what_dead_writers_left_is_removed_and_what_living_ones_write_is_not(
 ) -> None:
     storage = LocalStorage(tmp_path / "s")
     storage.put_many(OLD.items())
-    living = begin_replacement(storage)
+    with lock(storage):
+        living = begin_replacement(storage)
     put_one(living.staging, "a", b"1")
     other = LocalStorage(tmp_path / "s2")
     put_one(begin_replacement(other).staging, "a", b"1")
-    assert len(list(tmp_path.iterdir())) == 3
+    like = tmp_path / ".s.zv-old-backup"
+    like.mkdir()
+    assert len(list(tmp_path.iterdir())) == 4
     recover(storage)
     assert get_one(living.staging, "a") == b"1"
     monkeypatch.setattr(processes, "runs", lambda process: False)
     recover(storage)
-    assert sorted(path.name[:3] for path in tmp_path.iterdir()) == [".s2", "s"]
+    assert sorted(path.name[:3] for path in tmp_path.iterdir()) == [".s.", ".s2", "s"]
+    assert like.is_dir()
     assert contents(storage) == OLD

@@ -6,8 +6,11 @@ from typing import Any
 
 from zarr_vectors.core.handle import StoreHandle
 from zarr_vectors.read.store import StoreReader
-from zarr_vectors.storage.consolidated import consolidate, drop_consolidated
+from zarr_vectors.storage.consolidated import consolidate, without_consolidated
+from zarr_vectors.storage.documents import DOCUMENT_NAME
+from zarr_vectors.storage.journal import Transaction
 from zarr_vectors.storage.lock import lock
+from zarr_vectors.storage.port import put_one
 from zarr_vectors.storage.replace import recover
 from zarr_vectors.storage.resolve import resolve_storage
 from zarr_vectors.storage.versioned import versions_of
@@ -55,12 +58,17 @@ def consolidate_metadata(path: Any, *, remove: bool = False, backend: str | None
     try:
         if remove:
             with lock(storage):
-                drop_consolidated(storage)
+                recover(storage)
+                with Transaction(storage, keeps_consolidated=True) as staged:
+                    stripped = without_consolidated(staged)
+                    if stripped is not None:
+                        put_one(staged, DOCUMENT_NAME, stripped)
             return 0
         if versions_of(storage) is not None:
             return consolidate(storage)
         with lock(storage):
             recover(storage)
-            return consolidate(storage)
+            with Transaction(storage, keeps_consolidated=True) as staged:
+                return consolidate(staged)
     finally:
         handle.forget_consolidated()

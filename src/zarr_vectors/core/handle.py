@@ -10,10 +10,11 @@ from zarr_vectors.exceptions import ReadOnlyStoreError, StoreLockedError
 from zarr_vectors.read.opening import open_storage
 from zarr_vectors.read.store import StoreReader
 from zarr_vectors.storage.changes import note_change
-from zarr_vectors.storage.consolidated import drop_consolidated
+from zarr_vectors.storage.consolidated import without_consolidated
+from zarr_vectors.storage.documents import DOCUMENT_NAME
 from zarr_vectors.storage.journal import Transaction, has_journals
 from zarr_vectors.storage.lock import lock
-from zarr_vectors.storage.port import Storage
+from zarr_vectors.storage.port import Storage, put_one
 from zarr_vectors.storage.replace import recover
 
 if TYPE_CHECKING:
@@ -118,7 +119,9 @@ class StoreHandle:
         """Remove consolidated metadata, once, before the first change that makes it stale."""
         if not self._unconsolidated:
             if self._reader is None or self._reader.is_consolidated:
-                drop_consolidated(self.storage)
+                stripped = without_consolidated(self.storage)
+                if stripped is not None:
+                    put_one(self.storage, DOCUMENT_NAME, stripped)
             self._unconsolidated = True
 
     @contextmanager

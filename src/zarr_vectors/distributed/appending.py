@@ -30,7 +30,7 @@ from zarr_vectors.storage.lock import Lock, lock
 from zarr_vectors.storage.port import Storage
 from zarr_vectors.storage.replace import put_back
 from zarr_vectors.storage.resolve import resolve_storage
-from zarr_vectors.storage.turns import journal_of, turn
+from zarr_vectors.storage.turns import turn
 from zarr_vectors.storage.versioned import versions_of
 from zarr_vectors.typing import FloatArray, IntArray
 from zarr_vectors.write.bounds import outside_rows
@@ -123,23 +123,21 @@ def append_partition(
         )
     put_back(storage)
     require_changeable(open_storage(storage))  # a place without a store is refused before a lock is put there
-    with _holding(storage, keys) as held, SparingTransaction(storage, identifier=journal_of(held[0])) as staged:
-        with turn(storage, wait):
+    with _holding(storage, keys) as held, SparingTransaction(storage, locks=held) as staged:
+        with turn(storage, wait, staged.identifier):
             change = _opened(staged)
         addition = _gather(change, given, _chosen(change, keys))
         if addition is None:
             return AppendSummary(0, 0, 0)
         written = put_cells(change, change.level(0), addition.merged)
-        with turn(storage, wait) as mine:
-            for one in held:
-                one.confirm()
+        with turn(storage, wait, staged.identifier) as mine:
+            staged.locks.append(mine)
             change.reopen()
             _require_new_objects(change.level(0), addition)
             list_cells(change, change.level(0), written)
             change.reopen()
             put_crossings(change, addition)
             put_added(change, addition, given.object_attributes, change.root)
-            mine.renew()  # whoever was suspended until the turn was somebody else's stops here
             staged.commit()
     objects = addition.new.objects
     return AppendSummary(addition.new.count, 0 if objects is None else objects.count, len(addition.made.chunks))
@@ -168,7 +166,10 @@ def _keys(partition: Any) -> list[str]:
 def _holding(storage: Storage, keys: Sequence[str]) -> Iterator[list[Lock]]:
     """Hold some partitions during a block."""
     with ExitStack() as stack:
-        yield [stack.enter_context(lock(storage, key)) for key in keys]
+        held: list[Lock] = []
+        for key in keys:
+            held.append(stack.enter_context(lock(storage, key, journal=held[0].journal if held else None)))
+        yield held
 
 
 def _opened(staged: SparingTransaction) -> Change:

@@ -13,7 +13,8 @@ from zarr_vectors.read.level import LevelReader
 from zarr_vectors.read.opening import as_allowed
 from zarr_vectors.read.store import StoreReader
 from zarr_vectors.storage.changes import changes_of
-from zarr_vectors.storage.journal import JOURNAL_FOLDER, overlay
+from zarr_vectors.storage.journal import overlay
+from zarr_vectors.storage.lock import JOURNAL_FOLDER
 from zarr_vectors.storage.port import Listing, Storage, get_whole
 
 

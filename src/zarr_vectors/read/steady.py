@@ -13,7 +13,7 @@ from typing import Any, TypeVar, cast
 from zarr_vectors.exceptions import ArrayError, MetadataError, StoreChangedError, StoreError, ZarrVectorsError
 from zarr_vectors.read.openings import noted
 from zarr_vectors.storage.failures import without_secrets
-from zarr_vectors.storage.journal import JOURNAL_FOLDER, MARKER_NAME
+from zarr_vectors.storage.lock import JOURNAL_FOLDER, MARKER_NAME
 from zarr_vectors.storage.resolve import local_folder
 
 Reader = TypeVar("Reader", bound=Callable[..., Any])

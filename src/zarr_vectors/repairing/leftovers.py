@@ -12,9 +12,9 @@ from pathlib import Path
 from zarr_vectors.exceptions import MetadataError
 from zarr_vectors.repairing.report import Kind, RepairItem
 from zarr_vectors.storage.documents import parse_document
-from zarr_vectors.storage.journal import JOURNAL_FOLDER, MARKER_NAME, parse_marker
+from zarr_vectors.storage.journal import parse_marker
 from zarr_vectors.storage.local import TEMPORARY, LocalStorage
-from zarr_vectors.storage.lock import LOCK_FOLDER
+from zarr_vectors.storage.lock import JOURNAL_FOLDER, LOCK_FOLDER, MARKER_NAME
 from zarr_vectors.storage.port import INTERNAL_PREFIX, Storage, get_whole, list_folder
 from zarr_vectors.storage.processes import is_dead, runs
 from zarr_vectors.storage.replace import UNFINISHED_NOTE

@@ -78,20 +78,18 @@ def consolidate(storage: Storage) -> int:
     return len(nodes)
 
 
-def drop_consolidated(storage: Storage) -> bool:
-    """Remove the block of a store that is about to change; say whether it had one.
+def without_consolidated(storage: Storage) -> bytes | None:
+    """Return the root's document without the block, for a store that is about to change; None where it has none.
 
-    One request where there is none. The document is replaced as a whole, and a store without the block is as
-    good, so that nothing can be interrupted here.
+    Costs one request.
     """
     blob = get_one(storage, DOCUMENT_NAME)
     if blob is None or CONSOLIDATED.encode() not in bytes(blob):
-        return False
+        return None
     root = parse_document(blob, DOCUMENT_NAME)
     if CONSOLIDATED not in root:
-        return False
-    put_one(storage, DOCUMENT_NAME, document_bytes({k: v for k, v in root.items() if k != CONSOLIDATED}))
-    return True
+        return None
+    return document_bytes({k: v for k, v in root.items() if k != CONSOLIDATED})
 
 
 def _root(storage: Storage) -> Document | None:

@@ -2,7 +2,12 @@
 
 New objects are staged under ``.zv-journal/<id>/data/``. One marker, ``.zv-journal/<id>/commit.json``, makes
 the change final; it lists what is to be moved into place and what is to be deleted. Applying it may be
-interrupted anywhere and done again, and gives the same result. Without a marker a journal means nothing.
+interrupted anywhere and done again, and gives the same result. Without a marker a journal means nothing, nor does
+one whose marker names a lock that is not there any more: its writer had been overtaken
+(:mod:`~zarr_vectors.storage.lock`).
+
+A writer that is suspended while it applies its journal, and goes on after others have completed it, does no harm:
+what it would move is gone, and it deletes nothing once its marker is gone.
 
 A storage that keeps versions has transactions of its own, which take the place of all this.
 """
@@ -10,9 +15,8 @@ A storage that keeps versions has transactions of its own, which take the place 
 from __future__ import annotations
 
 import json
-import time
 import uuid
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from types import TracebackType
@@ -20,11 +24,21 @@ from typing import Self
 
 import zarr.abc.store
 
-from zarr_vectors.exceptions import MetadataError, ReadOnlyStoreError, StoreError, StoreLockedError
+from zarr_vectors.exceptions import MetadataError, ReadOnlyStoreError, StoreError
 from zarr_vectors.storage.adapter import StorageStore
 from zarr_vectors.storage.concurrency import together
+from zarr_vectors.storage.consolidated import without_consolidated
 from zarr_vectors.storage.documents import DOCUMENT_NAME, parse_document
 from zarr_vectors.storage.latest import Latest, keeps_latest, read_latest, write_latest
+from zarr_vectors.storage.lock import (
+    JOURNAL_FOLDER,
+    Lock,
+    held_lock,
+    is_void,
+    lost,
+    marker_address,
+    new_identifier,
+)
 from zarr_vectors.storage.overlay import OverlayStorage
 from zarr_vectors.storage.port import (
     INTERNAL_PREFIX,
@@ -44,18 +58,10 @@ from zarr_vectors.storage.port import (
 from zarr_vectors.storage.versioned import versions_of
 from zarr_vectors.typing import Bytes, Document
 
-JOURNAL_FOLDER = f"{INTERNAL_PREFIX}journal"
-"""Folder of the root that holds the journals."""
-
-MARKER_NAME = "commit.json"
-"""Name of the object that makes a journal final."""
+REPLACED = "replaced"
+"""Key of a marker under which a folder stands that takes the place of the whole store."""
 
 _DATA = "data"
-
-
-def new_identifier() -> str:
-    """Return the beginning of an identifier of a journal; those of later ones sort after it."""
-    return f"{time.time_ns():020d}"
 
 
 @dataclass(slots=True)
@@ -71,19 +77,29 @@ class Transaction:
     replaces : bool
         The staged objects are to be all that the store holds: everything else is deleted by the commit,
         and not seen through this transaction.
+    locks : list of Lock
+        Locks without which the change must not become final; by default that of the whole store, where it is held.
+    keeps_consolidated : bool
+        Leave consolidated metadata as they are; otherwise they go with the change, which may make them wrong.
     identifier : str
         Name of the journal's folder; later journals sort after earlier ones.
     """
 
     storage: Storage
     replaces: bool = False
-    identifier: str = field(default_factory=lambda: f"{new_identifier()}-{uuid.uuid4().hex[:8]}")
+    locks: list[Lock] = field(default_factory=list)
+    keeps_consolidated: bool = False
+    identifier: str = field(default="", init=False)
     _view: OverlayStorage = field(init=False, repr=False)
     _fork: Storage | None = field(default=None, init=False, repr=False)
     _is_open: bool = field(default=True, init=False, repr=False)
 
     def __post_init__(self) -> None:
         """Look through what will be staged."""
+        held = held_lock(self.storage)
+        if not self.locks and held is not None:
+            self.locks = [held]
+        self.identifier = self.locks[0].take_journal() if self.locks else f"{new_identifier()}-{uuid.uuid4().hex[:8]}"
         folder = f"{JOURNAL_FOLDER}/{self.identifier}/{_DATA}"
         self._view = OverlayStorage(self.storage, folder, hides_inner=self.replaces)
         versions = versions_of(self.storage)
@@ -201,6 +217,8 @@ class Transaction:
             versions.adopt(self._fork)
             return
         view = self._view
+        if not self.keeps_consolidated and not self.replaces and (view.staged or view.deleted):
+            self._drop_consolidated()
         deleted = set(view.deleted)
         if self.replaces:
             kept = (one for one in self.storage.list_all("") if not one.startswith(INTERNAL_PREFIX))
@@ -208,10 +226,10 @@ class Transaction:
         marker = {"version": 1, "moves": sorted(view.staged), "deletions": sorted(deleted - view.staged)}
         if view.staged or marker["deletions"]:
             self._require_staged()
-            write_latest(self.storage, self.identifier, is_in_place=False)
-            self._put_marker(marker)
+            make_final(self.storage, self.identifier, marker, self.locks, self.abort)
             self._is_open = False
             try:
+                write_latest(self.storage, self.identifier, is_in_place=False)
                 _apply(self.storage, self.identifier, marker)
             except StoreError as error:
                 raise StoreError(
@@ -220,26 +238,21 @@ class Transaction:
                 ) from error
         self._is_open = False
 
-    def _require_staged(self) -> None:
-        """Refuse to make final what is not there any more; who discards a journal discards all of it."""
-        last = max(self._view.staged, default="")
-        if last and not self.storage.exists(join(self._view.folder, last)):
-            self.abort()
-            raise StoreLockedError(
-                f"{self.url}: another writer took the store over, and what was to be written has been discarded; "
-                "make the change again"
-            )
+    def _drop_consolidated(self) -> None:
+        """Stage the root without consolidated metadata, where it has some."""
+        stripped = without_consolidated(self._view)
+        if stripped is not None:
+            put_one(self.storage, join(self._view.folder, DOCUMENT_NAME), stripped)
+            self._view.staged.add(DOCUMENT_NAME)
 
-    def _put_marker(self, marker: Document) -> None:
-        """Make the change final; where that fails, forget it, so that nobody finds it final later on."""
-        address = _marker_address(self.identifier)
-        try:
-            put_one(self.storage, address, json.dumps(marker).encode())
-        except StoreError:
-            with suppress(StoreError):  # without storage that works, the next writer does this
-                self.storage.delete_many([address])
-                self.abort()
-            raise
+    def _require_staged(self) -> None:
+        """Refuse to make final what is not all there any more; who overtakes a writer discards what it staged."""
+        folder = self._view.folder
+        staged = {join(folder, address) for address in self._view.staged}
+        missing = staged.difference(self.storage.list_all(folder) if self.storage.can_list else ())
+        if not all(self.storage.exists(address) for address in sorted(missing)):  # a listing may lag behind
+            self.abort()
+            raise lost(self.storage)
 
     def abort(self) -> None:
         """Forget the change; nothing of it stays behind. Does nothing once committed."""
@@ -269,6 +282,50 @@ class Transaction:
             raise ReadOnlyStoreError(f"cannot write to {self.url}: it was opened for reading only; use mode='r+'")
 
 
+def make_final(
+    storage: Storage, identifier: str, marker: Document, locks: Sequence[Lock], forget: Callable[[], None]
+) -> None:
+    """Write the marker that makes a change final, unless its writer has been overtaken.
+
+    Parameters
+    ----------
+    storage : Storage
+        The store.
+    identifier : str
+        Name of the journal.
+    marker : dict
+        What is to be done.
+    locks : sequence of Lock
+        Locks that must be there still.
+    forget : function
+        Called where the change does not become final.
+
+    Raises
+    ------
+    StoreLockedError
+        A lock has been lost.
+    StoreError
+        The storage fails.
+    """
+    address = marker_address(identifier)
+    holders = [one.address for one in locks]
+    try:
+        is_ours = all(one.journal == identifier for one in locks) and storage.put_if_absent(
+            address, json.dumps({**marker, "locks": holders}).encode()
+        )
+    except StoreError:
+        with suppress(StoreError):  # without storage that works, the next writer does this
+            storage.delete_many([address])
+            forget()
+        raise
+    if is_ours and all(blob is not None for blob in (get_whole(storage, holders) if holders else [])):
+        return
+    if is_ours:
+        storage.delete_many([address])
+    forget()
+    raise lost(storage)
+
+
 def recover(storage: Storage, *, discard_unmarked: bool = True) -> list[str]:
     """Complete changes that were final when they were interrupted, and discard the others.
 
@@ -286,13 +343,19 @@ def recover(storage: Storage, *, discard_unmarked: bool = True) -> list[str]:
         Identifiers of the journals that were completed, in order.
     """
     completed = []
-    for identifier, marker in _marked(storage, _identifiers(storage)):
-        if marker is not None:
+    held = held_lock(storage)
+    inherited = {} if held is None else held.inherited
+    mine = None if held is None else held.journal
+    names = {*_identifiers(storage), *inherited} - {mine}
+    for identifier, marker in _marked(storage, names):
+        over = [inherited.pop(identifier)] if identifier in inherited else []
+        if marker is not None and REPLACED not in marker:
             write_latest(storage, identifier, is_in_place=False)
-            _apply(storage, identifier, marker)
+            _apply(storage, identifier, marker, [*marker.get("locks", ()), *over])
             completed.append(identifier)
-        elif discard_unmarked:
+        elif marker is None and discard_unmarked:
             storage.delete_prefix(f"{JOURNAL_FOLDER}/{identifier}")
+            storage.delete_many(over)
     return completed
 
 
@@ -332,7 +395,7 @@ def look_through(storage: Storage, identifiers: Iterable[str]) -> tuple[Storage 
     view: Storage | None = None
     final = []
     for identifier, marker in _marked(storage, identifiers):
-        if marker is not None:
+        if marker is not None and REPLACED not in marker:
             folder = f"{JOURNAL_FOLDER}/{identifier}/{_DATA}"
             view = OverlayStorage(view or storage, folder, set(marker["moves"]), set(marker["deletions"]))
             final.append(identifier)
@@ -341,7 +404,13 @@ def look_through(storage: Storage, identifiers: Iterable[str]) -> tuple[Storage 
 
 def is_final(storage: Storage, identifier: str) -> bool:
     """Say whether a change is final and not in place yet."""
-    return storage.exists(_marker_address(identifier))
+    return _marked(storage, [identifier])[0][1] is not None
+
+
+def swaps(storage: Storage) -> list[tuple[str, str]]:
+    """Name the journals whose change is an exchange of the whole folder, and the folders that take its place."""
+    found = [(name, marker) for name, marker in _marked(storage, list_journals(storage)) if marker is not None]
+    return [(name, str(marker[REPLACED])) for name, marker in found if REPLACED in marker]
 
 
 def has_journals(storage: Storage) -> bool:
@@ -352,10 +421,6 @@ def has_journals(storage: Storage) -> bool:
 def list_journals(storage: Storage) -> list[str]:
     """List the journals of a store, as far as listings know; none where there is no listing."""
     return list_folder(storage, JOURNAL_FOLDER).folders if storage.can_list else []
-
-
-def _marker_address(identifier: str) -> str:
-    return f"{JOURNAL_FOLDER}/{identifier}/{MARKER_NAME}"
 
 
 def _identifiers(storage: Storage) -> list[str]:
@@ -374,13 +439,21 @@ def with_latest(listed: Iterable[str], latest: Latest | None) -> list[str]:
 
 
 def _marked(storage: Storage, identifiers: Iterable[str]) -> list[tuple[str, Document | None]]:
-    """Give some journals, earliest first, each with its marker if it has one."""
+    """Give some journals, earliest first, each with its marker if it is final: one that is not void nor overtaken."""
     names = sorted(identifiers)
-    addresses = [_marker_address(identifier) for identifier in names]
+    addresses = [marker_address(identifier) for identifier in names]
     blobs = get_whole(storage, addresses) if names else []
+    markers = [
+        None if blob is None or is_void(blob) else parse_marker(blob, f"{storage.url}/{address}")
+        for address, blob in zip(addresses, blobs, strict=True)
+    ]
+    locks = sorted({one for marker in markers if marker is not None for one in marker.get("locks", ())})
+    there = {
+        one for one, blob in zip(locks, get_whole(storage, locks) if locks else [], strict=True) if blob is not None
+    }
     return [
-        (identifier, None if blob is None else parse_marker(blob, f"{storage.url}/{address}"))
-        for identifier, address, blob in zip(names, addresses, blobs, strict=True)
+        (identifier, marker if marker is not None and there.issuperset(marker.get("locks", ())) else None)
+        for identifier, marker in zip(names, markers, strict=True)
     ]
 
 
@@ -400,21 +473,27 @@ def parse_marker(blob: Blob, where: str) -> Document:
         It is damaged, or names something outside the store's data; nothing of it is then applied.
     """
     marker = parse_document(blob, where)
-    for key in ("moves", "deletions"):
-        named = marker.get(key)
-        if not isinstance(named, list) or not all(is_address(a) and not a.startswith(INTERNAL_PREFIX) for a in named):
+    for key in ("moves", "deletions", "locks"):
+        named = marker.get(key, [] if key == "locks" or REPLACED in marker else None)
+        internal = key == "locks"
+        if not isinstance(named, list) or not all(
+            is_address(a) and a.startswith(INTERNAL_PREFIX) == internal for a in named
+        ):
             raise MetadataError(
                 f"{where}: the commit marker is damaged: {key!r} must list addresses of the store's data; nothing of "
                 "it was applied. repair(path, drop_damaged=True) gives the interrupted change up"
             )
+    folder = marker.get(REPLACED, "x")
+    if not isinstance(folder, str) or not is_address(folder) or "/" in folder:
+        raise MetadataError(f"{where}: the commit marker is damaged: {REPLACED!r} must be the name of a folder")
     return marker
 
 
-def _apply(storage: Storage, identifier: str, marker: Document) -> None:
+def _apply(storage: Storage, identifier: str, marker: Document, over: Sequence[str] = ()) -> None:
     """Do what a marker says. What has been done already is skipped, so this may be repeated.
 
     Payload moves first, then documents from the innermost to the root's, so that a reader who ignores
-    journals sees the new root last; deletions follow, and the marker goes at the end.
+    journals sees the new root last; deletions follow, and the marker goes at the end, with the locks of former holders.
     """
     folder = f"{JOURNAL_FOLDER}/{identifier}/{_DATA}"
     stages: dict[int, list[tuple[str, str]]] = {}
@@ -423,10 +502,11 @@ def _apply(storage: Storage, identifier: str, marker: Document) -> None:
         stages.setdefault(depth, []).append((join(folder, address), address))
     for depth in sorted(stages):
         storage.move_many(stages[depth])
-    if marker["deletions"]:
+    # Without the marker somebody else has completed this, and may have written there again.
+    if marker["deletions"] and storage.exists(marker_address(identifier)):
         storage.delete_many(marker["deletions"])
     write_latest(storage, identifier, is_in_place=True)
-    storage.delete_many([_marker_address(identifier)])
+    storage.delete_many([marker_address(identifier), *over])
 
 
 _PAYLOAD = -1_000_000

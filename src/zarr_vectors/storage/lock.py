@@ -1,30 +1,40 @@
-"""Locks that keep writers of one store, or of one partition of it, from each other.
+"""Locks that keep writers of one store, or of one partition of it, from each other, and fence off who was overtaken.
 
-A lock is an object below ``.zv-lock/`` that is created only if it is absent, and that names who holds it and
-until when; one whose holder was a process of this computer that runs no more is over at once. Readers, and writers
-of other programs, ignore it.
+A lock is two objects below ``.zv-lock/``. The gate, ``<what>.json``, is created only if it is absent, so that of those
+who come at once one gets through. What counts is the second, ``<what>.<token>.json``: it is its holder's alone, is
+written once, and names the holder, the expiry, and the one journal that the holder may make final. Who takes a lock
+writes it first and looks at all others afterwards, so that of two holders at least one sees the other. A lock whose
+holder was a process of this computer that runs no more is over at once.
 
-Who holds the store holds it alone. Partitions are held at the same time, by different writers; what concerns the
-store as a whole these change one after another, under a lock for a short turn
-(:mod:`~zarr_vectors.storage.turns`).
+A holder whose lock has expired may only be suspended. So before anybody goes on in its place
+
+1. the marker of its journal is created, as void, only if it is absent: of the two who create it one is refused, so
+   either the change was final before, and is completed, or it never becomes final;
+2. its lock is removed, and then the void marker: a marker counts only while the locks that it names are there, and no
+   token is ever used again.
+
+Readers, and writers of other programs, ignore locks. Who holds the store holds it alone. Partitions are held at the
+same time, by different writers; what concerns the store as a whole these change one after another, under a lock for a
+short turn (:mod:`~zarr_vectors.storage.turns`).
 """
 
 from __future__ import annotations
 
 import getpass
 import json
+import random
 import re
 import threading
 import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Final
 from urllib.parse import quote
 
 from zarr_vectors.exceptions import ArgumentError, MetadataError, StoreError, StoreLockedError
 from zarr_vectors.storage.changes import note_change
-from zarr_vectors.storage.consolidated import drop_consolidated
 from zarr_vectors.storage.documents import parse_document
 from zarr_vectors.storage.port import INTERNAL_PREFIX, Storage, get_one, get_whole, put_one
 from zarr_vectors.storage.processes import describe_process, is_dead
@@ -34,23 +44,33 @@ from zarr_vectors.typing import Document
 LOCK_FOLDER = f"{INTERNAL_PREFIX}lock"
 """Folder of the root that holds the locks."""
 
+JOURNAL_FOLDER = f"{INTERNAL_PREFIX}journal"
+"""Folder of the root that holds the journals."""
+
+MARKER_NAME = "commit.json"
+"""Name of the object that makes a journal final."""
+
 DEFAULT_SECONDS = 3600.0
 """For how long a lock holds unless it is renewed, as it is while its process runs."""
 
 TURN_SECONDS = 600.0
 """The same for a turn."""
 
-_STORE = "store"
-_TURN = "turn"
+STORE = "store"
+TURN = "turn"
 _PARTITION = "partition-"
-_CLAIM_SECONDS = 30.0
 _RENEWALS = 3
 """How often a lock is renewed before it would expire."""
 _LEAST_PAUSE = 1.0
 """Seconds between two renewals, at least."""
 _ATTEMPTS = 20
+_LONGEST_PAUSE = 0.01
 _LAST_SECOND = 253402300800
 """The year 10000, beyond which no lock is believed to hold."""
+
+_NAME: Final = re.compile(r"(.+?)(?:\.([0-9a-f]{32})(\.alive)?)?\.json", re.ASCII)
+_JOURNAL: Final = re.compile(r"[\w.%~-]{1,400}", re.ASCII)
+_VOID: Final = b'{"version": 1, "void": true}'
 
 
 @dataclass(slots=True)
@@ -61,56 +81,87 @@ class Lock:
     ----------
     storage : Storage
         The store.
-    address : str
-        Where the lock is.
+    what : str
+        What is held: the store, a partition, or the turn.
     document : dict
-        ``owner``, ``host``, ``pid``, ``pid_space``, ``token`` (this holder's alone), ``expires`` (seconds since 1970).
+        ``owner``, what describes the process, ``token`` (this holder's alone), ``journal`` (what it may make final),
+        ``expires`` (seconds since 1970).
     ttl : float
         Seconds for which taking or renewing it holds.
+    inherited : dict of str to str
+        Journals of former holders that were final when their locks were found to be over, and where these locks are.
     """
 
     storage: Storage
-    address: str
+    what: str
     document: Document
     ttl: float
+    inherited: dict[str, str] = field(default_factory=dict)
+    _is_spent: bool = False
+
+    @property
+    def address(self) -> str:
+        """Where the holder is named."""
+        return _holder_address(self.what, self.document["token"])
+
+    @property
+    def journal(self) -> str:
+        """Name of the journal that the holder may make final."""
+        return str(self.document["journal"])
 
     def renew(self) -> None:
         """Hold the lock for another `ttl` seconds from now.
+
+        The expiry goes into an object of its own, since writing that which names the holder again would bring back
+        one that somebody has removed at this moment.
 
         Raises
         ------
         StoreLockedError
             It had expired and somebody else took it over, or it was broken.
         """
-        if not self._is_ours():
+        if not self._is_there():
             raise self._loss()
         self.document = {**self.document, "expires": time.time() + self.ttl}
-        put_one(self.storage, self.address, _encoded(self.document))
+        put_one(self.storage, _alive(self.address), _encoded({"expires": self.document["expires"]}))
 
-    def confirm(self) -> None:
-        """Renew the lock of a partition, and make sure that nobody holds the store.
+    def take_journal(self) -> str:
+        """Return the journal for the next change; a lock is held anew, under another token, for each after the first.
 
         Raises
         ------
         StoreLockedError
-            The lock was lost, or the store was taken after it had expired.
+            The lock was lost.
         """
-        self.renew()
-        _refuse_conflicts(self, is_partition=True)
-        if not self._is_ours():
-            raise self._loss()
+        if self._is_spent:
+            former = self.address
+            self.document = _new_document(self.what, self.document["owner"], self.ttl)
+            try:
+                self._enter(also=former)
+            except StoreLockedError:
+                self.storage.delete_many([self.address])
+                raise
+            self.storage.delete_many([former, _alive(former)])
+        self._is_spent = True
+        return self.journal
 
     def release(self) -> None:
         """Give the lock up, unless somebody else has taken it over."""
-        if self._is_ours():
-            self.storage.delete_many([self.address])
+        if self._is_there():
+            self.storage.delete_many([self.address, _alive(self.address), _gate_address(self.what)])
+
+    def _enter(self, also: str = "") -> bool:
+        """Name the holder, and then look at all others; say whether the lock is in the store that is there now."""
+        put_one(self.storage, self.address, _encoded(self.document))
+        names = self.storage.list_all(LOCK_FOLDER)
+        _refuse_others(self, [name for name in names if name not in (self.address, also)])
+        return self.address in names or self._is_there()
 
     def _loss(self) -> StoreLockedError:
-        return StoreLockedError(f"the lock {self.address!r} of {self.storage.url} was lost; stop writing")
+        return lost(self.storage)
 
-    def _is_ours(self) -> bool:
-        found = read_lock(self.storage, self.address)
-        return found is not None and found.get("token") == self.document["token"]
+    def _is_there(self) -> bool:
+        return self.storage.exists(self.address)
 
 
 class _NoLock(Lock):
@@ -123,9 +174,30 @@ class _NoLock(Lock):
         """Do nothing."""
 
 
+def lost(storage: Storage) -> StoreLockedError:
+    """Return the error for a writer whose lock was lost: somebody else went on in its place."""
+    return StoreLockedError(
+        f"{storage.url}: the lock was lost, since it had expired and another writer took the store over; what was to "
+        "be written has been discarded; make the change again"
+    )
+
+
+_held: Final[dict[str, Lock]] = {}
+"""Locks of whole stores that this process holds during a block, by URL."""
+
+
+def held_lock(storage: Storage) -> Lock | None:
+    """Return the lock of a whole store that this process holds, if it does."""
+    return _held.get(storage.url)
+
+
 @contextmanager
 def lock(
-    storage: Storage, partition: str | None = None, owner: str | None = None, ttl: float = DEFAULT_SECONDS
+    storage: Storage,
+    partition: str | None = None,
+    owner: str | None = None,
+    ttl: float = DEFAULT_SECONDS,
+    journal: str | None = None,
 ) -> Iterator[Lock]:
     """Hold a store, or one partition of it, for writing during a block, however long that takes.
 
@@ -144,6 +216,8 @@ def lock(
         Who is writing, for the message others get; the user's name by default.
     ttl : float
         Seconds after which others may take the lock over, should this process die.
+    journal : str, optional
+        The journal of another lock, where several are held for one change.
 
     Yields
     ------
@@ -155,7 +229,7 @@ def lock(
     StoreLockedError
         Somebody else holds it; the message names the holder and the expiry.
     """
-    held = acquire(storage, partition, owner, ttl)
+    held = acquire(storage, partition, owner, ttl, journal)
     versions = versions_of(storage)
     try:
         if versions is not None:
@@ -163,9 +237,13 @@ def lock(
                 yield held
             return
         try:
+            if partition is None:
+                _held[storage.url] = held
             with kept(held):
                 yield held
         finally:
+            if partition is None:
+                _held.pop(storage.url, None)
             held.release()
     finally:
         note_change(storage)
@@ -195,64 +273,201 @@ def kept(held: Lock) -> Iterator[None]:
 
 
 def acquire(
-    storage: Storage, partition: str | None = None, owner: str | None = None, ttl: float = DEFAULT_SECONDS
+    storage: Storage,
+    partition: str | None = None,
+    owner: str | None = None,
+    ttl: float = DEFAULT_SECONDS,
+    journal: str | None = None,
 ) -> Lock:
     """Take a lock without a block; parameters and errors as :func:`lock`."""
     if ttl <= 0:
         raise ArgumentError(f"a lock of {ttl} seconds would have expired already: give a positive ttl")
-    held = _new_lock(storage, lock_address(partition), owner, ttl)
-    if isinstance(held, _NoLock):
-        return held
-    for _ in range(_ATTEMPTS):
-        if _take_alone(held, is_partition=partition is not None):
-            return held
-    raise StoreLockedError(f"{storage.url} is being replaced again and again by other writers; try again later")
+    what = STORE if partition is None else _PARTITION + quote(partition, safe="")
+    return _acquire(storage, what, owner, ttl, journal)
 
 
-def acquire_turn(storage: Storage, owner: str | None = None) -> Lock:
+def acquire_turn(storage: Storage, journal: str, owner: str | None = None) -> Lock:
     """Take the lock of a turn, which who holds a partition needs to change what concerns the store as a whole.
+
+    Parameters
+    ----------
+    storage : Storage
+        The store.
+    journal : str
+        The journal of who holds the partition.
+    owner : str, optional
+        As for :func:`lock`.
 
     Raises
     ------
     StoreLockedError
         Somebody else holds it.
     """
-    held = _new_lock(storage, f"{LOCK_FOLDER}/{_TURN}.json", owner, TURN_SECONDS)
-    _take(held)
-    try:
-        drop_consolidated(storage)
-    except BaseException:
-        held.release()
-        raise
-    return held
+    return _acquire(storage, TURN, owner, TURN_SECONDS, journal)
 
 
-def lock_address(partition: str | None = None) -> str:
-    """Return the address of the lock of a partition, or of the store."""
-    name = _STORE if partition is None else _PARTITION + quote(partition, safe="")
-    return f"{LOCK_FOLDER}/{name}.json"
+def _acquire(storage: Storage, what: str, owner: str | None, ttl: float, journal: str | None) -> Lock:
+    document = _new_document(what, owner, ttl, journal)
+    if versions_of(storage) is not None:
+        return _NoLock(storage, what, document, ttl)
+    for left in reversed(range(_ATTEMPTS)):
+        held = Lock(storage, what, document, ttl)
+        if not storage.put_if_absent(_gate_address(what), _encoded(document)):
+            _open_gate(held)
+            continue
+        try:
+            if held._enter():
+                return held
+        except BaseException as error:
+            storage.delete_many([held.address, _gate_address(what)])
+            if left < _ATTEMPTS // 2 or not isinstance(error, _SameLockedError):
+                raise
+            time.sleep(random.uniform(0, _LONGEST_PAUSE))  # both may have come through a gate that was removed twice
+    raise StoreLockedError(f"{storage.url} is being locked again and again by other writers; try again later")
 
 
-def _new_lock(storage: Storage, address: str, owner: str | None, ttl: float) -> Lock:
-    document = {
+def _open_gate(held: Lock) -> None:
+    """Remove a gate whose maker is over.
+
+    Raises
+    ------
+    StoreLockedError
+        It is not.
+    """
+    storage, gate = held.storage, _gate_address(held.what)
+    found = read_lock(storage, gate)
+    if found is None:
+        return  # released since
+    address = _holder_address(held.what, str(found.get("token")))
+    current = read_lock(storage, address)
+    if current is None:
+        current = found if read_lock(storage, gate) == found else None
+    if current is None:
+        return
+    if not _is_over(storage, address, current):
+        raise _locked(storage, current)
+    settle(held, address, current)
+    storage.delete_many([gate])
+    time.sleep(random.uniform(0, _LONGEST_PAUSE))  # others may do the same at this moment
+
+
+def _refuse_others(held: Lock, names: list[str]) -> None:
+    """Refuse a lock with which one that is there conflicts; those that are over are fenced off and removed."""
+    storage = held.storage
+    parsed = {name: _NAME.fullmatch(name.removeprefix(f"{LOCK_FOLDER}/")) for name in names}
+    others = [name for name, part in parsed.items() if part and part[2] and not part[3]]
+    chosen = [name for name in others if _conflict(held.what, parsed[name][1])]  # type: ignore[index]
+    blobs = get_whole(storage, chosen) if chosen else []
+    found = {name: _parsed(blob, name) for name, blob in zip(chosen, blobs, strict=True) if blob is not None}
+    for name, document in found.items():
+        if document is not None and not _is_over(storage, name, document):
+            same = parsed[name][1] == held.what  # type: ignore[index]
+            raise _locked(storage, document, _SameLockedError if same else StoreLockedError)
+    for name, document in found.items():
+        settle(held, name, document or {})
+    if held.what == STORE:
+        known = {*found, held.address}
+        gone = [
+            name for name, part in parsed.items() if not part or (part[3] and name.replace(".alive", "") not in known)
+        ]
+        gates = [_gate_address(parsed[name][1]) for name in found if parsed[name][1] != STORE]  # type: ignore[index]
+        if gone or gates:
+            storage.delete_many(sorted({*gone, *gates}))
+
+
+def _conflict(one: str, other: str) -> bool:
+    """Say whether two locks may not be held at the same time by different writers."""
+    if TURN in (one, other):
+        return one == other or STORE in (one, other)
+    return one == other or STORE in (one, other)
+
+
+def settle(held: Lock, address: str, found: Document) -> None:
+    """Fence off who held a lock that is over: what it has not made final it never does.
+
+    Its lock stays where its change is final: whoever holds the store now completes it.
+
+    Parameters
+    ----------
+    held : Lock
+        The lock of who goes on in its place, which learns of what is final.
+    address : str
+        Where the former holder is named.
+    found : dict
+        What its lock says.
+    """
+    storage, journal = held.storage, found.get("journal")
+    if isinstance(journal, str) and _JOURNAL.fullmatch(journal):
+        marker = marker_address(journal)
+        if not storage.put_if_absent(marker, _VOID) and not is_void(get_one(storage, marker)):
+            held.inherited[journal] = address
+            return
+        storage.delete_many([address, _alive(address)])
+        storage.delete_prefix(f"{JOURNAL_FOLDER}/{journal}")
+        return
+    storage.delete_many([address, _alive(address)])
+
+
+def marker_address(journal: str) -> str:
+    """Return the address of what makes a journal final."""
+    return f"{JOURNAL_FOLDER}/{journal}/{MARKER_NAME}"
+
+
+def is_void(marker: bytes | memoryview | None) -> bool:
+    """Say whether a marker makes nothing final, or is not there any more."""
+    return marker is None or bytes(marker) == _VOID
+
+
+def new_identifier() -> str:
+    """Return the beginning of an identifier of a journal; those of later ones sort after it."""
+    return f"{time.time_ns():020d}"
+
+
+def _new_document(what: str, owner: str | None, ttl: float, journal: str | None = None) -> Document:
+    token = uuid.uuid4().hex
+    return {
         "owner": owner or _user(),
         **describe_process(),
-        "token": uuid.uuid4().hex,
+        "token": token,
+        "journal": journal or f"{new_identifier()}-{token}-{what}",
         "expires": time.time() + ttl,
     }
-    kind = Lock if versions_of(storage) is None else _NoLock
-    return kind(storage, address, document, ttl)
+
+
+def _gate_address(what: str) -> str:
+    return f"{LOCK_FOLDER}/{what}.json"
+
+
+def _holder_address(what: str, token: str) -> str:
+    return f"{LOCK_FOLDER}/{what}.{token}.json"
+
+
+def _alive(address: str) -> str:
+    return address.removesuffix(".json") + ".alive.json"
 
 
 def break_lock(storage: Storage) -> list[Document]:
     """Remove every lock of a store, whoever holds it; give what they said.
 
-    Only sensible when their holders are known to be dead.
+    Only sensible when their holders are known to be dead. The lock of one whose change is final stays, expired, until
+    the next writer has completed that change.
     """
     addresses = storage.list_all(LOCK_FOLDER)
-    found = [_parsed(blob, address) for address, blob in zip(addresses, get_whole(storage, addresses), strict=True)]
-    storage.delete_many(addresses)
-    return [document for document in found if document is not None]
+    told: dict[str, Document] = {}
+    kept_back: dict[str, Document] = {}
+    for address, blob in zip(addresses, get_whole(storage, addresses), strict=True):
+        part = _NAME.fullmatch(address.removeprefix(f"{LOCK_FOLDER}/"))
+        document = _parsed(blob, address)
+        if document is None or (part and part[3]):
+            continue
+        told[str(document.get("token", address))] = document
+        journal = document.get("journal")
+        named = part and part[2] and isinstance(journal, str) and _JOURNAL.fullmatch(journal)
+        if named and not is_void(get_one(storage, marker_address(str(journal)))):
+            kept_back[address] = {**document, "expires": 0}
+    storage.delete_many([address for address in addresses if address not in kept_back])
+    storage.put_many((address, _encoded(document)) for address, document in kept_back.items())
+    return list(told.values())
 
 
 def refuse_held(storage: Storage) -> None:
@@ -264,93 +479,38 @@ def refuse_held(storage: Storage) -> None:
         Naming the holder.
     """
     for address in storage.list_all(LOCK_FOLDER):
-        found = read_lock(storage, address) if address.endswith(".json") else None
-        if found is not None and not _is_over(found):
+        found = None if address.endswith(".alive.json") else read_lock(storage, address)
+        if found is not None and not _is_over(storage, address, found):
             raise _locked(storage, found)
 
 
-def _take_alone(held: Lock, *, is_partition: bool) -> bool:
-    """Take a lock with which no other conflicts; say whether it is there, and not in a store replaced meanwhile."""
-    _take(held)
-    try:
-        _refuse_conflicts(held, is_partition=is_partition)
-        if not held._is_ours():
-            return False
-        if not is_partition:
-            drop_consolidated(held.storage)  # who takes the lock changes the nodes that the block holds copies of
-    except BaseException:
-        held.release()
-        raise
-    return True
+def is_held(storage: Storage, what: str, token: str) -> bool:
+    """Say whether a lock is there, whose holder is not known to be dead."""
+    found = read_lock(storage, _holder_address(what, token))
+    return found is not None and not is_dead(found)
 
 
-def _take(held: Lock) -> None:
-    """Create the lock, or take over one that is over; only one of those who try at once succeeds."""
-    storage, address = held.storage, held.address
-    for _ in range(_ATTEMPTS):
-        if storage.put_if_absent(address, _encoded(held.document)):
-            return
-        found = read_lock(storage, address)
-        if found is None:
-            continue  # released since
-        if not _is_over(found) or not _take_over(held, found):
-            raise _locked(storage, found)
-        return
-    raise StoreLockedError(f"{storage.url} is being locked again and again by other writers; try again later")
+class _SameLockedError(StoreLockedError):
+    """The very lock that is wanted has another holder."""
 
 
-def _take_over(held: Lock, expired: Document) -> bool:
-    """Put our lock in the place of one that is over, under a claim to that very lock."""
-    storage = held.storage
-    claim = f"{held.address}.{expired.get('token', 'unknown')}.claim"
-    if not storage.put_if_absent(claim, _encoded({**held.document, "expires": time.time() + _CLAIM_SECONDS})):
-        if not _is_over(read_lock(storage, claim) or {"expires": 0}):
-            return False
-        storage.delete_many([claim])
-        return False
-    try:
-        now = read_lock(storage, held.address) or {}
-        if now.get("token") != expired.get("token"):
-            return False
-        put_one(storage, held.address, _encoded(held.document))
-    finally:
-        storage.delete_many([claim])
-    return True
-
-
-def _refuse_conflicts(held: Lock, *, is_partition: bool) -> None:
-    """Refuse a partition of a store that is held, and a store of which a partition is held.
-
-    Who has the store removes what the dead left. One that is taken over at this moment is given up again: who takes
-    a partition looks for the lock of the store afterwards.
-    """
-    storage = held.storage
-    others = [lock_address()] if is_partition else storage.list_all(LOCK_FOLDER)
-    over = []
-    for address, blob in zip(others, get_whole(storage, others) if others else [], strict=True):
-        found = _parsed(blob, address)
-        if found is None or address == held.address:
-            continue
-        if _is_over(found):
-            over.append(address)
-        elif address.endswith(".json"):
-            raise _locked(storage, found)
-    if over and not is_partition:
-        storage.delete_many(over)
-
-
-def _locked(storage: Storage, found: Document) -> StoreLockedError:
+def _locked(storage: Storage, found: Document, kind: type[StoreLockedError] = StoreLockedError) -> StoreLockedError:
     until = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(found.get("expires", 0)))
     who = f"{found.get('owner', 'somebody')} on {found.get('host', '?')} (process {found.get('pid', '?')})"
-    return StoreLockedError(
+    return kind(
         f"{storage.url} is being written by {who} until {until}; wait, or break the lock if that "
         f"process is known to be dead"
     )
 
 
-def _is_over(document: Document) -> bool:
-    """Say whether a lock or claim holds no longer: it has expired, or its holder on this computer is dead."""
-    return bool(document.get("expires", 0) <= time.time()) or is_dead(document)
+def _is_over(storage: Storage, address: str, document: Document) -> bool:
+    """Say whether a lock holds no longer: it has expired unrenewed, or its holder on this computer is dead."""
+    if is_dead(document):
+        return True
+    if document.get("expires", 0) > time.time():
+        return False
+    renewed = read_lock(storage, _alive(address)) or {}
+    return bool(renewed.get("expires", 0) <= time.time())
 
 
 def _encoded(document: Document) -> bytes:

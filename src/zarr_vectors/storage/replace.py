@@ -1,14 +1,18 @@
 """Replacing a store as a whole: the old one is there until the new one is complete.
 
-In a folder the new store is written beside the old one and the two are exchanged. Elsewhere it is staged in
-a journal; where nothing was, it is written in place, with a note that says so until it is complete.
+In a folder the new store is written beside the old one and the two are exchanged, once a marker in the old one says so:
+who overtakes a writer between the two makes the exchange for it. Where nothing was it only gets its name, which fails
+where somebody else has made a store meanwhile. Elsewhere it is staged in a journal; where nothing was, it is written in
+place, with a note that says so until it is complete.
 """
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
+import re
 import shutil
 import uuid
 from dataclasses import dataclass
@@ -16,14 +20,14 @@ from pathlib import Path
 from types import TracebackType
 from typing import Protocol, Self
 
-from zarr_vectors.exceptions import ReadOnlyStoreError, StoreError
+from zarr_vectors.exceptions import ReadOnlyStoreError, StoreError, StoreLockedError
 from zarr_vectors.storage.documents import DOCUMENT_NAME
 from zarr_vectors.storage.exchange import exchange
-from zarr_vectors.storage.journal import Transaction
+from zarr_vectors.storage.journal import REPLACED, Transaction, make_final, swaps
 from zarr_vectors.storage.journal import recover as recover_journals
 from zarr_vectors.storage.latest import keeps_latest
 from zarr_vectors.storage.local import LocalStorage
-from zarr_vectors.storage.lock import LOCK_FOLDER, refuse_held
+from zarr_vectors.storage.lock import JOURNAL_FOLDER, LOCK_FOLDER, held_lock, marker_address, refuse_held
 from zarr_vectors.storage.port import INTERNAL_PREFIX, Storage, get_whole, list_folder, put_one
 from zarr_vectors.storage.processes import describe_process, is_abandoned, signature
 from zarr_vectors.storage.versioned import versions_of
@@ -33,6 +37,7 @@ UNFINISHED_NOTE = f"{INTERNAL_PREFIX}unfinished.json"
 
 _NEW = ".zv-new-"
 _OLD = ".zv-old-"
+_TAKEN = {errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR}
 
 
 class _Way(Protocol):
@@ -198,6 +203,8 @@ def recover(storage: Storage, *, discard_unmarked: bool = True) -> list[str]:
     """
     if isinstance(storage, LocalStorage):
         restore_old(storage)
+        if discard_unmarked:
+            _complete_swaps(storage)
         remove_abandoned(storage)
     elif versions_of(storage) is None and storage.exists(DOCUMENT_NAME):
         finish_or_clear(storage)
@@ -227,6 +234,11 @@ class _Beside:
             raise StoreError(f"{target.url}: a file is there, which a store does not replace; choose another path")
         remove_abandoned(target)
         self.target = target
+        self.lock = held_lock(target)
+        self.journal = None if self.lock is None else self.lock.take_journal()
+        self._is_vacant = self.lock is None
+        if self._is_vacant and _holds_anything(target.root):
+            raise _taken(target.root)
         folder = target.root.parent / f".{target.root.name}{_NEW}{signature()}{uuid.uuid4().hex[:8]}"
         self._made = [parent for parent in folder.parents if not parent.exists()]
         self.staging = _NamedStorage(folder, fsync=target.fsync, atomic=False, final=target.root)
@@ -235,15 +247,14 @@ class _Beside:
         new, final = self.staging.root, self.target.root
         try:
             new.mkdir(parents=True, exist_ok=True)
-            if not final.exists():
-                os.rename(new, final)
+            if self._is_vacant or not final.exists():
+                _name_new(new, final)
                 return
-            self._keep_locks()
-            if not exchange(new, final):
-                old = final.parent / new.name.replace(_NEW, _OLD)
-                os.rename(final, old)
-                os.rename(new, final)
-                new = old
+            if self.lock is not None and self.journal is not None:
+                _keep_locks(self.target, self.staging)
+                marker = {"version": 1, REPLACED: new.name}
+                make_final(self.target, self.journal, marker, [self.lock], self.abort)
+            left = _put_in_place(new, final)
         except StoreError:
             self.abort()
             raise
@@ -251,19 +262,90 @@ class _Beside:
             if final.exists():
                 shutil.rmtree(self.staging.root, ignore_errors=True)
             raise StoreError(f"cannot put the new store in place at {final}: {error.strerror or error}") from error
-        shutil.rmtree(new, ignore_errors=True)  # the change is final; what is left goes with a later writer
-
-    def _keep_locks(self) -> None:
-        addresses = self.target.list_all(LOCK_FOLDER)
-        blobs = get_whole(self.target, addresses)
-        pairs = zip(addresses, blobs, strict=True)
-        self.staging.put_many((address, blob) for address, blob in pairs if blob is not None)
+        shutil.rmtree(left, ignore_errors=True)  # the change is final; what is left goes with a later writer
 
     def abort(self) -> None:
         self.staging.delete_prefix("")
         for parent in self._made:
             with contextlib.suppress(OSError):  # not there, or in use by others
                 parent.rmdir()
+
+
+def _holds_anything(folder: Path) -> bool:
+    try:
+        with os.scandir(folder) as entries:
+            return any(entries)
+    except FileNotFoundError:
+        return False
+
+
+def _name_new(new: Path, final: Path) -> None:
+    """Give a new store its name, where nothing is.
+
+    Raises
+    ------
+    StoreLockedError
+        Somebody else has made something there since.
+    """
+    try:
+        os.rename(new, final)  # also over a folder that is empty, and over no other
+    except OSError as error:
+        if error.errno not in _TAKEN:
+            raise
+        raise _taken(final) from error
+
+
+def _taken(final: Path) -> StoreLockedError:
+    return StoreLockedError(
+        f"{final}: another writer has made a store there meanwhile, which is not replaced; what was to be written has "
+        "been discarded. Write again to replace it or to add to it"
+    )
+
+
+def _put_in_place(new: Path, final: Path) -> Path:
+    """Exchange a new store and the old one; give the folder of the old one, which can go.
+
+    The new one is not there where somebody else, who took the store over, has made the exchange.
+    """
+    try:
+        if exchange(new, final) or not new.exists():
+            return new
+    except FileNotFoundError:
+        if new.exists():
+            raise
+        return new
+    old = final.parent / new.name.replace(_NEW, _OLD)
+    os.rename(final, old)
+    os.rename(new, final)
+    return old
+
+
+def _keep_locks(source: LocalStorage, target: LocalStorage) -> None:
+    """Copy the locks of an old store into the new one, whose folder takes its place."""
+    addresses = source.list_all(LOCK_FOLDER)
+    pairs = zip(addresses, get_whole(source, addresses), strict=True)
+    target.put_many((address, blob) for address, blob in pairs if blob is not None)
+
+
+def _complete_swaps(storage: LocalStorage) -> None:
+    """Make the exchanges that were final when their writers were interrupted, or overtaken.
+
+    The new folder gets another name first: who wakes up in the middle of the exchange does not find it any more.
+    """
+    for identifier, name in swaps(storage):
+        folder = storage.root.parent / name
+        claimed = folder.with_name(f".{storage.root.name}{_NEW}{signature()}{uuid.uuid4().hex[:8]}")
+        left: Path | None = None
+        with contextlib.suppress(FileNotFoundError):
+            os.rename(folder, claimed)
+            if (claimed / marker_address(identifier)).exists():
+                left = claimed  # the two have been exchanged already
+            else:
+                _keep_locks(storage, _NamedStorage(claimed, final=storage.root))
+                left = _put_in_place(claimed, storage.root)
+        if left is not None:
+            shutil.rmtree(left, ignore_errors=True)
+        storage.delete_prefix(f"{JOURNAL_FOLDER}/{identifier}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -284,18 +366,20 @@ class _NamedStorage(LocalStorage):
 
 
 def _siblings(storage: LocalStorage, kind: str) -> list[Path]:
-    start = f".{storage.root.name}{kind}"
+    """Return the folders beside a store that carry the mark of one kind: whose they are, and a random number."""
+    mark = re.compile(re.escape(f".{storage.root.name}{kind}") + r"[0-9a-f]{8}-\d+-\d+-[0-9a-f]{8}")
     try:
         with os.scandir(storage.root.parent) as entries:
-            return sorted(Path(entry.path) for entry in entries if entry.name.startswith(start))
+            return sorted(Path(entry.path) for entry in entries if mark.fullmatch(entry.name))
     except (FileNotFoundError, NotADirectoryError):
         return []
 
 
 def remove_abandoned(storage: LocalStorage) -> None:
     """Remove staging folders beside a store whose writers on this computer do not run any more."""
+    named = {name for _, name in swaps(storage)}
     for path in _siblings(storage, _NEW):
-        if is_abandoned(path.name.partition(_NEW)[2]):
+        if path.name not in named and is_abandoned(path.name.rpartition(_NEW)[2]):
             shutil.rmtree(path, ignore_errors=True)
 
 

@@ -15,10 +15,9 @@ from contextlib import contextmanager
 from typing import Final
 
 from zarr_vectors.exceptions import StoreLockedError
-from zarr_vectors.storage.journal import JOURNAL_FOLDER, new_identifier
-from zarr_vectors.storage.lock import LOCK_FOLDER, Lock, acquire_turn, kept, read_lock
+from zarr_vectors.storage.journal import is_final
+from zarr_vectors.storage.lock import JOURNAL_FOLDER, Lock, acquire_turn, is_held, kept
 from zarr_vectors.storage.port import Storage, list_folder
-from zarr_vectors.storage.processes import is_dead
 from zarr_vectors.storage.replace import recover
 
 _FIRST_PAUSE: Final = 0.004
@@ -28,7 +27,7 @@ _HELD: Final = re.compile(rf"-([0-9a-f]{{{_TOKEN}}})-(.+)$")
 
 
 @contextmanager
-def turn(storage: Storage, wait: float) -> Iterator[Lock]:
+def turn(storage: Storage, wait: float, journal: str) -> Iterator[Lock]:
     """Hold the turn during a block; what was final when another holder died is completed before.
 
     Parameters
@@ -37,6 +36,8 @@ def turn(storage: Storage, wait: float) -> Iterator[Lock]:
         The store, of which the caller holds a partition.
     wait : float
         Seconds for which others are waited for.
+    journal : str
+        What the caller may make final.
 
     Yields
     ------
@@ -48,7 +49,7 @@ def turn(storage: Storage, wait: float) -> Iterator[Lock]:
     StoreLockedError
         Somebody else had the turn all the time.
     """
-    held = _wait_for_turn(storage, wait)
+    held = _wait_for_turn(storage, wait, journal)
     try:
         with kept(held):
             recover(storage, discard_unmarked=False)
@@ -58,11 +59,11 @@ def turn(storage: Storage, wait: float) -> Iterator[Lock]:
         held.release()
 
 
-def _wait_for_turn(storage: Storage, wait: float) -> Lock:
+def _wait_for_turn(storage: Storage, wait: float, journal: str) -> Lock:
     deadline, pause = time.monotonic() + wait, _FIRST_PAUSE
     while True:
         try:
-            return acquire_turn(storage)
+            return acquire_turn(storage, journal)
         except StoreLockedError:
             if time.monotonic() >= deadline:
                 raise
@@ -70,22 +71,13 @@ def _wait_for_turn(storage: Storage, wait: float) -> Lock:
         pause = min(2 * pause, _LONGEST_PAUSE)
 
 
-def journal_of(held: Lock) -> str:
-    """Return an identifier for a journal of who holds a partition."""
-    name = held.address.removeprefix(f"{LOCK_FOLDER}/").removesuffix(".json")
-    return f"{new_identifier()}-{held.document['token']}-{name}"
-
-
 def discard_abandoned(storage: Storage) -> None:
     """Remove what former holders of partitions had staged; the caller has the turn.
 
-    A holder is a former one when its lock is gone, is somebody else's, or names a process that is dead. Nothing is
-    concluded from listings: a lock is read where the journal says that it is.
+    A holder is a former one when its lock is gone, or names a process that is dead. Nothing is concluded from listings:
+    a lock is looked for where the name of the journal says that it is. One that is final stays.
     """
     for identifier in list_folder(storage, JOURNAL_FOLDER).folders:
         named = _HELD.search(identifier)
-        if named is None:
-            continue
-        found = read_lock(storage, f"{LOCK_FOLDER}/{named[2]}.json")
-        if found is None or found.get("token") != named[1] or is_dead(found):
+        if named is not None and not is_held(storage, named[2], named[1]) and not is_final(storage, identifier):
             storage.delete_prefix(f"{JOURNAL_FOLDER}/{identifier}")

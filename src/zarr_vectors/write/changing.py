@@ -14,7 +14,7 @@ from zarr_vectors.read.opening import open_storage
 from zarr_vectors.read.store import StoreReader
 from zarr_vectors.storage.local import LocalStorage
 from zarr_vectors.storage.lock import lock
-from zarr_vectors.storage.port import Storage
+from zarr_vectors.storage.port import Storage, list_folder
 from zarr_vectors.storage.replace import put_back, recover
 from zarr_vectors.storage.resolve import resolve_storage
 from zarr_vectors.storage.versioned import versions_of
@@ -71,8 +71,8 @@ def hold_place(storage: Storage) -> Iterator[StoreReader | None]:
 
     No store is written in the folder of another, nor in the place of one whose folder holds another.
 
-    A folder in which nothing is is not locked, since nothing is there to be lost: of two that write there at once
-    the second fails.
+    A folder that is not there, or in which nothing is, is not locked: of two that write there at once the second finds
+    the name taken, and is refused.
 
     Yields
     ------
@@ -89,9 +89,9 @@ def hold_place(storage: Storage) -> Iterator[StoreReader | None]:
         When something else is there.
     """
     put_back(storage)
-    if existing_store(storage) is None:
+    if existing_store(storage) is None:  # a place where something else is is refused before a lock is put there
         refuse_within(storage)
-        if isinstance(storage, LocalStorage) or versions_of(storage) is not None:
+        if versions_of(storage) is not None or (isinstance(storage, LocalStorage) and not any(list_folder(storage))):
             yield None
             return
     with lock(storage):
