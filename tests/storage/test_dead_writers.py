@@ -49,9 +49,10 @@ def test_a_writer_goes_on_after_one_that_was_killed(tmp_path: Path) -> None:
     assert not (tmp_path / "s" / LOCK_FOLDER / "store.json").exists()
 
 
-@pytest.mark.parametrize(
-    "change", [{"host": "elsewhere"}, {"boot": "another"}, {"boot": None}, {"pid_space": "pid:[1]"}]
-)
+ELSEWHERE = [{"host": "elsewhere"}, {"boot": "another"}, {"boot": None}, {"pid_space": "pid:[1]"}]
+
+
+@pytest.mark.parametrize("change", ELSEWHERE)
 def test_a_lock_of_another_computer_is_respected(tmp_path: Path, change: dict[str, str]) -> None:
     die_holding(tmp_path / "s")
     storage = resolve_storage(tmp_path / "s", mode="w")

@@ -14,7 +14,7 @@ from zarr_vectors.repairing.report import Kind, RepairItem
 from zarr_vectors.storage.documents import parse_document
 from zarr_vectors.storage.journal import parse_marker
 from zarr_vectors.storage.local import TEMPORARY, LocalStorage
-from zarr_vectors.storage.lock import JOURNAL_FOLDER, LOCK_FOLDER, MARKER_NAME
+from zarr_vectors.storage.lock import JOURNAL_FOLDER, LOCK_FOLDER, MARKER_NAME, is_over
 from zarr_vectors.storage.port import INTERNAL_PREFIX, Storage, get_whole, list_folder
 from zarr_vectors.storage.processes import is_dead, runs
 from zarr_vectors.storage.replace import UNFINISHED_NOTE
@@ -65,7 +65,6 @@ def find_leftovers(storage: Storage, *, drop: bool) -> Leftovers:
     items, unreadable, addresses = _journals(storage, drop)
     locks = _stale_locks(storage)
     items += [_item("repaired", address, f"{why}; removed") for address, why in locks]
-    addresses += [address for address, _ in locks]
     if storage.exists(UNFINISHED_NOTE):
         items.append(_item("repaired", UNFINISHED_NOTE, "the store is complete, the note that it is not was removed"))
         addresses.append(UNFINISHED_NOTE)
@@ -129,9 +128,10 @@ def _is_marker(blob: bytes | memoryview, address: str) -> bool:
 
 
 def _stale_locks(storage: Storage) -> list[tuple[str, str]]:
-    """Return locks that hold no longer, and why."""
-    addresses = storage.list_all(LOCK_FOLDER)
-    found = []
+    """Return locks that hold no longer, and why; they go when the store is locked, and what they had made final stays."""
+    addresses = [address for address in storage.list_all(LOCK_FOLDER) if not address.endswith(".alive.json")]
+    found: list[tuple[str, str]] = []
+    tokens = set()
     for address, blob in zip(addresses, get_whole(storage, addresses) if addresses else [], strict=True):
         if blob is None:
             continue
@@ -140,20 +140,18 @@ def _stale_locks(storage: Storage) -> list[tuple[str, str]]:
         except MetadataError:
             found.append((address, "a lock that cannot be read"))
             continue
-        why = _why_over(document)
-        if why:
+        why = _why_over(storage, address, document)
+        if why and document.get("token") not in tokens:
             found.append((address, why))
+        tokens.add(document.get("token"))
     return found
 
 
-def _why_over(document: Document) -> str:
-    expires = document.get("expires", 0)
+def _why_over(storage: Storage, address: str, document: Document) -> str:
     who = f"{document.get('owner', 'somebody')} on {document.get('host', '?')}"
     if is_dead(document):
         return f"a lock of {who}, whose process {document.get('pid')} does not run any more"
-    if not isinstance(expires, (int, float)) or expires <= time.time():
-        return f"a lock of {who} that has expired"
-    return ""
+    return f"a lock of {who} that has expired" if is_over(storage, address, document) else ""
 
 
 def _temporary_files(storage: Storage) -> list[Path]:

@@ -344,7 +344,7 @@ def _open_gate(held: Lock) -> None:
         current = found if read_lock(storage, gate) == found else None
     if current is None:
         return
-    if not _is_over(storage, address, current):
+    if not is_over(storage, address, current):
         raise _locked(storage, current)
     settle(held, address, current)
     storage.delete_many([gate])
@@ -360,7 +360,7 @@ def _refuse_others(held: Lock, names: list[str]) -> None:
     blobs = get_whole(storage, chosen) if chosen else []
     found = {name: _parsed(blob, name) for name, blob in zip(chosen, blobs, strict=True) if blob is not None}
     for name, document in found.items():
-        if document is not None and not _is_over(storage, name, document):
+        if document is not None and not is_over(storage, name, document):
             same = parsed[name][1] == held.what  # type: ignore[index]
             raise _locked(storage, document, _SameLockedError if same else StoreLockedError)
     for name, document in found.items():
@@ -370,7 +370,7 @@ def _refuse_others(held: Lock, names: list[str]) -> None:
         gone = [
             name for name, part in parsed.items() if not part or (part[3] and name.replace(".alive", "") not in known)
         ]
-        gates = [_gate_address(parsed[name][1]) for name in found if parsed[name][1] != STORE]  # type: ignore[index]
+        gates = [name for name, part in parsed.items() if part and not part[2] and part[1] != STORE]
         if gone or gates:
             storage.delete_many(sorted({*gone, *gates}))
 
@@ -480,7 +480,7 @@ def refuse_held(storage: Storage) -> None:
     """
     for address in storage.list_all(LOCK_FOLDER):
         found = None if address.endswith(".alive.json") else read_lock(storage, address)
-        if found is not None and not _is_over(storage, address, found):
+        if found is not None and not is_over(storage, address, found):
             raise _locked(storage, found)
 
 
@@ -503,12 +503,13 @@ def _locked(storage: Storage, found: Document, kind: type[StoreLockedError] = St
     )
 
 
-def _is_over(storage: Storage, address: str, document: Document) -> bool:
+def is_over(storage: Storage, address: str, document: Document) -> bool:
     """Say whether a lock holds no longer: it has expired unrenewed, or its holder on this computer is dead."""
     if is_dead(document):
         return True
-    if document.get("expires", 0) > time.time():
-        return False
+    expires = document.get("expires", 0)
+    if not isinstance(expires, int | float) or expires > time.time():
+        return not isinstance(expires, int | float)
     renewed = read_lock(storage, _alive(address)) or {}
     return bool(renewed.get("expires", 0) <= time.time())
 

@@ -23,7 +23,7 @@ from zarr_vectors.repair import repair
 from zarr_vectors.storage.consolidated import CONSOLIDATED
 from zarr_vectors.storage.documents import DOCUMENT_NAME
 from zarr_vectors.storage.latest import LATEST_ADDRESS
-from zarr_vectors.storage.lock import LOCK_FOLDER, break_lock
+from zarr_vectors.storage.lock import JOURNAL_FOLDER, MARKER_NAME, break_lock
 from zarr_vectors.storage.port import INTERNAL_PREFIX, Storage, get_whole
 from zarr_vectors.storage.resolve import resolve_storage
 from zarr_vectors.testing.faults import FaultyStorage
@@ -320,7 +320,8 @@ def crash_everywhere_in_memory(trial: Trial) -> Iterator[tuple[int, Storage]]:
     place = resolve_storage(f"memory://crash-{uuid.uuid4().hex}/template", mode="w")
     for at, (address, data) in enumerate(steps.log, 1):
         place.delete_prefix("")
-        place.put_many((one, blob) for one, blob in held.items() if not one.startswith(LOCK_FOLDER))
+        place.put_many(held.items())
+        break_lock(place)  # its holder is this very process, which goes on
         yield at, place
         if data is None:
             held.pop(address, None)
@@ -388,6 +389,8 @@ def _bury(place: Path) -> None:
             break_lock(resolve_storage(path, mode="r+"))
     for path in place.parent.glob(f".{place.name}.zv-new-*"):
         path.rename(path.with_name(path.name.replace(f"-{os.getpid()}-", f"-{DEAD}-")))
+    for path in place.glob(f"{JOURNAL_FOLDER}/*/{MARKER_NAME}"):  # some name such a folder
+        path.write_text(path.read_text().replace(f"-{os.getpid()}-", f"-{DEAD}-"))
 
 
 DEAD = 2**22 + 1
