@@ -128,7 +128,7 @@ def _is_marker(blob: bytes | memoryview, address: str) -> bool:
 
 
 def _stale_locks(storage: Storage) -> list[tuple[str, str]]:
-    """Return locks that hold no longer, and why; they go when the store is locked, and what they had made final stays."""
+    """Return locks that hold no longer, and why; they go when the store is locked."""
     addresses = [address for address in storage.list_all(LOCK_FOLDER) if not address.endswith(".alive.json")]
     found: list[tuple[str, str]] = []
     tokens = set()

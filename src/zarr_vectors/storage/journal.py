@@ -30,8 +30,10 @@ from zarr_vectors.storage.concurrency import together
 from zarr_vectors.storage.consolidated import without_consolidated
 from zarr_vectors.storage.documents import DOCUMENT_NAME, parse_document
 from zarr_vectors.storage.latest import Latest, keeps_latest, read_latest, write_latest
+from zarr_vectors.storage.local import LocalStorage
 from zarr_vectors.storage.lock import (
     JOURNAL_FOLDER,
+    VOID,
     Lock,
     held_lock,
     is_void,
@@ -49,6 +51,7 @@ from zarr_vectors.storage.port import (
     Storage,
     check_address,
     check_prefix,
+    get_one,
     get_whole,
     is_address,
     join,
@@ -62,6 +65,7 @@ REPLACED = "replaced"
 """Key of a marker under which a folder stands that takes the place of the whole store."""
 
 _DATA = "data"
+_WEEK = 7 * 24 * 3600 * 10**9
 
 
 @dataclass(slots=True)
@@ -149,8 +153,13 @@ class Transaction:
         self._check_open()
         if self._fork is not None:
             self._fork.put_many(items)
-        else:
+            return
+        try:
             self.storage.put_many(self._staging(items))
+        except StoreError as error:
+            if any(blob is None for blob in get_whole(self.storage, [one.address for one in self.locks])):
+                raise lost(self.storage) from error
+            raise
 
     def _staging(self, items: Iterable[tuple[str, BlobParts]]) -> Iterator[tuple[str, BlobParts]]:
         for address, data in items:
@@ -318,9 +327,10 @@ def make_final(
             storage.delete_many([address])
             forget()
         raise
-    if is_ours and all(blob is not None for blob in (get_whole(storage, holders) if holders else [])):
-        return
     if is_ours:
+        *locks_there, found = get_whole(storage, [*holders, address])
+        if all(blob is not None for blob in locks_there) or found is None:
+            return  # or who took the store over has found the marker, and completed the change
         storage.delete_many([address])
     forget()
     raise lost(storage)
@@ -354,9 +364,27 @@ def recover(storage: Storage, *, discard_unmarked: bool = True) -> list[str]:
             _apply(storage, identifier, marker, [*marker.get("locks", ()), *over])
             completed.append(identifier)
         elif marker is None and discard_unmarked:
-            storage.delete_prefix(f"{JOURNAL_FOLDER}/{identifier}")
+            _discard(storage, identifier)
             storage.delete_many(over)
     return completed
+
+
+def _discard(storage: Storage, identifier: str) -> None:
+    """Remove what is not final; the marker of who was overtaken stays for a while, void, so that it learns of that."""
+    address = marker_address(identifier)
+    blob = get_one(storage, address)
+    if blob is None or new_identifier() > _outdated(identifier):
+        storage.delete_prefix(f"{JOURNAL_FOLDER}/{identifier}")
+        return
+    if not is_void(blob):
+        put_one(storage, address, VOID)
+    storage.delete_prefix(f"{JOURNAL_FOLDER}/{identifier}/{_DATA}")
+
+
+def _outdated(identifier: str) -> str:
+    """Return the identifier from which on nobody waits for the fate of a journal any more: a week later."""
+    made = identifier.partition("-")[0]
+    return f"{int(made) + _WEEK:020d}" if made.isdecimal() else ""
 
 
 def overlay(storage: Storage) -> Storage | None:
@@ -502,11 +530,16 @@ def _apply(storage: Storage, identifier: str, marker: Document, over: Sequence[s
         stages.setdefault(depth, []).append((join(folder, address), address))
     for depth in sorted(stages):
         storage.move_many(stages[depth])
-    # Without the marker somebody else has completed this, and may have written there again.
-    if marker["deletions"] and storage.exists(marker_address(identifier)):
+    # Without the journal somebody else has completed this, and may have written there again.
+    if marker["deletions"] and isinstance(storage, LocalStorage):
+        storage.bury_many(marker["deletions"], f"{JOURNAL_FOLDER}/{identifier}")
+    elif marker["deletions"] and storage.exists(marker_address(identifier)):
         storage.delete_many(marker["deletions"])
     write_latest(storage, identifier, is_in_place=True)
-    storage.delete_many([marker_address(identifier), *over])
+    storage.delete_many([marker_address(identifier)])
+    if over:  # later, so that a former holder without both knows that its change is complete
+        storage.delete_many(over)
+        storage.delete_prefix(f"{JOURNAL_FOLDER}/{identifier}")
 
 
 _PAYLOAD = -1_000_000

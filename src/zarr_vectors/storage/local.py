@@ -400,8 +400,34 @@ class LocalStorage:
                 self._make_folder(os.path.dirname(new))
                 os.replace(old, new)
             except OSError as error:
+                if not os.path.lexists(old):
+                    continue  # somebody else has moved it at this moment
                 raise self._explained(error, source, "move") from error
             folders.add(os.path.dirname(old))
+        self._prune(folders)
+
+    def bury_many(self, addresses: Sequence[str], folder: str) -> None:
+        """Delete files by way of a folder, and only as long as that is there; absent files are skipped.
+
+        A file is first moved into the folder, which fails when somebody has removed that: so who is interrupted here,
+        and goes on later, deletes nothing that others have written since.
+        """
+        self._check_writable()
+        grave = self._path(check_address(folder))
+        folders = set()
+        for address in addresses:
+            path = self._path(check_address(address))
+            self._check_folder(os.path.dirname(path))
+            buried = os.path.join(grave, _temporary_name())
+            try:
+                os.rename(path, buried)
+                _remove(buried)
+            except (FileNotFoundError, NotADirectoryError):
+                if not os.path.isdir(grave):
+                    break
+            except OSError as error:
+                raise self._explained(error, address, "delete") from error
+            folders.add(os.path.dirname(path))
         self._prune(folders)
 
     def zarr_store(self) -> zarr.storage.LocalStore:

@@ -70,7 +70,8 @@ _LAST_SECOND = 253402300800
 
 _NAME: Final = re.compile(r"(.+?)(?:\.([0-9a-f]{32})(\.alive)?)?\.json", re.ASCII)
 _JOURNAL: Final = re.compile(r"[\w.%~-]{1,400}", re.ASCII)
-_VOID: Final = b'{"version": 1, "void": true}'
+VOID: Final = b'{"version": 1, "void": true}'
+"""A marker that makes nothing final."""
 
 
 @dataclass(slots=True)
@@ -237,16 +238,30 @@ def lock(
                 yield held
             return
         try:
-            if partition is None:
-                _held[storage.url] = held
-            with kept(held):
+            with _noted(held), kept(held):
                 yield held
         finally:
-            if partition is None:
-                _held.pop(storage.url, None)
             held.release()
     finally:
         note_change(storage)
+
+
+@contextmanager
+def _noted(held: Lock) -> Iterator[None]:
+    """Let the changes that are made to a store during a block know its lock."""
+    if held.what != STORE:
+        yield
+        return
+    url = held.storage.url
+    former = _held.get(url)  # of this process as well, and overtaken
+    _held[url] = held
+    try:
+        yield
+    finally:
+        if former is None:
+            _held.pop(url, None)
+        else:
+            _held[url] = former
 
 
 @contextmanager
@@ -399,7 +414,7 @@ def settle(held: Lock, address: str, found: Document) -> None:
     storage, journal = held.storage, found.get("journal")
     if isinstance(journal, str) and _JOURNAL.fullmatch(journal):
         marker = marker_address(journal)
-        if not storage.put_if_absent(marker, _VOID) and not is_void(get_one(storage, marker)):
+        if not storage.put_if_absent(marker, VOID) and not is_void(get_one(storage, marker)):
             held.inherited[journal] = address
             return
         storage.delete_many([address, _alive(address)])
@@ -415,7 +430,7 @@ def marker_address(journal: str) -> str:
 
 def is_void(marker: bytes | memoryview | None) -> bool:
     """Say whether a marker makes nothing final, or is not there any more."""
-    return marker is None or bytes(marker) == _VOID
+    return marker is None or bytes(marker) == VOID
 
 
 def new_identifier() -> str:
