@@ -59,7 +59,7 @@ def place_of(described: Document) -> int:
 
 
 def signature() -> str:
-    """Return a part of the name of a file or folder that tells which process made it: ``<place>-<process>-<start>-``."""
+    """Return what begins a name and tells which process made what it names: ``<place>-<process>-<start>-``."""
     me = describe_process()
     return f"{place_of(me):08x}-{me['pid']}-{me['started'] or 0}-"
 
