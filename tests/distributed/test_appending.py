@@ -47,7 +47,6 @@ from zarr_vectors.types.polylines import read_polylines, write_polylines
 from zarr_vectors.validate import validate
 
 REVISIONS = ["0.7", "0.9"]
-TURN = f"{LOCK_FOLDER}/turn.json"
 SPACE: dict[str, Any] = {"chunk_shape": 25, "bin_shape": 12.5, "bounds": ([0.0] * 3, [99.0] * 3)}
 
 
@@ -342,7 +341,7 @@ def test_a_turn_is_waited_for() -> None:
     make(place, "0.9")
     given_ = more(place, "0.0.0", 5, 0)
     before = objects_of(place)
-    held = acquire_turn(resolve_storage(place, mode="r+"), owner="ada")
+    held = acquire_turn(resolve_storage(place, mode="r+"), "somebody-s", owner="ada")
     with pytest.raises(StoreLockedError, match="written by ada on"):
         append_partition(place, "0.0.0", **given_, wait=0.05)
     waiting = threading.Thread(target=append_partition, args=(place, "0.0.0"), kwargs=given_)
@@ -361,11 +360,11 @@ def before_last_turns(monkeypatch: pytest.MonkeyPatch, act: Any) -> Iterator[Non
     turns = threading.local()
 
     @contextmanager
-    def counted(storage: Any, wait: float) -> Iterator[Any]:
+    def counted(storage: Any, wait: float, journal: str) -> Iterator[Any]:
         turns.taken = getattr(turns, "taken", 0) + 1
         if turns.taken % 2 == 0:
             act()
-        with turn(storage, wait) as held:
+        with turn(storage, wait, journal) as held:
             yield held
 
     with monkeypatch.context() as patch:
@@ -426,8 +425,9 @@ def test_a_turn_that_was_lost_is_noticed(monkeypatch: pytest.MonkeyPatch) -> Non
 
     def overtaken(*arguments: Any) -> None:
         put_added(*arguments)
-        if storage.exists(TURN):
-            storage.delete_many([TURN])
+        turns = [one for one in storage.list_all(LOCK_FOLDER) if one.startswith(f"{LOCK_FOLDER}/turn.")]
+        if turns:
+            storage.delete_many(turns)
             with monkeypatch.context() as patch:
                 patch.setattr(appending, "put_added", put_added)
                 append_partition(place, "2.2.2", **more(place, "2.2.2", 4, 1, ids=200))
@@ -443,7 +443,7 @@ def test_a_turn_that_was_lost_is_noticed(monkeypatch: pytest.MonkeyPatch) -> Non
 def test_an_expired_lock_that_nobody_took_still_counts(monkeypatch: pytest.MonkeyPatch) -> None:
     place = fresh()
     make(place, "0.9")
-    monkeypatch.setattr(appending, "lock", lambda storage, key: lock(storage, key, ttl=0.001))
+    monkeypatch.setattr(appending, "lock", lambda storage, key, journal: lock(storage, key, ttl=0.001, journal=journal))
     append_partition(place, "0.0.0", **more(place, "0.0.0", 4, 1))
     assert read_points(place).vertex_count == 64
 
@@ -453,7 +453,7 @@ def test_an_expired_lock_gives_way_to_who_holds_the_store(monkeypatch: pytest.Mo
     make(place, "0.9")
     storage = resolve_storage(place, mode="r+")
     held = []
-    monkeypatch.setattr(appending, "lock", lambda storage, key: lock(storage, key, ttl=0.001))
+    monkeypatch.setattr(appending, "lock", lambda storage, key, journal: lock(storage, key, ttl=0.001, journal=journal))
     before = objects_of(storage)
     given_ = more(place, "0.0.0", 4, 1)
 

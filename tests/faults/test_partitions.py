@@ -50,7 +50,7 @@ def wait_for_the_other(what):
 
 
 @contextmanager
-def met(storage, wait):
+def met(storage, wait, journal):
     global turns, both
     turns += 1
     if turns % 2 == 0:  # everything is staged, and nothing is final yet
@@ -59,7 +59,7 @@ def met(storage, wait):
         holders = {json.loads(bytes(blob))["pid"] for blob in get_whole(storage, locks) if blob is not None}
         both += len(holders) == 2
         wait_for_the_other(f"seen-{turns}")
-    with turn(storage, wait) as held:
+    with turn(storage, wait, journal) as held:
         yield held
 
 
@@ -79,12 +79,12 @@ turn, turns = appending.turn, 0
 
 
 @contextmanager
-def last(storage, wait):
+def last(storage, wait, journal):
     global turns
     turns += 1
     if turns == 2:
         os.kill(os.getpid(), signal.SIGKILL)
-    with turn(storage, wait) as held:
+    with turn(storage, wait, journal) as held:
         yield held
 
 

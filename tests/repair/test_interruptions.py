@@ -17,7 +17,7 @@ from tests.validate.damage import Files
 from zarr_vectors.exceptions import StoreLockedError, StoreNotFoundError
 from zarr_vectors.repair import repair
 from zarr_vectors.storage.journal import Transaction
-from zarr_vectors.storage.lock import JOURNAL_FOLDER, acquire
+from zarr_vectors.storage.lock import JOURNAL_FOLDER, acquire, break_lock
 from zarr_vectors.storage.port import Range
 from zarr_vectors.storage.processes import describe_process
 from zarr_vectors.storage.resolve import resolve_storage
@@ -62,7 +62,7 @@ def test_crash_at_every_operation(revision: str, good: Path, tmp_path: Path) -> 
             repair(FailingStorage(resolve_storage(root, mode="r+"), fail_at=step))
             crashed = False
         except SimulatedCrashError:
-            shutil.rmtree(root / ".zv-lock", ignore_errors=True)  # its holder is this very process, which goes on
+            break_lock(resolve_storage(root, mode="r+"))  # its holder is this very process, which goes on
             repair(root)
         assert repair(root).found_nothing
         assert_same(damaged_twin(good, revision), root, metadata=False)
@@ -123,9 +123,11 @@ def test_locks(store: Path) -> None:
         repair(store)
     assert repair(store, dry_run=True).found_nothing
     held.release()
-    dead = describe_process() | {"pid": DEAD, "owner": "a ghost", "token": "t", "expires": time.time() + 1000}
+    dead = describe_process() | {"pid": DEAD, "owner": "a ghost", "token": "1", "expires": time.time() + 1000}
     storage.put_many([(".zv-lock/partition-a.json", json.dumps(dead).encode())])
-    storage.put_many([(".zv-lock/partition-b.json", json.dumps(dead | {"pid": os.getpid(), "expires": 1}).encode())])
+    storage.put_many(
+        [(".zv-lock/partition-b.json", json.dumps(dead | {"pid": os.getpid(), "token": "2", "expires": 1}).encode())]
+    )
     messages = [item.message for item in repair(store, dry_run=True).repaired]
     assert ["does not run" in messages[0], "expired" in messages[1]] == [True, True]
     assert len(repair(store).repaired) == 2
@@ -147,7 +149,7 @@ def test_temporary_files_and_empty_folders(store: Path) -> None:
 
 
 def test_interrupted_swap(store: Path) -> None:
-    kept = store.parent / f".{store.name}.zv-old-1"
+    kept = store.parent / f".{store.name}.zv-old-00000000-1-1-00000000"
     store.rename(kept)
     with pytest.raises(StoreNotFoundError):
         repair(store, dry_run=True)

@@ -390,11 +390,12 @@ def _refuse_others(held: Lock, names: list[str]) -> None:
             storage.delete_many(sorted({*gone, *gates}))
 
 
-def _conflict(one: str, other: str) -> bool:
-    """Say whether two locks may not be held at the same time by different writers."""
-    if TURN in (one, other):
-        return one == other or STORE in (one, other)
-    return one == other or STORE in (one, other)
+def _conflict(wanted: str, other: str) -> bool:
+    """Say whether a lock cannot be taken while somebody else holds another."""
+    if wanted == STORE:
+        return True
+    # Who takes a turn has a partition; where the store was taken over since, the change does not become final.
+    return wanted == other or (other == STORE and wanted != TURN)
 
 
 def settle(held: Lock, address: str, found: Document) -> None:
