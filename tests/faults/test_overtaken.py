@@ -181,7 +181,7 @@ def test_in_a_folder(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 
 def moments(count: int) -> list[int]:
     """Return at which requests to suspend: the first, the last and some between; all of them where that is wanted."""
-    steps = count if "ZARR_VECTORS_EVERY_MOMENT" in os.environ else 14
+    steps = count if "ZARR_VECTORS_EVERY_MOMENT" in os.environ else 9
     return sorted(set(np.linspace(1, count, steps).astype(int).tolist()))
 
 
