@@ -323,8 +323,8 @@ CASES: list[tuple[str, str, str, Damage, tuple[str, ...]]] = [
     ("remade", "edges", "network", swap_endpoints, BOTH),
 ]  # fmt: skip
 APART = {"objects-kept", "counts-shrink", "identity-convention", "objects-used", "recomputed", "line-ends"}
-APART |= {"chunk-keys", "object-bins", "vertex-bins", "parametric-readable"}
-"""Rules with a test of their own: below, in test_binning.py, and of the ends of lines beside the lines."""
+APART |= {"chunk-keys", "object-bins", "vertex-bins", "parametric-readable", "refinement"}
+"""Rules with a test of their own: below, in test_binning.py, beside the lines, and beside the additive levels."""
 
 
 @pytest.mark.parametrize(

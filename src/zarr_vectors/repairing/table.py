@@ -49,6 +49,7 @@ REPAIRS: Final[dict[str, Repair]] = {
     "nodes-complete": Repair(_DROP, by_contents=True, source="other levels, arrays beside, attribute_specs"),
     "node-types": Repair(_DROP, source="the place of the node"),
     "level-metadata": Repair(_DROP, by_contents=True, source="the root's entry, the finer levels, the arrays"),
+    "refinement": Repair("restore the coarser level from a copy; without it an additive level is not complete"),
     "zv-array": Repair(_DROP, source="the place of the node"),
     "arrays-stated": Repair(_DROP, by_contents=True, source="the arrays"),
     "grids": Repair(_DROP, source="the grid that most arrays of the level have"),

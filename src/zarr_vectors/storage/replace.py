@@ -275,7 +275,7 @@ def _holds_anything(folder: Path) -> bool:
     try:
         with os.scandir(folder) as entries:
             return any(entries)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return False
 
 
