@@ -762,3 +762,16 @@ def test_positions_keep_their_precision(tmp_path: Path, revision: str) -> None:
     assert found.dtype == np.float64
     expected = np.concatenate([exact[5:20], exact[20:30], exact[30:40]])
     assert sorted(map(tuple, found.tolist())) == sorted(map(tuple, expected.tolist()))
+
+
+@pytest.mark.parametrize("revision", ["0.7", "0.9"])
+def test_attributes_of_objects_change_their_number_of_channels(revision: str, tmp_path: Path) -> None:
+    """On a disk, where there is no file in the place of a folder."""
+    place, positions = tmp_path / "s.zv", np.random.default_rng(0).uniform(0, 9, (30, 3))
+    write_points(place, positions, object_ids=np.arange(30) % 3, format_version=revision)
+    for values in (np.ones((3, 1)), np.arange(3.0), np.ones((3, 2)), np.array(["a", "b", "c"])):
+        edit.set_attribute(place, "b", values, kind="object")
+        level = open_reader(place).level(0)
+        stored = decode_column(read_column(level, level.arrays.object_attributes["b"]))
+        assert stored.tolist() == values.tolist()
+        assert validate(place, level=5).is_valid

@@ -185,6 +185,31 @@ def test_a_crash_anywhere_leaves_the_old_or_the_new(filled: Callable[[], Storage
     assert 5 < sum(outcomes) < len(outcomes)
 
 
+@pytest.mark.parametrize(("old", "new"), [("1/a/c/0", "1/a/c/0/0"), ("1/a/c/0/0", "1/a/c/0")])
+def test_a_file_takes_the_place_of_a_folder_and_a_folder_that_of_a_file(
+    filled: Callable[[], Storage], old: str, new: str
+) -> None:
+    """As where an array is given another number of dimensions; also where that is interrupted."""
+
+    def begin() -> Storage:
+        storage = filled()
+        put_one(storage, old, b"old")
+        return storage
+
+    def work(storage: Storage) -> None:
+        with Transaction(storage) as transaction:
+            transaction.delete_many([old])
+            put_one(transaction, new, b"new")
+
+    storage = begin()
+    work(storage)
+    assert contents(storage) == {**BEFORE, new: b"new"}
+    for storage in crash_everywhere(begin, work):
+        is_final = overlay(storage) is not None
+        recover(storage)
+        assert contents(storage) == {**BEFORE, **({new: b"new"} if is_final else {old: b"old"})}
+
+
 def test_recovering_may_crash_anywhere_too(filled: Callable[[], Storage]) -> None:
     marked = 0
     for number, _ in enumerate(crash_everywhere(filled, do_change), 1):

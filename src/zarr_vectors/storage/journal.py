@@ -528,18 +528,38 @@ def _apply(storage: Storage, identifier: str, marker: Document, over: Sequence[s
     for address in marker["moves"]:
         depth = -address.count("/") if address.rpartition("/")[2] == DOCUMENT_NAME else _PAYLOAD
         stages.setdefault(depth, []).append((join(folder, address), address))
+    first = _in_the_way(marker["moves"], marker["deletions"])
+    _delete(storage, identifier, sorted(first))
     for depth in sorted(stages):
         storage.move_many(stages[depth])
-    # Without the journal somebody else has completed this, and may have written there again.
-    if marker["deletions"] and isinstance(storage, LocalStorage):
-        storage.bury_many(marker["deletions"], f"{JOURNAL_FOLDER}/{identifier}")
-    elif marker["deletions"] and storage.exists(marker_address(identifier)):
-        storage.delete_many(marker["deletions"])
+    _delete(storage, identifier, sorted(set(marker["deletions"]) - first))
     write_latest(storage, identifier, is_in_place=True)
     storage.delete_many([marker_address(identifier)])
     if over:  # later, so that a former holder without both knows that its change is complete
         storage.delete_many(over)
         storage.delete_prefix(f"{JOURNAL_FOLDER}/{identifier}")
+
+
+def _in_the_way(moves: Iterable[str], deletions: Iterable[str]) -> set[str]:
+    """Return what must be deleted before others can be moved: file systems have no file where a folder is."""
+    going, coming = set(deletions), set(moves)
+    if not going:
+        return going
+    above = {part for address in coming for part in _folders_of(address)}
+    return {address for address in going if address in above or not coming.isdisjoint(_folders_of(address))}
+
+
+def _folders_of(address: str) -> list[str]:
+    parts = address.split("/")
+    return ["/".join(parts[:depth]) for depth in range(1, len(parts))]
+
+
+def _delete(storage: Storage, identifier: str, addresses: Sequence[str]) -> None:
+    """Delete what a marker names, unless somebody else has completed this, and may have written there again."""
+    if addresses and isinstance(storage, LocalStorage):
+        storage.bury_many(addresses, f"{JOURNAL_FOLDER}/{identifier}")
+    elif addresses and storage.exists(marker_address(identifier)):
+        storage.delete_many(addresses)
 
 
 _PAYLOAD = -1_000_000

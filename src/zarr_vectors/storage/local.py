@@ -419,6 +419,8 @@ class LocalStorage:
             path = self._path(check_address(address))
             self._check_folder(os.path.dirname(path))
             buried = os.path.join(grave, _temporary_name())
+            if os.path.isdir(path):
+                continue  # what is here now is no file any more: the file has been deleted before
             try:
                 os.rename(path, buried)
                 _remove(buried)
