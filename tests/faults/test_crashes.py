@@ -122,7 +122,7 @@ def test_readers_and_writers_between_the_renames_of_a_swap(tmp_path: Path) -> No
     place = tmp_path / "store"
     write_some_points(place, "0.9")
     before = read_points(place).positions
-    aside = tmp_path / ".store.zv-old-1-2-3"
+    aside = tmp_path / ".store.zv-old-00000000-1-2-00000000"
     place.rename(aside)
     np.testing.assert_array_equal(read_points(place).positions, before)
     held = acquire(resolve_storage(aside, mode="r+"))

@@ -74,7 +74,7 @@ def test_pyramid_and_validation(place: Place, revision: str) -> None:
     assert report.is_valid, report.report()
 
 
-def test_paths_and_meshes(place: Place, revision: str) -> None:
+def test_paths(place: Place, revision: str) -> None:
     lines = [POSITIONS[start : start + 20] for start in range(0, 200, 20)]
     options = {"chunk_shape": 50, "format_version": revision, **place.options}
     write_polylines(place.written, lines, **options)
@@ -83,8 +83,11 @@ def test_paths_and_meshes(place: Place, revision: str) -> None:
     np.testing.assert_array_equal(found.positions, lines[3])
     met = [number for number, line in enumerate(lines) if inside(line).any()]
     assert sorted(read_polylines(place.read, bbox=BOX, **place.options).object_ids.tolist()) == met
+
+
+def test_meshes(place: Place, revision: str) -> None:
     faces = np.arange(300).reshape(100, 3)
-    write_mesh(place.written, POSITIONS[:300], faces, **options)
+    write_mesh(place.written, POSITIONS[:300], faces, chunk_shape=50, format_version=revision, **place.options)
     finish(place, revision)
     assert read_mesh(place.read, **place.options).face_count == 100
 

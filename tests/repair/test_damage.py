@@ -33,7 +33,7 @@ DROPPED = {
 }  # fmt: skip
 """Damage that is repaired only by dropping something; that of axes in revision 0.7 alone."""
 
-HARMLESS = {"capabilities", "attribute-specs", "fresh", "fragments-cover"}
+HARMLESS = {"capabilities", "attribute-specs", "fresh", "fragments-cover", "texts-used"}
 """Rules whose findings are warnings that are not damage."""
 
 DIFFERENT = {

@@ -309,4 +309,4 @@ def test_documents_move_after_payload_and_the_root_last(filled: Callable[[], Sto
     assert moved[2:] == ["0/v/zarr.json", "2/zarr.json", "zarr.json"]
     marker = counting.addresses("put")
     records = [LATEST_ADDRESS] * keeps_latest(counting)
-    assert [one if one in records else one.rpartition("/")[2] for one in marker] == ["commit.json", *records, *records]
+    assert [one if one in records else one.rpartition("/")[2] for one in marker] == [*records, "commit.json", *records]

@@ -224,7 +224,7 @@ def test_swapping_by_two_renames(tmp_path: Path, by_renames: Callable[[], None])
     assert [path.name for path in tmp_path.iterdir()] == ["s"]
 
 
-def test_an_interrupted_swap_by_two_renames_is_completed(
+def test_an_interrupted_swap_by_two_renames_is_undone(
     tmp_path: Path, by_renames: Callable[[], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     storage = LocalStorage(tmp_path / "s")
@@ -242,7 +242,7 @@ def test_an_interrupted_swap_by_two_renames_is_completed(
     put_back(storage)
     with lock(storage):
         recover(storage)
-    assert contents(storage) == NEW
+    assert contents(storage) == OLD
     assert [path.name for path in tmp_path.iterdir()] == ["s"]
 
 

@@ -141,9 +141,9 @@ def _stale_locks(storage: Storage) -> list[tuple[str, str]]:
             found.append((address, "a lock that cannot be read"))
             continue
         why = _why_over(storage, address, document)
-        if why and document.get("token") not in tokens:
+        if why and str(document.get("token")) not in tokens:
             found.append((address, why))
-        tokens.add(document.get("token"))
+        tokens.add(str(document.get("token")))
     return found
 
 

@@ -2,8 +2,8 @@
 
 New objects are staged under ``.zv-journal/<id>/data/``. One marker, ``.zv-journal/<id>/commit.json``, makes
 the change final; it lists what is to be moved into place and what is to be deleted. Applying it may be
-interrupted anywhere and done again, and gives the same result. Without a marker a journal means nothing, nor does
-one whose marker names a lock that is not there any more: its writer had been overtaken
+interrupted anywhere and done again, and gives the same result. Without a marker, or with a void one, a journal means
+nothing. The marker is created only if it is absent: who takes the store over from a writer makes that writer's void
 (:mod:`~zarr_vectors.storage.lock`).
 
 A writer that is suspended while it applies its journal, and goes on after others have completed it, does no harm:
@@ -33,7 +33,6 @@ from zarr_vectors.storage.latest import Latest, keeps_latest, read_latest, write
 from zarr_vectors.storage.local import LocalStorage
 from zarr_vectors.storage.lock import (
     JOURNAL_FOLDER,
-    VOID,
     Lock,
     held_lock,
     is_void,
@@ -51,7 +50,6 @@ from zarr_vectors.storage.port import (
     Storage,
     check_address,
     check_prefix,
-    get_one,
     get_whole,
     is_address,
     join,
@@ -235,10 +233,13 @@ class Transaction:
         marker = {"version": 1, "moves": sorted(view.staged), "deletions": sorted(deleted - view.staged)}
         if view.staged or marker["deletions"]:
             self._require_staged()
+            write_latest(self.storage, self.identifier, is_in_place=False)
             make_final(self.storage, self.identifier, marker, self.locks, self.abort)
             self._is_open = False
             try:
-                write_latest(self.storage, self.identifier, is_in_place=False)
+                latest = read_latest(self.storage)
+                if latest is not None and latest.identifier != self.identifier:  # of a writer that was overtaken
+                    write_latest(self.storage, self.identifier, is_in_place=False)
                 _apply(self.storage, self.identifier, marker)
             except StoreError as error:
                 raise StoreError(
@@ -331,7 +332,7 @@ def make_final(
         there = all(blob is not None for blob in (get_whole(storage, holders) if holders else []))
         if there or not storage.exists(address):
             return  # or who took the store over has found the marker, and completed the change
-        storage.delete_many([address])
+    storage.delete_many([address])  # a void one has done what it was made for
     forget()
     raise lost(storage)
 
@@ -370,15 +371,10 @@ def recover(storage: Storage, *, discard_unmarked: bool = True) -> list[str]:
 
 
 def _discard(storage: Storage, identifier: str) -> None:
-    """Remove what is not final; the marker of who was overtaken stays for a while, void, so that it learns of that."""
-    address = marker_address(identifier)
-    blob = get_one(storage, address)
-    if blob is None or new_identifier() > _outdated(identifier):
-        storage.delete_prefix(f"{JOURNAL_FOLDER}/{identifier}")
-        return
-    if not is_void(blob):
-        put_one(storage, address, VOID)
-    storage.delete_prefix(f"{JOURNAL_FOLDER}/{identifier}/{_DATA}")
+    """Remove what is not final; a void marker stays for a while, since it keeps who was overtaken from its change."""
+    folder = f"{JOURNAL_FOLDER}/{identifier}"
+    is_kept = new_identifier() < _outdated(identifier) and storage.exists(marker_address(identifier))
+    storage.delete_prefix(f"{folder}/{_DATA}" if is_kept else folder)
 
 
 def _outdated(identifier: str) -> str:
@@ -467,7 +463,7 @@ def with_latest(listed: Iterable[str], latest: Latest | None) -> list[str]:
 
 
 def _marked(storage: Storage, identifiers: Iterable[str]) -> list[tuple[str, Document | None]]:
-    """Give some journals, earliest first, each with its marker if it is final: one that is not void nor overtaken."""
+    """Give some journals, earliest first, each with its marker if it is final, which a void one is not."""
     names = sorted(identifiers)
     addresses = [marker_address(identifier) for identifier in names]
     blobs = get_whole(storage, addresses) if names else []
@@ -475,14 +471,7 @@ def _marked(storage: Storage, identifiers: Iterable[str]) -> list[tuple[str, Doc
         None if blob is None or is_void(blob) else parse_marker(blob, f"{storage.url}/{address}")
         for address, blob in zip(addresses, blobs, strict=True)
     ]
-    locks = sorted({one for marker in markers if marker is not None for one in marker.get("locks", ())})
-    there = {
-        one for one, blob in zip(locks, get_whole(storage, locks) if locks else [], strict=True) if blob is not None
-    }
-    return [
-        (identifier, marker if marker is not None and there.issuperset(marker.get("locks", ())) else None)
-        for identifier, marker in zip(names, markers, strict=True)
-    ]
+    return list(zip(names, markers, strict=True))
 
 
 def parse_marker(blob: Blob, where: str) -> Document:

@@ -8,10 +8,10 @@ holder was a process of this computer that runs no more is over at once.
 
 A holder whose lock has expired may only be suspended. So before anybody goes on in its place
 
-1. the marker of its journal is created, as void, only if it is absent: of the two who create it one is refused, so
-   either the change was final before, and is completed, or it never becomes final;
-2. its lock is removed, and then the void marker: a marker counts only while the locks that it names are there, and no
-   token is ever used again.
+the marker of its journal is created, as void, only if it is absent. Of the two who create it one is refused: so either
+the change was final before, and is completed, or it never becomes final. A void marker stays for a week, unless its
+writer wakes up before and takes it away. A writer also looks for its lock once it has made its change final, so that
+one that sleeps for longer learns of it.
 
 Readers, and writers of other programs, ignore locks. Who holds the store holds it alone. Partitions are held at the
 same time, by different writers; what concerns the store as a whole these change one after another, under a lock for a
@@ -150,6 +150,8 @@ class Lock:
         """Give the lock up, unless somebody else has taken it over."""
         if self._is_there():
             self.storage.delete_many([self.address, _alive(self.address), _gate_address(self.what)])
+        elif (blob := get_one(self.storage, marker_address(self.journal))) is not None and is_void(blob):
+            self.storage.delete_many([marker_address(self.journal)])  # it has done what it was made for
 
     def _enter(self, also: str = "") -> bool:
         """Name the holder, and then look at all others; say whether the lock is in the store that is there now."""
@@ -419,7 +421,8 @@ def settle(held: Lock, address: str, found: Document) -> None:
             held.inherited[journal] = address
             return
         storage.delete_many([address, _alive(address)])
-        storage.delete_prefix(f"{JOURNAL_FOLDER}/{journal}")
+        folder = f"{JOURNAL_FOLDER}/{journal}"
+        storage.delete_prefix(folder if is_dead(found) else f"{folder}/data")  # the dead need no void marker
         return
     storage.delete_many([address, _alive(address)])
 

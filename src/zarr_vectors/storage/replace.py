@@ -1,7 +1,7 @@
 """Replacing a store as a whole: the old one is there until the new one is complete.
 
 In a folder the new store is written beside the old one and the two are exchanged, once a marker in the old one says so:
-who overtakes a writer between the two makes the exchange for it. Where nothing was it only gets its name, which fails
+who overtakes a writer before the exchange takes the new one away. Where nothing was it only gets its name, which fails
 where somebody else has made a store meanwhile. Elsewhere it is staged in a journal; where nothing was, it is written in
 place, with a note that says so until it is complete.
 """
@@ -27,7 +27,7 @@ from zarr_vectors.storage.journal import REPLACED, Transaction, make_final, swap
 from zarr_vectors.storage.journal import recover as recover_journals
 from zarr_vectors.storage.latest import keeps_latest
 from zarr_vectors.storage.local import LocalStorage
-from zarr_vectors.storage.lock import JOURNAL_FOLDER, LOCK_FOLDER, held_lock, marker_address, refuse_held
+from zarr_vectors.storage.lock import JOURNAL_FOLDER, LOCK_FOLDER, held_lock, lost, refuse_held
 from zarr_vectors.storage.port import INTERNAL_PREFIX, Storage, get_whole, list_folder, put_one
 from zarr_vectors.storage.processes import describe_process, is_abandoned, signature
 from zarr_vectors.storage.versioned import versions_of
@@ -204,7 +204,7 @@ def recover(storage: Storage, *, discard_unmarked: bool = True) -> list[str]:
     if isinstance(storage, LocalStorage):
         restore_old(storage)
         if discard_unmarked:
-            _complete_swaps(storage)
+            _undo_swaps(storage)
         remove_abandoned(storage)
     elif versions_of(storage) is None and storage.exists(DOCUMENT_NAME):
         finish_or_clear(storage)
@@ -254,7 +254,7 @@ class _Beside:
                 _keep_locks(self.target, self.staging)
                 marker = {"version": 1, REPLACED: new.name}
                 make_final(self.target, self.journal, marker, [self.lock], self.abort)
-            left = _put_in_place(new, final)
+            left = _put_in_place(new, final, self.target)
         except StoreError:
             self.abort()
             raise
@@ -302,22 +302,26 @@ def _taken(final: Path) -> StoreLockedError:
     )
 
 
-def _put_in_place(new: Path, final: Path) -> Path:
+def _put_in_place(new: Path, final: Path, storage: LocalStorage) -> Path:
     """Exchange a new store and the old one; give the folder of the old one, which can go.
 
-    The new one is not there where somebody else, who took the store over, has made the exchange.
+    Raises
+    ------
+    StoreLockedError
+        The new one is not there: somebody else took the store over, and has removed it.
     """
     try:
-        if exchange(new, final) or not new.exists():
+        if exchange(new, final):
             return new
+        if new.exists():
+            old = final.parent / new.name.replace(_NEW, _OLD)
+            os.rename(final, old)
+            os.rename(new, final)
+            return old
     except FileNotFoundError:
         if new.exists():
             raise
-        return new
-    old = final.parent / new.name.replace(_NEW, _OLD)
-    os.rename(final, old)
-    os.rename(new, final)
-    return old
+    raise lost(storage)
 
 
 def _keep_locks(source: LocalStorage, target: LocalStorage) -> None:
@@ -327,24 +331,17 @@ def _keep_locks(source: LocalStorage, target: LocalStorage) -> None:
     target.put_many((address, blob) for address, blob in pairs if blob is not None)
 
 
-def _complete_swaps(storage: LocalStorage) -> None:
-    """Make the exchanges that were final when their writers were interrupted, or overtaken.
+def _undo_swaps(storage: LocalStorage) -> None:
+    """Forget the exchanges that were about to be made when their writers were interrupted, or overtaken.
 
-    The new folder gets another name first: who wakes up in the middle of the exchange does not find it any more.
+    The new folder gets another name before it goes: who wakes up before the exchange does not find it any more.
     """
     for identifier, name in swaps(storage):
         folder = storage.root.parent / name
         claimed = folder.with_name(f".{storage.root.name}{_NEW}{signature()}{uuid.uuid4().hex[:8]}")
-        left: Path | None = None
         with contextlib.suppress(FileNotFoundError):
             os.rename(folder, claimed)
-            if (claimed / marker_address(identifier)).exists():
-                left = claimed  # the two have been exchanged already
-            else:
-                _keep_locks(storage, _NamedStorage(claimed, final=storage.root))
-                left = _put_in_place(claimed, storage.root)
-        if left is not None:
-            shutil.rmtree(left, ignore_errors=True)
+            shutil.rmtree(claimed, ignore_errors=True)
         storage.delete_prefix(f"{JOURNAL_FOLDER}/{identifier}")
 
 

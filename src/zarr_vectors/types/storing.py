@@ -567,7 +567,8 @@ def store_elements(
         attributes["user_metadata"] = dict(metadata)
     if destination.kept is not None:
         options = as_declared(options, destination.kept)
-    if cells.link_fragments is not None and (cells.links or cells.filed):
+    is_known = not destination.revision(options).keyed_by_chunk  # older than the token
+    if is_known and cells.link_fragments is not None and (cells.links or cells.filed):
         tokens = merge_capabilities(root.format_capabilities, [CAP_FRAGMENT_LINK_GROUPS])
         root = replace(root, format_capabilities=tokens)
     pyramid = pyramid_of(destination.store) if destination.appending and destination.store is not None else None

@@ -9,6 +9,7 @@ from zarr_vectors.exceptions import StoreExistsError
 from zarr_vectors.formats.documents import ROOT_KEY
 from zarr_vectors.read.store import ROOT_ADDRESS, StoreReader
 from zarr_vectors.storage.above import documents_above
+from zarr_vectors.storage.local import LocalStorage
 from zarr_vectors.storage.port import INTERNAL_PREFIX, Blob, Storage, get_whole
 
 
@@ -44,6 +45,8 @@ def refuse_around(store: StoreReader) -> None:
     foreign = [name for name in top.folders if name not in levels and not name.startswith(INTERNAL_PREFIX)]
     for level, listing in zip(levels, below, strict=True):
         foreign += [f"{level}/{name}" for name in listing.folders if name not in ARRAY_FAMILIES]
+    if isinstance(storage, LocalStorage):  # what a link leads to stays where it is
+        foreign = [name for name in foreign if not (storage.root / name).is_symlink()]
     addresses = [one for name in foreign if name != PARAMETRIC for one in storage.list_all(name)]
     addresses = [one for one in addresses if one.endswith(f"/{ROOT_ADDRESS}")]
     for address, blob in zip(addresses, get_whole(storage, addresses) if addresses else [], strict=True):
