@@ -135,6 +135,8 @@ class Destination:
                 yield cls(storage)
                 return
             shell = is_shell(store)
+            if options.mode == "w-" and not shell:
+                refuse_existing(storage)  # which somebody else has made since
             appending = options.mode == "a" and not shell
             if appending:
                 require_changeable(store)
