@@ -93,8 +93,8 @@ def write_points_stream(
     batches : iterable
         Every batch is an ``(n, D)`` array of positions, or a mapping with ``positions``, ``attributes`` (a mapping of
         names to ``(n,)`` or ``(n, C)`` arrays, or a frame) and ``object_ids`` (``(n,)`` integers), or a tuple of these:
-        ``(positions, attributes)`` or ``(positions, attributes, object_ids)``. All have the same attributes of the
-        same types, and object ids or none. Taken one at a time, and not kept.
+        ``(positions, attributes)`` or ``(positions, attributes, object_ids)``. All have the same attributes, of
+        types that appending takes, and object ids or none. Taken one at a time, and not kept.
     memory_budget : int
         Bytes of rows to hold at once, as far as a single chunk (and a shard, while it is written) has no more, and
         beside the batch that was given. The result does not depend on it. Tables of chunks, objects and fragments are
