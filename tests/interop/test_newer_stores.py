@@ -351,7 +351,7 @@ def test_groups_of_links_that_follow_vertex_fragments_are_claimed_as_long_as_it_
 
     flag, store = "fragment_link_groups", copy(f"graph-{revision}")
     assert claims()
-    assert flag in open_zv(store).root.format_capabilities
+    assert (flag in open_zv(store).root.format_capabilities) is (revision == "0.9")  # 0.7 is older than the token
     assert validate(store, level=3).is_valid
     add_attribute(store, "new", np.zeros(open_zv(store)[0].vertex_count))
     assert not claims()
