@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+from collections.abc import Sequence
 from multiprocessing.synchronize import Barrier
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,9 @@ import pytest
 
 from tests.servers import s3_server
 from zarr_vectors.exceptions import ZarrVectorsError
+from zarr_vectors.read.store import StoreReader
+from zarr_vectors.storage.local import LocalStorage
+from zarr_vectors.storage.port import Listing
 from zarr_vectors.types.points import read_points, write_points
 from zarr_vectors.validate import validate
 
@@ -72,6 +76,23 @@ def test_in_a_folder(mode: str, tmp_path: Path) -> None:
     for place, told in answers.items():
         hold_to(place, mode, told)
     assert not [path.name for path in tmp_path.iterdir() if path.name.startswith(".")]
+
+
+class ComesWhenListed(LocalStorage):
+    """A place that a store takes between the read of its root and the listing that says why there was none."""
+
+    def list_folders(self, prefixes: Sequence[str]) -> list[Listing]:
+        """Let the store come, then list."""
+        if not self.exists("zarr.json"):
+            self.root.rmdir()
+            (self.root.parent / "made").rename(self.root)
+        return super().list_folders(prefixes)
+
+
+def test_a_store_that_comes_while_it_is_opened_is_opened(tmp_path: Path) -> None:
+    write_points(tmp_path / "made", points_of(0))
+    (tmp_path / "points.zv").mkdir()
+    assert StoreReader.open(ComesWhenListed(tmp_path / "points.zv")).level_numbers() == [0]
 
 
 def test_on_an_s3_server() -> None:

@@ -28,7 +28,7 @@ from zarr_vectors.read.level import LevelReader, open_level_reader
 from zarr_vectors.read.nodes import LevelNodes, known_nodes
 from zarr_vectors.storage.consolidated import CONSOLIDATED, consolidated_nodes
 from zarr_vectors.storage.latest import keeps_latest
-from zarr_vectors.storage.port import INTERNAL_PREFIX, Blob, Storage, get_whole
+from zarr_vectors.storage.port import INTERNAL_PREFIX, Blob, Listing, Storage, get_whole
 from zarr_vectors.storage.replace import UNFINISHED_NOTE
 from zarr_vectors.typing import Document
 
@@ -89,7 +89,12 @@ class StoreReader:
             first = dict(zip(FIRST_ADDRESSES, get_whole(storage, FIRST_ADDRESSES), strict=True))
         root_blob = first[ROOT_ADDRESS]
         if root_blob is None:
-            raise _not_a_store(storage)
+            listing = _listed(storage)
+            if listing is not None and ROOT_ADDRESS in listing.files:  # it came between the read and the listing
+                first = dict(zip(FIRST_ADDRESSES, get_whole(storage, FIRST_ADDRESSES), strict=True))
+                root_blob = first[ROOT_ADDRESS]
+            if root_blob is None:
+                raise _not_a_store(storage, listing)
         document = parse_document(root_blob, f"{storage.url}/zarr.json")
         attributes = node_attributes(document, storage.url, "group")
         if ROOT_KEY not in attributes:
@@ -202,11 +207,15 @@ class StoreReader:
         return levels
 
 
-def _not_a_store(storage: Storage) -> StoreError:
+def _listed(storage: Storage) -> Listing | None:
+    """List what is at the top of a store, where that is possible."""
     try:
-        listing = storage.list_folders([""])[0] if storage.can_list else None
+        return storage.list_folders([""])[0] if storage.can_list else None
     except ZarrVectorsError:
-        listing = None
+        return None
+
+
+def _not_a_store(storage: Storage, listing: Listing | None) -> StoreError:
     if listing is not None and UNFINISHED_NOTE in listing.files:
         return IncompleteStoreError(
             f"{storage.url}: the beginning of a store is there, whose writer is at work or was interrupted before it "
