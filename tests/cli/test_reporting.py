@@ -7,7 +7,7 @@ import pytest
 
 pytest.importorskip("typer")
 
-from zarr_vectors.cli.parsing import parse_aggregation, parse_box, parse_factors, parse_names
+from zarr_vectors.cli.app import parse_aggregation, parse_box, parse_factors, parse_names
 from zarr_vectors.cli.reporting import plain, readable_bytes, readable_number, readable_shape
 
 

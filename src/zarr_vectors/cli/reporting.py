@@ -77,22 +77,16 @@ def reported(command: Callable[P, None]) -> Callable[P, None]:
 
 
 def fail(error: Exception, *, as_json: bool, code: int) -> None:
-    """Print an error and leave.
-
-    Raises
-    ------
-    typer.Exit
-        With the code.
-    """
+    """Print an error and leave."""
     if as_json:
         print_json({"error": {"type": type(error).__name__, "message": str(error)}})
     _print_line("error", "red", str(error))
     raise typer.Exit(code)
 
 
-def _print_line(word: str, colour: str, message: str) -> None:
+def _print_line(word: str, color: str, message: str) -> None:
     text = " ".join(message.split())
-    output(errors=True).print(f"[{colour}]{word}: {escape(text)}[/{colour}]", soft_wrap=True)
+    output(errors=True).print(f"[{color}]{word}: {escape(text)}[/{color}]", soft_wrap=True)
 
 
 @contextmanager
@@ -106,13 +100,7 @@ def _shown_warnings() -> Iterator[None]:
 
 @contextmanager
 def progress_bar(*titles: str) -> Iterator[list[ProgressFunction]]:
-    """Show a bar per title while the body runs, and remove them in the end; nothing where nobody watches.
-
-    Yields
-    ------
-    list of callable
-        One per title, to be called with ``(done, total)``.
-    """
+    """Show a bar per title while the body runs, and remove them in the end; nothing where nobody watches."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     console = output(errors=True)
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bars:
