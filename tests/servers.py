@@ -62,8 +62,14 @@ def s3_server() -> Iterator[S3Server]:
         server.stop()
 
 
+STATED = 10**13
+"""Bytes that a server that lies says are there."""
+
+
 class _Handler(SimpleHTTPRequestHandler):
     """Serves files, with byte ranges, and no listings of folders."""
+
+    lies_about = ""
 
     def log_message(self, format: str, *args: Any) -> None:
         pass
@@ -77,28 +83,30 @@ class _Handler(SimpleHTTPRequestHandler):
             self.send_error(404)
             return
         data = path.read_bytes()
+        size = STATED if self.lies_about and path.as_posix().endswith(self.lies_about) else len(data)
         asked = self.headers.get("Range", "")
         if asked.startswith("bytes="):
             first, _, last = asked.removeprefix("bytes=").partition("-")
-            start = int(first) if first else max(0, len(data) - int(last))
-            stop = min(int(last) + 1, len(data)) if first and last else len(data)
-            if start >= len(data):
+            start = int(first) if first else max(0, size - int(last))
+            stop = min(int(last) + 1, size) if first and last else size
+            if start >= size:
                 self.send_error(416)
                 return
             self.send_response(206)
-            self.send_header("Content-Range", f"bytes {start}-{stop - 1}/{len(data)}")
-            data = data[start:stop]
+            self.send_header("Content-Range", f"bytes {start}-{stop - 1}/{size}")
+            data, size = data[start:stop], stop - start
         else:
             self.send_response(200)
-        self.send_header("Content-Length", str(len(data)))
+        self.send_header("Content-Length", str(size))
         self.end_headers()
         self.wfile.write(data)
 
 
 @contextmanager
-def http_server(folder: Path) -> Iterator[str]:
-    """Serve a folder by HTTP with byte ranges; gives its URL."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(_Handler, directory=str(folder)))
+def http_server(folder: Path, *, lies_about: str = "") -> Iterator[str]:
+    """Serve a folder by HTTP with byte ranges, and say that files of one name have `STATED` bytes; gives its URL."""
+    handler = type("Handler", (_Handler,), {"lies_about": lies_about})
+    server = ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(handler, directory=str(folder)))
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
     try:

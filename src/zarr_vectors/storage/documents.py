@@ -4,12 +4,30 @@ from __future__ import annotations
 
 import json
 
-from zarr_vectors.exceptions import MetadataError
+from zarr_vectors.exceptions import MetadataError, StoreError
 from zarr_vectors.storage.port import Blob
 from zarr_vectors.typing import Document
 
 DOCUMENT_NAME = "zarr.json"
 """Name of the metadata document of every Zarr v3 node (Zarr v3 core specification)."""
+
+DOCUMENT_LIMIT = 2**28
+"""Bytes of the largest metadata document that is read."""
+
+
+def check_document_size(address: str, size: int) -> None:
+    """Refuse a metadata document that is too large to be one, before memory is taken for it.
+
+    Raises
+    ------
+    StoreError
+        At `address` is a ``zarr.json`` of more than `DOCUMENT_LIMIT` bytes.
+    """
+    if size > DOCUMENT_LIMIT and address.endswith(DOCUMENT_NAME):
+        raise StoreError(
+            f"cannot read {address!r}: {size} bytes are said to be there, and a metadata document has at most "
+            f"{DOCUMENT_LIMIT}; the store is damaged or hostile"
+        )
 
 
 def group_document(attributes: Document) -> Document:

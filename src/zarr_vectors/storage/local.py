@@ -17,7 +17,9 @@ import zarr.storage
 
 from zarr_vectors.exceptions import ReadOnlyStoreError, StoreError
 from zarr_vectors.storage import files
+from zarr_vectors.storage.answers import too_large
 from zarr_vectors.storage.concurrency import each_parallel
+from zarr_vectors.storage.documents import check_document_size
 from zarr_vectors.storage.port import (
     Blob,
     BlobParts,
@@ -137,7 +139,11 @@ class LocalStorage:
                 return 0
             for planned in plan_reads(requests, READ_GAP, places):
                 first, last = _within(size, planned.start, planned.stop)
-                blob = files.read(handle, first, last - first)
+                check_document_size(address, last - first)
+                try:
+                    blob = files.read(handle, first, last - first)
+                except (MemoryError, ValueError):
+                    raise too_large(address, last - first) from None
                 amount += len(blob)
                 scatter(results, planned, blob)
         except OSError as error:

@@ -18,11 +18,11 @@ from typing import Any, TypeVar
 import obstore
 import obstore.store
 import zarr.abc.store
-import zarr.storage
 from obstore.exceptions import AlreadyExistsError, BaseError, NotSupportedError, UnauthenticatedError
 
 from zarr_vectors.exceptions import ReadOnlyStoreError, StoreError
 from zarr_vectors.storage.adapter import StorageStore
+from zarr_vectors.storage.answers import take_answer
 from zarr_vectors.storage.concurrency import each_in_flight
 from zarr_vectors.storage.documents import DOCUMENT_NAME
 from zarr_vectors.storage.failures import check_bucket, explain, is_denied
@@ -111,39 +111,45 @@ class ObjectStorage:
         return results
 
     def _read(self, address: str, start: int | None, stop: int | None) -> Blob | None:
-        key = join(self.prefix, address)
+        key, place = join(self.prefix, address), f"{self.url}/{address}"
 
         def ask() -> Blob:
             if stop is None and not start:
-                return memoryview(obstore.get(self.store, key).bytes())
+                return take_answer(obstore.get(self.store, key), place)
             if stop is None and start is not None:
-                return self._read_end(key, start)
-            return self._read_bounded(key, start or 0, stop or 0)
+                return self._read_end(key, place, start)
+            return self._read_bounded(key, place, start or 0, stop or 0)
 
         return self._persist(ask, "read", address)
 
-    def _read_end(self, key: str, start: int) -> Blob:
+    def _read_end(self, key: str, place: str, start: int) -> Blob:
         """Read from `start` (or from ``-start`` bytes before the end) to the end of an object."""
         option: Any = {"offset": start} if start > 0 else {"suffix": -start}
         try:
-            return memoryview(obstore.get(self.store, key, options={"range": option}).bytes())
+            answer = obstore.get(self.store, key, options={"range": option})
         except BaseError as error:
             if not _is_about_range(error):
                 raise
             size = obstore.head(self.store, key)["size"]
             first = start if start > 0 else max(0, size + start)
-            return memoryview(obstore.get_range(self.store, key, start=first, end=size)) if first < size else b""
+            return self._read_range(key, place, first, size) if first < size else b""
+        return take_answer(answer, place, -start if start < 0 else None)
 
-    def _read_bounded(self, key: str, start: int, stop: int) -> Blob:
+    def _read_bounded(self, key: str, place: str, start: int, stop: int) -> Blob:
         if start < stop:
             try:
-                return memoryview(obstore.get_range(self.store, key, start=start, end=stop))
+                return self._read_range(key, place, start, stop)
             except BaseError as error:
                 if not _is_about_range(error) or start < obstore.head(self.store, key)["size"]:
                     raise
                 return b""
         obstore.head(self.store, key)
         return b""
+
+    def _read_range(self, key: str, place: str, start: int, stop: int) -> Blob:
+        if isinstance(self.store, obstore.store.MemoryStore):
+            return memoryview(obstore.get_range(self.store, key, start=start, end=stop))
+        return take_answer(obstore.get(self.store, key, options={"range": (start, stop)}), place, stop - start)
 
     def put_many(self, items: Iterable[tuple[str, BlobParts]]) -> None:
         """Write objects; large ones go up in several parts and appear when all are there.
@@ -178,7 +184,7 @@ class ObjectStorage:
                 obstore.put(self.store, key, data, mode="create", use_multipart=False)
             except AlreadyExistsError:
                 with contextlib.suppress(FileNotFoundError):  # deleted meanwhile: somebody else's all the same
-                    return obstore.get(self.store, key).bytes() == memoryview(data)
+                    return take_answer(obstore.get(self.store, key), address) == memoryview(data)
                 return False
             return True
 
@@ -267,9 +273,7 @@ class ObjectStorage:
 
     def zarr_store(self) -> zarr.abc.store.Store:
         """Give the same place as a zarr-python store."""
-        if self.prefix:
-            return StorageStore(self)
-        return zarr.storage.ObjectStore(self.store, read_only=self.read_only)
+        return StorageStore(self)
 
     def _each(self, work: Callable[[_Item], None], items: Iterable[_Item]) -> None:
         """Do the work of every item, on threads unless the store is this process's memory."""
