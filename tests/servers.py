@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -99,7 +99,9 @@ class _Handler(SimpleHTTPRequestHandler):
             self.send_response(200)
         self.send_header("Content-Length", str(size))
         self.end_headers()
-        self.wfile.write(data)
+        with suppress(ConnectionError):  # a client that does not believe us hangs up
+            for _ in range(100 if size > len(data) else 1):
+                self.wfile.write(data)
 
 
 @contextmanager
@@ -107,7 +109,7 @@ def http_server(folder: Path, *, lies_about: str = "") -> Iterator[str]:
     """Serve a folder by HTTP with byte ranges, and say that files of one name have `STATED` bytes; gives its URL."""
     handler = type("Handler", (_Handler,), {"lies_about": lies_about})
     server = ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(handler, directory=str(folder)))
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
     thread.start()
     try:
         yield f"http://127.0.0.1:{server.server_address[1]}"

@@ -14,6 +14,9 @@ from zarr_vectors.exceptions import StoreError
 from zarr_vectors.storage.documents import check_document_size
 from zarr_vectors.storage.port import Blob
 
+_AT_ONCE = 2**23
+"""Bytes of an answer that obstore puts together before it gives them."""
+
 
 def take_answer(answer: Any, address: str, most: int | None = None) -> Blob:
     """Take the body of an answer of obstore.
@@ -38,22 +41,23 @@ def take_answer(answer: Any, address: str, most: int | None = None) -> Blob:
     check_document_size(address, stated)
     if most is not None and stated > most:
         raise StoreError(f"cannot read {address!r}: {most} bytes were asked for, and the server answers with {stated}")
-    blocks = iter(answer.stream())
-    block = memoryview(next(blocks, b""))
-    if len(block) == stated:
-        return _ended(blocks, block, address, stated)
     try:
-        target = memoryview(np.empty(max(stated, 0), np.uint8).data)
+        target = memoryview(np.empty(stated, np.uint8).data) if stated > _AT_ONCE else None
     except (MemoryError, ValueError, OverflowError):
         raise too_large(address, stated) from None
-    done = 0
-    while len(block):
-        if done + len(block) > stated:
-            raise _more_than(address, stated)
-        target[done : done + len(block)] = block
-        done += len(block)
-        block = memoryview(next(blocks, b""))
-    return target[:done].toreadonly()
+    done, pieces = 0, []
+    for block in answer.stream(_AT_ONCE):
+        piece = memoryview(block)
+        if done + len(piece) > stated:
+            raise StoreError(f"cannot read {address!r}: the server states {stated} bytes and sends more")
+        if target is None:
+            pieces.append(piece)
+        else:
+            target[done : done + len(piece)] = piece
+        done += len(piece)
+    if target is not None:
+        return target[:done].toreadonly()
+    return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
 
 def too_large(address: str, size: int) -> StoreError:
@@ -62,14 +66,3 @@ def too_large(address: str, size: int) -> StoreError:
         f"cannot read {address!r}: {size} bytes are said to be there, and there is no memory for them; the store is "
         f"damaged or hostile, or needs a computer with more memory"
     )
-
-
-def _ended(blocks: Any, block: memoryview, address: str, stated: int) -> memoryview:
-    for more in blocks:
-        if len(more):
-            raise _more_than(address, stated)
-    return block
-
-
-def _more_than(address: str, stated: int) -> StoreError:
-    return StoreError(f"cannot read {address!r}: the server states {stated} bytes and sends more")
