@@ -33,8 +33,8 @@ def write_rich(path, version, **more):
     write_points(
         path,
         positions,
-        chunk_shape=25.0,
-        bin_shape=6.25,
+        chunk_shape=50.0,
+        bin_shape=12.5,
         dtype=np.float64,
         attributes={
             "x": positions[:, 0].copy(),

@@ -48,7 +48,7 @@ def said(path: Path) -> Any:
     return [levels, root.bounds, root.levels, root.crs, root.axes, reader.attributes.get("user_metadata")]
 
 
-@settings(max_examples=25)
+@settings(max_examples=12)
 @given(
     revision=st.sampled_from(["0.9", "0.7"]),
     count=st.integers(1, 40),
