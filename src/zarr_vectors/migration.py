@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
-
-import numpy as np
 
 from zarr_vectors.constants import CROSS_CHUNK_LINK_ATTRIBUTES, CROSS_CHUNK_LINKS, LINK_ATTRIBUTES, LINKS
 from zarr_vectors.exceptions import StoreError, StoreExistsError
 from zarr_vectors.formats.detection import revision_named
 from zarr_vectors.formats.revision import Revision
-from zarr_vectors.model.attributes import Column
 from zarr_vectors.model.cells import Cells
-from zarr_vectors.model.links import LinkTable
-from zarr_vectors.read.cells import read_cells
+from zarr_vectors.read.compare import differences, read_level
 from zarr_vectors.read.level import LevelReader
 from zarr_vectors.read.opening import open_reader
 from zarr_vectors.read.store import StoreReader
@@ -23,7 +19,7 @@ from zarr_vectors.spatial.linking import with_link_fragments
 from zarr_vectors.storage.port import Storage
 from zarr_vectors.storage.replace import begin_replacement
 from zarr_vectors.storage.resolve import resolve_storage
-from zarr_vectors.typing import AnyArray, Document
+from zarr_vectors.typing import Document
 from zarr_vectors.write.changing import hold_place
 from zarr_vectors.write.level import write_level
 from zarr_vectors.write.options import Progress, WriteOptions
@@ -181,10 +177,9 @@ def _unknown(level: LevelReader, revision: Revision) -> dict[str, Document]:
 
 def _levels(store: StoreReader, numbers: list[int]) -> Iterator[tuple[int, Cells]]:
     for number in numbers:
-        level = store.level(number, own=True)
-        reached = {number + delta for delta in level.arrays.links} & set(numbers)
-        cells = read_cells(level, {other: store.level(other, own=True) for other in reached})
-        yield number, cells if level.arrays.link_fragments is None else with_link_fragments(cells)
+        cells = read_level(store, number)
+        linked = store.level(number, own=True).arrays.link_fragments is not None
+        yield number, with_link_fragments(cells) if linked else cells
 
 
 def _verify(
@@ -197,9 +192,8 @@ def _verify(
     StoreError
         Naming the level and what differs.
     """
-    pairs = zip(_levels(source, numbers), _levels(target, numbers), strict=True)
-    for done, ((number, before), (_, after)) in enumerate(pairs, start=len(numbers) + 1):
-        different = differences(before, after)
+    for done, number in enumerate(numbers, start=len(numbers) + 1):
+        different = differences(read_level(source, number), read_level(target, number))
         if different:
             raise StoreError(
                 f"{target.storage.url}: level {number} does not read back as it was written: "
@@ -209,67 +203,4 @@ def _verify(
             progress(done, total)
 
 
-def differences(before: Cells, after: Cells) -> list[str]:
-    """Return the names of what differs between two readings of a level."""
-    pairs: list[tuple[str, AnyArray, AnyArray]] = [
-        ("chunks", before.chunks, after.chunks),
-        ("rows of chunks", before.row_offsets, after.row_offsets),
-        ("positions", before.positions, after.positions),
-        ("fragments of chunks", before.fragments.offsets, after.fragments.offsets),
-        ("fragment starts", before.fragments.starts, after.fragments.starts),
-        ("fragment counts", before.fragments.counts, after.fragments.counts),
-    ]
-    different = [name for name, a, b in pairs if not _same(a, b)]
-    different += _columns_differ("attribute", before.attributes, after.attributes)
-    different += _columns_differ("fragment attribute", before.fragment_attributes, after.fragment_attributes)
-    if (before.objects is None) != (after.objects is None) or (before.groups is None) != (after.groups is None):
-        different.append("objects or groups")
-    if before.objects is not None and after.objects is not None:
-        different += [] if _same(before.objects.ids, after.objects.ids) else ["object ids"]
-        different += _columns_differ("object attribute", before.objects.attributes, after.objects.attributes)
-        one, other = before.objects.manifests, after.objects.manifests
-        if one is not None and other is not None:
-            parts = ((one.offsets, other.offsets), (one.chunks, other.chunks), (one.fragments, other.fragments))
-            different += [] if all(_same(a, b) for a, b in parts) else ["manifests"]
-    if before.groups is not None and after.groups is not None:
-        members = _same(before.groups.members, after.groups.members)
-        different += [] if members and _same(before.groups.offsets, after.groups.offsets) else ["groups"]
-        different += _columns_differ("group attribute", before.groups.attributes, after.groups.attributes)
-    kept = {table.delta: table for table in after.links if table.count}
-    for table in before.links:
-        if table.count and (table.delta not in kept or not _same_links(table, kept[table.delta])):
-            different.append(f"links {table.delta:+d}")
-    return different
-
-
-def _columns_differ(kind: str, before: Mapping[str, Column], after: Mapping[str, Column]) -> list[str]:
-    if set(before) != set(after):
-        return [f"the set of {kind}s"]
-    return [
-        f"{kind} {name!r}"
-        for name, column in before.items()
-        if not _same(column.values, after[name].values) or column.spec.categories != after[name].spec.categories
-    ]
-
-
-def _same(a: AnyArray, b: AnyArray) -> bool:
-    return a.shape == b.shape and a.dtype == b.dtype and a.tobytes() == b.tobytes()
-
-
-def _same_links(before: LinkTable, after: LinkTable) -> bool:
-    """Compare links as multisets: revisions keep them in different order."""
-    alike = (before.directed, before.store) == (after.directed, after.store)
-    return alike and _same(_sorted_links(before), _sorted_links(after))
-
-
-def _sorted_links(table: LinkTable) -> AnyArray:
-    endpoints = np.concatenate([table.chunks, table.rows], axis=1).astype(np.int64)
-    columns = [
-        np.unique(column.values, axis=0, return_inverse=True)[1].reshape(-1, 1)
-        for _, column in sorted(table.attributes.items())
-    ]
-    everything = np.concatenate([endpoints, *columns], axis=1)
-    return everything[np.lexsort(everything.T[::-1])]
-
-
-__all__ = ["MigrationSummary", "differences", "migrate"]
+__all__ = ["MigrationSummary", "migrate"]

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 
 from zarr_vectors.exceptions import ArgumentError, StoreError, StoreExistsError, StoreNotFoundError
-from zarr_vectors.migration import differences, migrate
+from zarr_vectors.migration import migrate
 from zarr_vectors.model.cells import Cells, Fragments
 from zarr_vectors.model.links import LinkTable
 from zarr_vectors.multiresolution.coarsen import build_pyramid
 from zarr_vectors.multiresolution.cross_level import read_cross_level_links
-from zarr_vectors.read.cells import read_cells
+from zarr_vectors.read.compare import differences, read_level
 from zarr_vectors.read.fetch import decode_payloads, fetch_cells
 from zarr_vectors.read.opening import open_reader
 from zarr_vectors.spatial.linking import with_link_fragments
@@ -73,9 +73,8 @@ def test_there_and_back_is_the_same(tmp_path, version, with_objects):
     one, other = open_reader(tmp_path / "a"), open_reader(tmp_path / "c")
     assert one.revision.name == other.revision.name == version
     for level in range(3):
-        before = read_cells(one.level(level), {n: one.level(n) for n in range(3)})
-        after = read_cells(other.level(level), {n: other.level(n) for n in range(3)})
-        assert differences(before, after) == []
+        before, after = read_level(one, level), read_level(other, level)
+        assert differences(before, after) == {}
         for table, again in zip(before.links, after.links, strict=True):
             assert (table.delta, table.directed) == (again.delta, again.directed)
         first, last = read_points(tmp_path / "a", level=level), read_points(tmp_path / "c", level=level)
@@ -123,7 +122,7 @@ def test_a_store_can_be_migrated_in_place(tmp_path):
 
 def test_a_target_that_reads_back_otherwise_is_not_put_in_place(tmp_path, monkeypatch):
     write_rich(tmp_path / "a", "0.9")
-    monkeypatch.setattr("zarr_vectors.migration.differences", lambda before, after: ["positions"])
+    monkeypatch.setattr("zarr_vectors.migration.differences", lambda before, after: {"vertices": "3 of 4 rows differ"})
     with pytest.raises(StoreError, match="level 0 does not read back"):
         migrate(tmp_path / "a", tmp_path / "b", format_version="0.7")
     assert not (tmp_path / "b").exists()
@@ -131,16 +130,21 @@ def test_a_target_that_reads_back_otherwise_is_not_put_in_place(tmp_path, monkey
 
 def test_differences_are_named(tmp_path):
     write_rich(tmp_path / "a", "0.9", object_ids=np.arange(1500) % 4)
-    cells = read_cells(open_reader(tmp_path / "a").level(0))
+    cells = read_level(open_reader(tmp_path / "a"), 0)
     shutil.copytree(tmp_path / "a", tmp_path / "b")
-    other = read_cells(open_reader(tmp_path / "b").level(0))
-    assert differences(cells, other) == []
+    other = read_level(open_reader(tmp_path / "b"), 0)
+    assert differences(cells, other) == {}
     other.positions[0] += 1
     other.attributes["rgb"].values[3] += 1
     assert cells.objects is not None
     assert other.objects is not None
     other.objects.ids[0] = 99
-    assert differences(cells, other) == ["positions", "attribute 'rgb'", "object ids"]
+    one = "1 of 1500 rows differ"
+    assert differences(cells, other) == {
+        "vertices": one,
+        "vertex_attributes/rgb": one,
+        "object_index": "1 of 4 rows differ",
+    }
 
 
 def test_bad_arguments(tmp_path):

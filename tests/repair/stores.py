@@ -8,9 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from zarr_vectors.migration import differences
 from zarr_vectors.multiresolution.coarsen import build_pyramid
-from zarr_vectors.read.cells import read_cells
+from zarr_vectors.read.compare import differences, read_level
 from zarr_vectors.read.store import StoreReader
 from zarr_vectors.storage.resolve import resolve_storage
 from zarr_vectors.types.graphs import write_graph
@@ -76,8 +75,7 @@ def copy(good: Path, target: Path) -> Path:
 def contents(path: Any) -> tuple[StoreReader, dict[int, Any]]:
     """Return everything that a store holds, by level."""
     store = StoreReader.open(resolve_storage(path))
-    levels = {number: store.level(number) for number in store.level_numbers()}
-    return store, {number: read_cells(level, levels) for number, level in levels.items()}
+    return store, {number: read_level(store, number) for number in store.level_numbers()}
 
 
 def assert_same(before: Any, after: Any, *, metadata: bool = True) -> None:
@@ -85,5 +83,5 @@ def assert_same(before: Any, after: Any, *, metadata: bool = True) -> None:
     (first, levels), (second, others) = contents(before), contents(after)
     assert sorted(levels) == sorted(others)
     for number, cells in levels.items():
-        assert differences(cells, others[number]) == [], number
+        assert differences(cells, others[number]) == {}, number
     assert not metadata or first.root == second.root

@@ -7,23 +7,23 @@ up to :data:`LARGEST` vertices of full resolution.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator
 
 import numpy as np
 
 from zarr_vectors.constants import XLEVEL_NONE
 from zarr_vectors.model.attributes import AttributeSpec, Column
-from zarr_vectors.model.cells import Cells
+from zarr_vectors.model.cells import Cells, ObjectTable
 from zarr_vectors.model.links import LinkTable
 from zarr_vectors.model.metadata import AGGREGATION
 from zarr_vectors.multiresolution.building import build_levels, holds_paths
 from zarr_vectors.multiresolution.modes import chosen_mode
 from zarr_vectors.multiresolution.plan import CrossLevel, LevelPlan
-from zarr_vectors.ordering import lexicographic_order
 from zarr_vectors.read.cells import read_cells
+from zarr_vectors.read.compare import differences
 from zarr_vectors.read.elements import link_specs
 from zarr_vectors.read.ordered_objects import ordered_object_ids
-from zarr_vectors.typing import AnyArray, IntArray
+from zarr_vectors.typing import IntArray
 from zarr_vectors.validate.coherence import CoherenceSubject, obstacle
 from zarr_vectors.validate.rules import Problem, error, note
 
@@ -72,8 +72,11 @@ def remade(subject: CoherenceSubject) -> Iterator[Problem]:
     """Check that a coarse level holds what its making from full resolution gives."""
     level = subject.pyramid.level
     made, stored = _make(subject), read_cells(level.reader)
-    for path, message in _differences(made, stored, subject.modes):
-        yield error(f"{level.path}/{path}", f"{message}; build the pyramid again")
+    names = {name for name in subject.modes if name in made.attributes and name in stored.attributes}
+    names = {name for name in names if not _made_otherwise(stored.attributes[name].spec)}
+    found = differences(_comparable(made, names), _comparable(stored, names), ulps=_ULPS)
+    for path, message in found.items():
+        yield error(f"{level.path}/{path}", f"{message} from what full resolution makes; build the pyramid again")
         return
 
 
@@ -112,84 +115,30 @@ def _make(subject: CoherenceSubject) -> Cells:
     return built.cells[0]
 
 
-def _differences(made: Cells, stored: Cells, names: Mapping[str, str]) -> Iterator[tuple[str, str]]:
-    """Say where two levels differ, the array and how."""
-    if not np.array_equal(made.chunks, stored.chunks):
-        yield "vertices", f"its {len(stored.chunks)} chunks are not the {len(made.chunks)} that full resolution makes"
-    elif not np.array_equal(made.row_offsets, stored.row_offsets):
-        wrong = int((made.row_counts != stored.row_counts).sum())
-        yield "vertices", f"{wrong} chunks do not hold as many metavertices as full resolution makes"
-    else:
-        yield from _differing_rows(made, stored, names)
-        yield from _differing_objects(made, stored)
-        yield from _differing_links(made, stored)
-
-
-def _differing_rows(made: Cells, stored: Cells, names: Mapping[str, str]) -> Iterator[tuple[str, str]]:
-    wrong = _unlike(made.positions, stored.positions)
-    if wrong:
-        yield "vertices", f"{wrong} of {stored.count} metavertices are not where full resolution puts them"
-    for name in names:
-        expected, found = made.attributes.get(name), stored.attributes.get(name)
-        if expected is None or found is None or _made_otherwise(found.spec):
-            continue
-        wrong = _unlike(_values(expected), _values(found))
-        if wrong:
-            yield f"vertex_attributes/{name}", f"{wrong} of {stored.count} values do not follow from full resolution"
-
-
 def _made_otherwise(spec: AttributeSpec) -> bool:
     """Return whether values do not state how they were made: whole numbers were rounded by other rules then."""
     return spec.aggregation is None and np.dtype(spec.dtype).kind in "iu"
 
 
-def _values(column: Column) -> AnyArray:
-    """Return numbers that can be compared: categories by name."""
+def _comparable(cells: Cells, names: Collection[str]) -> Cells:
+    """Return what follows from full resolution: categories by name, links inside the level whichever way they lead."""
+    attributes = {name: _plain(column) for name, column in cells.attributes.items() if name in names}
+    objects = None
+    if cells.objects is not None:
+        objects = ObjectTable(cells.objects.ids, cells.objects.manifests)
+    links = tuple(_undirected(table, cells.row_offsets) for table in cells.links if table.delta == 0)
+    return Cells(
+        cells.chunks, cells.row_offsets, cells.positions, cells.fragments, attributes, objects=objects, links=links
+    )
+
+
+def _plain(column: Column) -> Column:
     categories = column.spec.categories
-    return column.values if categories is None else np.array([*categories, None], object)[column.values]
+    if categories is None:
+        return Column(column.values, AttributeSpec())
+    return Column(np.array([*categories, None], object)[column.values], AttributeSpec())
 
 
-def _unlike(expected: AnyArray, found: AnyArray) -> int:
-    """Return how many rows differ by more than rounding."""
-    if expected.shape != found.shape:
-        return max(len(expected), len(found))
-    if found.dtype.kind == "f":
-        near = np.isclose(expected, found, rtol=_ULPS * np.finfo(found.dtype).eps, atol=0.0, equal_nan=True)
-    else:
-        near = expected == found
-    return int((~near.all(axis=tuple(range(1, near.ndim)))).sum())
-
-
-def _differing_objects(made: Cells, stored: Cells) -> Iterator[tuple[str, str]]:
-    ours, theirs = made.fragments, stored.fragments
-    if not (np.array_equal(ours.offsets, theirs.offsets) and np.array_equal(ours.counts, theirs.counts)):
-        yield "vertex_fragments", f"its {theirs.count} fragments are not the {ours.count} that full resolution makes"
-    elif made.objects is not None and stored.objects is not None:
-        expected, found = made.objects.manifests, stored.objects.manifests
-        if expected is None or found is None:
-            return
-        same = (
-            np.array_equal(made.objects.ids, stored.objects.ids)
-            and np.array_equal(expected.offsets, found.offsets)
-            and np.array_equal(expected.chunks, found.chunks)
-            and np.array_equal(expected.fragments, found.fragments)
-        )
-        if not same:
-            yield "object_index", "its objects are not made up of the fragments that full resolution makes"
-
-
-def _differing_links(made: Cells, stored: Cells) -> Iterator[tuple[str, str]]:
-    ours = next((_link_keys(table, made.row_offsets) for table in made.links if table.delta == 0), None)
-    theirs = next((_link_keys(table, stored.row_offsets) for table in stored.links if table.delta == 0), None)
-    expected, found = (0 if keys is None else len(keys) for keys in (ours, theirs))
-    if expected != found:
-        yield "links", f"it has {found} links, but those of full resolution make {expected}"
-    elif ours is not None and theirs is not None and not np.array_equal(ours, theirs):
-        wrong = int((ours != theirs).any(axis=1).sum())
-        yield "links", f"{wrong} of {found} links do not follow from those of full resolution"
-
-
-def _link_keys(table: LinkTable, row_offsets: IntArray) -> IntArray:
-    """Return the endpoints of every link as numbers of rows, in an order that is the same for the same links."""
-    numbers = np.sort(row_offsets[:-1][table.chunks] + table.rows, axis=1)
-    return numbers[lexicographic_order(numbers)]
+def _undirected(table: LinkTable, row_offsets: IntArray) -> LinkTable:
+    rows = np.sort(row_offsets[:-1][table.chunks] + table.rows, axis=1)
+    return LinkTable(0, np.zeros_like(rows), rows, table.here, table.there)

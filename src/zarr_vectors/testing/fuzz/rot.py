@@ -12,9 +12,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from zarr_vectors.exceptions import ArrayError, ZarrVectorsError
-from zarr_vectors.migration import differences
 from zarr_vectors.model.cells import Cells
-from zarr_vectors.read.cells import read_cells
+from zarr_vectors.read.compare import differences, read_level
 from zarr_vectors.read.parametric import read_parametric_table
 from zarr_vectors.read.store import StoreReader
 from zarr_vectors.storage.resolve import resolve_storage
@@ -79,8 +78,7 @@ def contents(place: Any) -> tuple[Any, dict[int, Cells]]:
     """Read the parametric objects and all levels of a store."""
     storage = resolve_storage(place, mode="r")
     store = StoreReader.open(storage)
-    levels = {number: store.level(number) for number in store.level_numbers()}
-    return read_parametric_table(storage), {n: read_cells(level, levels) for n, level in levels.items()}
+    return read_parametric_table(storage), {n: read_level(store, n) for n in store.level_numbers()}
 
 
 def _unnoticed(place: Any, array: str, sound: tuple[Any, dict[int, Cells]]) -> list[str]:
