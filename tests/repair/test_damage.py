@@ -13,7 +13,6 @@ from tests.validate import test_damage as damaging
 from tests.validate.conftest import good_stores  # noqa: F401
 from tests.validate.damage import Files
 from zarr_vectors.repair import RepairReport, repair
-from zarr_vectors.repairing.table import DESPITE_WARNING, REPAIRS
 from zarr_vectors.validate import validate
 
 LOST = {
@@ -77,7 +76,7 @@ CASES = [
     pytest.param(check, what, kind, damage, revision, id=f"{check}-{what}-{revision}")
     for check, what, kind, damage, revisions in damaging.CASES
     for revision in revisions
-    if check in REPAIRS and check not in HARMLESS
+    if check not in HARMLESS
 ]
 
 
@@ -116,12 +115,6 @@ def test_damage(
         levels, others = contents(source)[1], contents(root)[1]
         assert sorted(levels) == sorted(others)
         assert_same(source, root, metadata=not check.startswith(("multiscales", "axes", "conventions", "inside")))
-
-
-def test_every_error_has_its_entry() -> None:
-    assert set(damaging.RULES) <= set(REPAIRS)
-    assert set(REPAIRS) >= DESPITE_WARNING
-    assert all(entry.otherwise for entry in REPAIRS.values())
 
 
 def test_a_sound_store_is_left_alone(good: Path, tmp_path: Path) -> None:

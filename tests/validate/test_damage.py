@@ -14,30 +14,9 @@ from tests.validate.conftest import REVISIONS
 from tests.validate.damage import Files
 from zarr_vectors.encoding.links import encode_link_rows
 from zarr_vectors.validate import validate
-from zarr_vectors.validate.table import (
-    BLOCK_RULES,
-    COHERENCE_RULES,
-    LEVEL_READABLE,
-    LEVEL_RULES,
-    LINK_RULES,
-    NODE_RULES,
-    PYRAMID_RULES,
-    ROOT_METADATA,
-    STORE_RULES,
-    TEXTS_USED,
-    UNOPENED_RULES,
-    VERTEX_COUNT,
-)
+from zarr_vectors.validate.rules import RULES
 
 Damage = Callable[[Files], object]
-RULES = {
-    rule.name: rule
-    for table in (
-        UNOPENED_RULES, STORE_RULES, NODE_RULES, LEVEL_RULES, BLOCK_RULES, LINK_RULES, PYRAMID_RULES, COHERENCE_RULES,
-        (ROOT_METADATA, LEVEL_READABLE, TEXTS_USED, VERTEX_COUNT),
-    )
-    for rule in table
-}  # fmt: skip
 KEY = "0.0"
 
 

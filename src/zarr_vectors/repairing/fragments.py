@@ -17,8 +17,8 @@ from zarr_vectors.repairing.context import Context
 from zarr_vectors.spatial.lookup import ChunkLookup
 from zarr_vectors.typing import BoolArray, FloatArray, IntArray
 from zarr_vectors.validate.blocks import Block
-from zarr_vectors.validate.consistency import highest_rows, tiling_chunks
-from zarr_vectors.validate.conventions import POINTS
+from zarr_vectors.validate.rules.cells import highest_rows, tiling_chunks
+from zarr_vectors.validate.rules.root import POINTS
 from zarr_vectors.validate.subjects import LevelSubject
 
 

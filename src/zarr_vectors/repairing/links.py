@@ -26,7 +26,7 @@ from zarr_vectors.repairing.context import Context
 from zarr_vectors.repairing.rewriting import rewrite_level
 from zarr_vectors.spatial.lookup import ChunkLookup
 from zarr_vectors.typing import BoolArray, IntArray
-from zarr_vectors.validate.conventions import PATHS
+from zarr_vectors.validate.rules.root import PATHS
 from zarr_vectors.validate.subjects import DAMAGE, LevelSubject
 
 _UNREADABLE = (*DAMAGE, KeyError)

@@ -17,7 +17,7 @@ from zarr_vectors.repairing.context import Context
 from zarr_vectors.spatial.lookup import ChunkLookup
 from zarr_vectors.typing import BoolArray, FloatArray, IntArray
 from zarr_vectors.validate.blocks import REPEATING
-from zarr_vectors.validate.conventions import PATHS
+from zarr_vectors.validate.rules.root import PATHS
 from zarr_vectors.validate.subjects import DAMAGE
 
 

@@ -34,7 +34,7 @@ from zarr_vectors.repairing.context import Context
 from zarr_vectors.repairing.draft import Draft
 from zarr_vectors.storage.port import list_folder
 from zarr_vectors.typing import Document
-from zarr_vectors.validate.conventions import LINKS_OF_GEOMETRY, PATHS
+from zarr_vectors.validate.rules.root import LINKS_OF_GEOMETRY, PATHS
 
 ROOT = "zarr.json"
 

@@ -16,11 +16,12 @@ from zarr_vectors.repairing.nodes import repair_nodes
 from zarr_vectors.repairing.report import RepairItem
 from zarr_vectors.repairing.root import repair_root
 from zarr_vectors.repairing.strays import find_strays
-from zarr_vectors.repairing.table import DESPITE_WARNING, LINK_CHECKS, REPAIRS
 from zarr_vectors.repairing.totals import repair_bounds, repair_sparsity
 from zarr_vectors.storage.port import Storage
 from zarr_vectors.typing import Document
 from zarr_vectors.validate.report import Finding
+from zarr_vectors.validate.rule import Fix
+from zarr_vectors.validate.rules import RULES
 from zarr_vectors.validate.running import validate
 from zarr_vectors.validate.subjects import DAMAGE, LevelSubject, Sampling, StoreSubject
 
@@ -78,7 +79,12 @@ def make_plan(storage: Storage, *, drop: bool) -> Plan:
 def _findings(draft: Draft) -> tuple[Finding, ...]:
     """Return the errors of a store, and those warnings that can be repaired."""
     report = validate(draft, level=5)
-    return (*report.errors, *(f for f in report.warnings if f.check in DESPITE_WARNING))
+    return (*report.errors, *(f for f in report.warnings if _fix(f).warnings))
+
+
+def _fix(finding: Finding) -> Fix:
+    """Return what is done about a finding."""
+    return RULES[finding.check].fix or Fix()
 
 
 def _pass(context: Context) -> None:
@@ -105,12 +111,12 @@ def _pass(context: Context) -> None:
     if context.draft.state() != before:
         return
     for number in damaged:
-        if any(level_of(f) == number and REPAIRS[f.check].by_contents for f in context.findings):
+        if any(level_of(f) == number and _fix(f).step == "cells" for f in context.findings):
             _contents(context, number)
     if context.draft.state() != before:
         return
     for number in damaged:
-        if context.has(*LINK_CHECKS, level=number):
+        if any(level_of(f) == number and _fix(f).step == "links" for f in context.findings):
             _links(context, number)
 
 
@@ -122,7 +128,7 @@ def _specs(root: Document) -> Document:
 def _subject(context: Context, number: int) -> tuple[StoreReader, LevelSubject] | None:
     """Open a level of the draft."""
     store = StoreSubject.open(context.draft)
-    if store.reader is None:
+    if store.opened is None:
         return None
     subject = LevelSubject.find(store, number, Sampling(None, 0))
     return None if subject.opened is None else (store.reader, subject)
@@ -169,13 +175,13 @@ def _left(context: Context) -> list[RepairItem]:
     """Return what is still damaged: what the steps said of it, and what validation finds besides."""
     said = list(context.losses.values())
     for finding in context.findings:
-        if finding.check in DESPITE_WARNING and finding.severity != "error":
+        if finding.severity != "error":
             continue
         known = any(
             item.check == finding.check and item.path.split("/")[0] == finding.path.split("/")[0] for item in said
         )
         if not known:
-            advice = REPAIRS[finding.check].otherwise
+            advice = RULES[finding.check].otherwise
             item = RepairItem("unrepairable", finding.check, finding.path, f"{finding.message} ({advice})")
             said.append(item)
     return said

@@ -3,42 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
 
-from zarr_vectors.constants import CROSS_CHUNK_BOTH, CROSS_CHUNK_DEDUPLICATED, OBJECT_ID_ATTRIBUTE
+from zarr_vectors.constants import CROSS_CHUNK_BOTH, CROSS_CHUNK_DEDUPLICATED
 from zarr_vectors.exceptions import ArrayError
 from zarr_vectors.formats.chunk_keys import format_keys
-from zarr_vectors.formats.objects import fragment_payloads, parse_fragments
+from zarr_vectors.formats.objects import parse_fragments
 from zarr_vectors.model.attributes import Column
 from zarr_vectors.model.cells import Fragments
 from zarr_vectors.ordering import expand_ranges, offsets_of
 from zarr_vectors.read.fetch import FetchedCells, decode_rows, fetch_cells
 from zarr_vectors.read.rows import check_named
-from zarr_vectors.typing import BoolArray, Bytes, FloatArray, IntArray
-from zarr_vectors.validate.rules import Problem, error
+from zarr_vectors.typing import BoolArray, FloatArray, IntArray
+from zarr_vectors.validate.rule import Problem, error
 from zarr_vectors.validate.subjects import DAMAGE, LevelSubject
 
 BLOCK_BYTES = 96 << 20
 CACHE_BYTES = 384 << 20
 _MAX_CHUNKS = 4096
 
+REPEATING = (CROSS_CHUNK_DEDUPLICATED, CROSS_CHUNK_BOTH)
+"""Strategies of crossing chunk faces that repeat a vertex in the next chunk; for paths only."""
+
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """Decoded rows of one attribute of a block.
-
-    Parameters
-    ----------
-    path : str
-        Path of the array.
-    column : Column
-        Its rows, chunk after chunk.
-    offsets : (C + 1,) int64
-        Where the rows of each chunk start.
-    """
+    """Decoded rows of one attribute of a block; ``offsets`` (C + 1,) say where those of each chunk start."""
 
     path: str
     column: Column
@@ -114,20 +107,14 @@ class Block:
     def owners(self) -> tuple[IntArray, BoolArray]:
         """Manifest row of the object of every fragment (-1: none), and which fragments have several."""
         owners = np.full(self.fragments.count, -1, np.int64)
-        numbers, objects = self.owned
-        owners[numbers] = objects
-        other = owners[numbers] != objects
-        shared = np.zeros(self.fragments.count, bool)
-        shared[numbers[other]] = True
-        return owners, shared
-
-    @cached_property
-    def owned(self) -> tuple[IntArray, IntArray]:
-        """Fragment of the block and manifest row of every legal reference."""
         places, fragments, objects = self.level.references.to(self.chunk_rows)
         numbers = self.fragments.offsets[places] + fragments
         legal = numbers < self.fragments.offsets[places + 1]
-        return numbers[legal], objects[legal]
+        numbers, objects = numbers[legal], objects[legal]
+        owners[numbers] = objects
+        shared = np.zeros(self.fragments.count, bool)
+        shared[numbers[owners[numbers] != objects]] = True
+        return owners, shared
 
     @cached_property
     def filed(self) -> tuple[FloatArray, IntArray]:
@@ -146,12 +133,7 @@ class Block:
     @cached_property
     def extents(self) -> tuple[FloatArray, FloatArray, IntArray]:
         """Lowest and highest coordinates ``(n, D)`` of the chunks that hold something, and their rows."""
-        positions, offsets = self.filed
-        return extents_of(positions, offsets)
-
-
-REPEATING = (CROSS_CHUNK_DEDUPLICATED, CROSS_CHUNK_BOTH)
-"""Strategies of crossing chunk faces that repeat a vertex in the next chunk."""
+        return extents_of(*self.filed)
 
 
 def extents_of(positions: FloatArray, offsets: IntArray) -> tuple[FloatArray, FloatArray, IntArray]:
@@ -168,35 +150,29 @@ def extents_of(positions: FloatArray, offsets: IntArray) -> tuple[FloatArray, Fl
 
 
 class BlockReader:
-    """Reads the blocks of levels; those that were read first are kept while memory allows.
-
-    Parameters
-    ----------
-    block_bytes, cache_bytes : int
-        Memory of one block, and of all that are kept.
-    """
+    """Reads the blocks of levels; those that were read first are kept while ``cache_bytes`` allow it."""
 
     def __init__(self, block_bytes: int = BLOCK_BYTES, cache_bytes: int = CACHE_BYTES) -> None:
         self._block_bytes = block_bytes
         self._room = cache_bytes
-        self._kept: dict[tuple[int, int], list[Block]] = {}
+        self._cached: dict[tuple[int, int], list[Block]] = {}
 
     def blocks(self, level: LevelSubject, problems: list[Problem]) -> Iterator[Block]:
         """Yield the blocks of the chunks of a level that are looked at; chunks that cannot be read are problems."""
         rows = level.sampled
         size = self._chunks_per_block(level)
         for number, start in enumerate(range(0, len(rows), size)):
-            kept = self._kept.get((level.number, number))
-            if kept is None:
-                kept = list(read_blocks(level, rows[start : start + size], problems))
-                room = sum(block.nbytes for block in kept)
+            cached = self._cached.get((level.number, number))
+            if cached is None:
+                cached = list(read_blocks(level, rows[start : start + size], problems))
+                room = sum(block.nbytes for block in cached)
                 if room <= self._room:
                     self._room -= room
-                    self._kept[level.number, number] = kept
-            yield from kept
+                    self._cached[level.number, number] = cached
+            yield from cached
 
     def blocks_of(self, level: LevelSubject, rows: IntArray) -> Iterator[Block]:
-        """Yield blocks of given chunks of a level."""
+        """Yield blocks of some chunks of a level."""
         if np.array_equal(rows, level.sampled):
             yield from self.blocks(level, [])
             return
@@ -243,30 +219,19 @@ def undecoded_cells(level: LevelSubject) -> Iterator[Problem]:
 
 
 def _read_block(level: LevelSubject, rows: IntArray) -> Block:
-    reader = level.reader
-    arrays = reader.arrays
+    reader, arrays = level.reader, level.reader.arrays
     chunks = reader.chunks[rows]
     index = [] if arrays.vertex_fragments is None else [arrays.vertex_fragments]
-    named = [*arrays.vertex_attributes.items(), *arrays.fragment_attributes.items()]
-    columns = [array for _, array in named]
+    columns = [*arrays.vertex_attributes.values(), *arrays.fragment_attributes.values()]
     vertices, *others = fetch_cells(reader.storage, [arrays.vertices, *columns, *index], chunks)
     positions, row_offsets = decode_rows(vertices)
     fragments, unindexed = _whole_chunks(np.diff(row_offsets)), np.zeros(len(rows), bool)
     if index:
         fragments, unindexed = _decode_fragments(others.pop())
-    decoded = [_decode_attribute(cells) for cells in others]
-    middle = len(arrays.vertex_attributes)
-    return Block(
-        level,
-        rows,
-        chunks,
-        positions,
-        row_offsets,
-        fragments,
-        unindexed,
-        dict(zip(arrays.vertex_attributes, decoded[:middle], strict=True)),
-        dict(zip(arrays.fragment_attributes, decoded[middle:], strict=True)),
-    )
+    decoded = iter([_decode_attribute(cells) for cells in others])
+    attributes = {name: next(decoded) for name in arrays.vertex_attributes}
+    described = {name: next(decoded) for name in arrays.fragment_attributes}
+    return Block(level, rows, chunks, positions, row_offsets, fragments, unindexed, attributes, described)
 
 
 def _decode_attribute(cells: FetchedCells) -> Rows:
@@ -279,19 +244,14 @@ def _whole_chunks(counts: IntArray) -> Fragments:
 
 
 def _decode_fragments(cells: FetchedCells) -> tuple[Fragments, BoolArray]:
-    payloads: list[Bytes] = [cells.payload(row) for row in range(len(cells.chunks))]
-    absent = np.array([memoryview(payload).nbytes == 0 for payload in payloads], bool)
-    if absent.any():
-        zero = Fragments(offsets_of(np.zeros(1)), np.zeros(0, np.int64), np.zeros(0, np.int64))
-        none = fragment_payloads(zero)[0]
-        payloads = [none if gone else payload for payload, gone in zip(payloads, absent.tolist(), strict=True)]
+    """Return the fragment tables of some chunks, and which chunks have none."""
+    payloads = [cells.payload(row) for row in range(len(cells.chunks))]
+    present = np.array([memoryview(payload).nbytes > 0 for payload in payloads], bool)
     try:
-        return parse_fragments(payloads), absent
+        found = parse_fragments([payloads[row] for row in np.flatnonzero(present).tolist()])
     except ArrayError as failure:
         where = f"chunk {format_keys(cells.chunks[:1])[0]}" if len(payloads) == 1 else "some chunk"
         raise ArrayError(f"{cells.array.path}: {where}: {failure}") from failure
-
-
-def has_object_ids(level: LevelSubject) -> bool:
-    """Return whether fragments name their objects themselves."""
-    return OBJECT_ID_ATTRIBUTE in level.reader.arrays.fragment_attributes
+    counts = np.zeros(len(payloads), np.int64)
+    counts[present] = np.diff(found.offsets)
+    return replace(found, offsets=offsets_of(counts)), ~present

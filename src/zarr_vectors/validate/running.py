@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -10,26 +10,16 @@ from zarr_vectors.exceptions import ArgumentError
 from zarr_vectors.storage.journal import overlay
 from zarr_vectors.storage.resolve import resolve_storage
 from zarr_vectors.validate.blocks import Block, BlockReader, undecoded_cells
-from zarr_vectors.validate.coherence import CoherenceSubject
-from zarr_vectors.validate.pyramid import PyramidSubject
+from zarr_vectors.validate.metavertices import CoarseSubject
 from zarr_vectors.validate.report import LEVEL_TITLES, Finding, Outcome, ValidationReport
-from zarr_vectors.validate.rules import Problem, Rule, error, note
+from zarr_vectors.validate.rule import Problem, Rule, error, note
+from zarr_vectors.validate.rules.cells import BLOCK_RULES, COUNT_RULES
+from zarr_vectors.validate.rules.level import LEVEL_RULES, NODE_RULES, level_readable
+from zarr_vectors.validate.rules.links import LINK_RULES
+from zarr_vectors.validate.rules.objects import cells_readable
+from zarr_vectors.validate.rules.pyramid import COHERENCE_RULES, PYRAMID_RULES
+from zarr_vectors.validate.rules.root import DOCUMENT_RULES, STORE_RULES, root_group, root_metadata
 from zarr_vectors.validate.subjects import DAMAGE, LevelSubject, Sampling, StoreSubject
-from zarr_vectors.validate.table import (
-    BLOCK_RULES,
-    CELLS_READABLE,
-    COHERENCE_RULES,
-    LEVEL_READABLE,
-    LEVEL_RULES,
-    LINK_RULES,
-    NODE_RULES,
-    PYRAMID_RULES,
-    ROOT_METADATA,
-    STORE_RULES,
-    TEXTS_USED,
-    UNOPENED_RULES,
-    VERTEX_COUNT,
-)
 
 MAX_FINDINGS = 20
 """Findings kept of one check on one level."""
@@ -94,7 +84,7 @@ def validate(
     store = StoreSubject.open(overlay(storage) or storage)
     run = _Run(level)
     _check_root(run, store)
-    if store.reader is not None:
+    if store.opened is not None:
         store.levels = [LevelSubject.find(store, number, sampling) for number in store.reader.level_numbers()]
         run.all(STORE_RULES, store, "")
         _check_levels(run, store.levels)
@@ -103,19 +93,13 @@ def validate(
 
 @dataclass(slots=True)
 class _Run:
-    """Problems found so far, by rule and part of the store.
-
-    Parameters
-    ----------
-    level : int
-        Level of validation asked for.
-    """
+    """Problems found so far, by rule and part of the store, up to the level of validation that is wanted."""
 
     level: int
     found: dict[tuple[int, str, str], list[Problem]] = field(default_factory=dict)
     rules: dict[str, Rule[Any]] = field(default_factory=dict)
 
-    def all(self, rules: Sequence[Rule[S]], subject: S, path: str) -> bool:
+    def all(self, rules: Iterable[Rule[S]], subject: S, path: str) -> bool:
         """Run rules on a subject; return whether there were no errors."""
         good = True
         for rule in rules:
@@ -131,7 +115,7 @@ class _Run:
                 return True
             problems = list(rule.check(subject))
         except DAMAGE as failure:
-            self.note(CELLS_READABLE, path.split("/")[0], [error(path, str(failure))])
+            self.note(cells_readable, path.split("/")[0], [error(path, str(failure))])
             return False
         self.note(rule, path, problems)
         return not any(problem.severity == "error" for problem in problems)
@@ -157,14 +141,14 @@ class _Run:
 
 def _check_root(run: _Run, store: StoreSubject) -> None:
     """Check the root document; what keeps the store from opening is reported once."""
-    if not run.one(UNOPENED_RULES[0], store, ""):
+    if not run.one(root_group, store, ""):
         return
-    good = store.sound = run.all(UNOPENED_RULES[1:], store, "")
-    if store.reader is None and (good or run.level < ROOT_METADATA.level):
+    good = store.sound = run.all([rule for rule in DOCUMENT_RULES if rule is not root_group], store, "")
+    if store.opened is None and (good or run.level < root_metadata.level):
         # Nothing can be said of a store that does not open, whatever the level asked for.
-        run.note(ROOT_METADATA, "", ROOT_METADATA.check(store))
+        run.note(root_metadata, "", root_metadata.check(store))
     elif good:
-        run.one(ROOT_METADATA, store, "")
+        run.one(root_metadata, store, "")
 
 
 def _check_levels(run: _Run, levels: list[LevelSubject]) -> None:
@@ -172,17 +156,17 @@ def _check_levels(run: _Run, levels: list[LevelSubject]) -> None:
     reader = BlockReader()
     for level in levels:
         good = run.all(NODE_RULES, level, level.path)
-        if run.level < LEVEL_READABLE.level:
+        if run.level < level_readable.level:
             continue
         if level.opened is None:
             if good:
-                run.one(LEVEL_READABLE, level, level.path)
+                run.one(level_readable, level, level.path)
             continue
-        run.one(LEVEL_READABLE, level, level.path)
+        run.one(level_readable, level, level.path)
         good &= run.all(LEVEL_RULES, level, level.path)
         level.failed = not (good & _check_chunks(run, level, reader))
     opened = {level.number: level for level in levels if level.opened is not None}
-    if run.level >= CELLS_READABLE.level:
+    if run.level >= cells_readable.level:
         for level in opened.values():
             run.all(LINK_RULES, level, level.path)
     if run.level < max(LEVEL_TITLES):
@@ -190,22 +174,21 @@ def _check_levels(run: _Run, levels: list[LevelSubject]) -> None:
     union = any(level.reader.metadata.is_additive for level in opened.values())
     for number, level in opened.items():
         if number > 0 and not union:  # levels that complete each other do not follow from each other
-            subject = PyramidSubject(level, opened, reader)
-            good = run.all(PYRAMID_RULES, subject, level.path)
-            level.failed |= not good
+            coarse = CoarseSubject(level, opened, reader)
+            level.failed |= not run.all(PYRAMID_RULES, coarse, level.path)
             if not level.reader.metadata.stale:  # a stale one is known not to follow from full resolution
-                run.all(COHERENCE_RULES, CoherenceSubject(subject), level.path)
+                run.all(COHERENCE_RULES, coarse, level.path)
 
 
 def _check_chunks(run: _Run, level: LevelSubject, reader: BlockReader) -> bool:
     """Check the chunks of a level, block by block; return whether there were no errors."""
-    if run.level < CELLS_READABLE.level:
+    if run.level < cells_readable.level:
         return True
     encoding = level.reader.arrays.vertices.spec.encoding
     if encoding not in (None, "raw"):
         message = f"positions are encoded as {encoding!r}; what follows from rows was not checked"
         damaged = list(undecoded_cells(level))
-        run.note(CELLS_READABLE, level.path, [note(level.path, message), *damaged])
+        run.note(cells_readable, level.path, [note(level.path, message), *damaged])
         return not damaged
     problems: list[Problem] = []
     good, counted = True, 0
@@ -213,11 +196,10 @@ def _check_chunks(run: _Run, level: LevelSubject, reader: BlockReader) -> bool:
         good &= _check_block(run, block)
         counted += len(block.positions)
         level.row_counts[block.chunk_rows] = block.counts
-    run.note(CELLS_READABLE, level.path, problems)
+    run.note(cells_readable, level.path, problems)
     level.counted = None if problems or level.is_sampled else counted
     good &= not problems
-    run.one(TEXTS_USED, level, level.path)
-    return run.one(VERTEX_COUNT, level, level.path) and good
+    return run.all(COUNT_RULES, level, level.path) and good
 
 
 def _check_block(run: _Run, block: Block) -> bool:

@@ -19,7 +19,7 @@ from zarr_vectors.exceptions import (
     StoreNotFoundError,
     UnsupportedFeatureError,
 )
-from zarr_vectors.formats.documents import LEVEL_KEY, MULTISCALE_TYPE, MULTISCALES_KEY
+from zarr_vectors.formats.documents import LEVEL_KEY, MULTISCALES_KEY
 from zarr_vectors.formats.revision import Revision
 from zarr_vectors.model.cells import Manifests
 from zarr_vectors.model.elements import Groups
@@ -37,30 +37,14 @@ DAMAGE = (ArrayError, MetadataError, UnsupportedFeatureError)
 
 @dataclass(slots=True)
 class StoreSubject:
-    """A store as far as it can be opened.
-
-    Parameters
-    ----------
-    storage : Storage
-        Where it is.
-    document : dict or str
-        Its root ``zarr.json``, or why that is none.
-    reader : StoreReader, optional
-        The open store, where the root allows it.
-    obstacle : str
-        Why it could not be opened.
-    levels : list of LevelSubject
-        Its levels, where it is open.
-    sound : bool
-        Whether the root document passed its checks, so that levels can be measured by it.
-    """
+    """A store as far as it can be opened: ``document`` is its root ``zarr.json``, or why that is none."""
 
     storage: Storage
     document: Document | str
-    reader: StoreReader | None
-    obstacle: str = ""
+    opened: StoreReader | None
+    obstacle: str = ""  # why it could not be opened
     levels: list[LevelSubject] = field(default_factory=list)
-    sound: bool = True
+    sound: bool = True  # whether the root document passed its checks, so that levels can be measured by it
 
     @classmethod
     def open(cls, storage: Storage) -> StoreSubject:
@@ -81,6 +65,12 @@ class StoreSubject:
             return cls(storage, document, None, str(failure))
 
     @property
+    def reader(self) -> StoreReader:
+        """The store, known to be open."""
+        assert self.opened is not None
+        return self.opened
+
+    @property
     def attributes(self) -> Document:
         """Attributes of the root, empty where they cannot be read."""
         found = self.document.get("attributes") if isinstance(self.document, dict) else None
@@ -89,13 +79,11 @@ class StoreSubject:
     @property
     def root(self) -> RootMetadata:
         """Root metadata of an open store."""
-        assert self.reader is not None
         return self.reader.root
 
     @property
     def revision(self) -> Revision:
         """Format revision of an open store."""
-        assert self.reader is not None
         return self.reader.revision
 
     @property
@@ -104,11 +92,6 @@ class StoreSubject:
         blocks = self.attributes.get(MULTISCALES_KEY)
         found = blocks[0] if isinstance(blocks, list) and blocks else None
         return found if isinstance(found, dict) else {}
-
-    @property
-    def is_ours(self) -> bool:
-        """Whether the store carries the extra keys of this package."""
-        return self.multiscale.get("type") == MULTISCALE_TYPE
 
     @property
     def is_parametric(self) -> bool:
@@ -186,7 +169,6 @@ class LevelSubject:
     @cached_property
     def opened(self) -> LevelReader | None:
         """The open level, or None where it cannot be opened (:attr:`obstacle` says why)."""
-        assert self.store.reader is not None
         try:
             return self.store.reader.level(self.number, own=True)
         except (*DAMAGE, ArgumentError, KeyError) as failure:
@@ -209,6 +191,16 @@ class LevelSubject:
         """Object ids by manifest row."""
         ids = read_object_ids(self.reader)
         return np.zeros(0, np.int64) if ids is None else ids
+
+    @property
+    def has_objects(self) -> bool:
+        """Whether there is an object index that can be read."""
+        if self.reader.arrays.object_index is None:
+            return False
+        try:
+            return len(self.object_ids) == len(self.manifests.offsets) - 1
+        except DAMAGE:
+            return False
 
     @cached_property
     def present(self) -> IntArray:
@@ -245,14 +237,8 @@ class LevelSubject:
 class References:
     """References of manifests, by the row of the chunk they name.
 
-    Parameters
-    ----------
-    starts : (C + 1,) int64
-        Where the references to each chunk of the level start.
-    fragments, objects : (K,) int64
-        Chunk-local number of the fragment, and manifest row of the object.
-    strays : (n, S) int64
-        Chunks that are named and that the level does not have.
+    Those to chunk c are ``starts[c]`` to ``starts[c + 1]`` of ``fragments`` (chunk-local numbers) and ``objects``
+    (manifest rows), (K,) each; ``strays`` (n, S) are chunks that are named and that the level does not have.
     """
 
     starts: IntArray
@@ -279,15 +265,7 @@ class References:
 
 @dataclass(frozen=True, slots=True)
 class Sampling:
-    """Which chunks are looked at.
-
-    Parameters
-    ----------
-    fraction : float, optional
-        Fraction of the chunks of a level, in (0, 1]; None means all.
-    seed : int
-        Seed of the choice.
-    """
+    """Which chunks are looked at: a fraction of those of a level, in (0, 1], chosen by a seed; None means all."""
 
     fraction: float | None
     seed: int

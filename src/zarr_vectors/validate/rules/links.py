@@ -1,4 +1,4 @@
-"""Level 3: links name vertices that are there, are as many as stated, and have their attributes and fragments."""
+"""Links name vertices that are there, are as many as stated, and have their fragments."""
 
 from __future__ import annotations
 
@@ -11,37 +11,48 @@ from zarr_vectors.formats.chunk_keys import format_keys
 from zarr_vectors.formats.layout import LinkArray
 from zarr_vectors.formats.link_names import delta_name
 from zarr_vectors.formats.objects import parse_fragments
+from zarr_vectors.model.links import LinkTable
 from zarr_vectors.read.fetch import decode_payloads, fetch_cells
 from zarr_vectors.read.links import read_links
 from zarr_vectors.read.vertices import holds_faces
 from zarr_vectors.typing import BoolArray, IntArray
-from zarr_vectors.validate.rules import Problem, error, note
+from zarr_vectors.validate.rule import DROP, Problem, Rules, error, links, note
 from zarr_vectors.validate.subjects import DAMAGE, LevelSubject
 
-
-def link_levels(level: LevelSubject) -> Iterator[Problem]:
-    """Check that links across levels lead to levels of the store."""
-    for delta in sorted(level.reader.arrays.links):
-        if other_level(level, delta) is None:
-            yield error(
-                f"{level.path}/{LINKS}/{delta:+d}",
-                f"links lead to level {level.number + delta}, which cannot be opened",
-            )
+LINK_RULES: Rules[LevelSubject] = Rules()
+"""Rules of links, run when the vertices of all levels were counted."""
 
 
-def other_level(level: LevelSubject, delta: int) -> LevelSubject | None:
+def _has_links(level: LevelSubject) -> bool:
+    """Return whether a level stores links and all of its chunks were looked at."""
+    return bool(level.reader.arrays.links) and not level.is_sampled
+
+
+def _other_level(level: LevelSubject, delta: int) -> LevelSubject | None:
     """Return the level of the other endpoints of links, where it is open."""
     found = (other for other in level.store.levels if other.number == level.number + delta)
     return next((other for other in found if other.opened is not None), None)
 
 
+@LINK_RULES.rule(3, DROP, links(), applies=_has_links)
+def link_levels(level: LevelSubject) -> Iterator[Problem]:
+    """Check that links across levels lead to levels of the store."""
+    for delta in sorted(level.reader.arrays.links):
+        if _other_level(level, delta) is None:
+            message = f"links lead to level {level.number + delta}, which cannot be opened"
+            yield error(f"{level.path}/{LINKS}/{delta_name(delta)}", message)
+
+
+@LINK_RULES.rule(
+    3, DROP, links("manifests, for paths; the other level's copy of links across levels"), applies=_has_links
+)
 def link_endpoints(level: LevelSubject) -> Iterator[Problem]:
     """Check that the endpoints of links are chunks of their levels and rows of those chunks."""
     for delta in sorted(level.reader.arrays.links):
-        other = other_level(level, delta)
+        other = _other_level(level, delta)
         if other is None:
             continue
-        path = f"{level.path}/{LINKS}/{delta:+d}" if delta else f"{level.path}/{LINKS}/0"
+        path = f"{level.path}/{LINKS}/{delta_name(delta)}"
         # Paths are joined by their manifests; early writers filed crossings of theirs under other rows.
         tolerated = delta == 0 and level.store.root.links_convention == LINKS_SEQUENTIAL and not level.is_ours
         message = _wrong_endpoints(level, other, delta)
@@ -58,7 +69,7 @@ def _wrong_endpoints(level: LevelSubject, other: LevelSubject, delta: int) -> st
     level.link_counts[delta] = table.count
     counts = [level.row_counts, *[other.row_counts] * (table.width - 1)]
     for endpoint, rows_of_chunk in enumerate(counts):
-        bad = _outside(table.chunks[:, endpoint], table.rows[:, endpoint], rows_of_chunk)
+        bad = rows_outside(table, endpoint, rows_of_chunk)
         if bad.any():
             first = int(np.flatnonzero(bad)[0])
             chunk = table.chunks[first, endpoint]
@@ -71,16 +82,13 @@ def _wrong_endpoints(level: LevelSubject, other: LevelSubject, delta: int) -> st
     return ""
 
 
-def _outside(chunks: IntArray, rows: IntArray, counts: IntArray) -> BoolArray:
-    limits = counts[chunks]
+def rows_outside(table: LinkTable, endpoint: int, row_counts: IntArray) -> BoolArray:
+    """Return which links name rows that chunks of so many rows do not have; counts below 0 are not known."""
+    rows, limits = table.rows[:, endpoint], row_counts[table.chunks[:, endpoint]]
     return np.asarray((rows < 0) | ((rows >= limits) & (limits >= 0)))
 
 
-def has_links(level: LevelSubject) -> bool:
-    """Return whether a level stores links and all of its chunks were looked at."""
-    return bool(level.reader.arrays.links) and not level.is_sampled
-
-
+@LINK_RULES.rule(3, DROP, links("the links"), applies=_has_links)
 def link_counts(level: LevelSubject) -> Iterator[Problem]:
     """Check that there are as many links as the metadata of their family states."""
     for delta, found in sorted(level.link_counts.items()):
@@ -92,6 +100,21 @@ def link_counts(level: LevelSubject) -> Iterator[Problem]:
             yield error(path, message) if level.is_ours else note(path, message)
 
 
+def _inside(level: LevelSubject) -> LinkArray | None:
+    """Return the links inside chunks, where there are any."""
+    family = level.reader.arrays.links.get(0)
+    return None if family is None else next((a for a in family.arrays if not np.any(a.offsets) and not a.ragged), None)
+
+
+def _has_link_fragments(level: LevelSubject) -> bool:
+    """Return whether stored links inside chunks have fragments, and all of them could be read."""
+    stored = level.reader.arrays.link_fragments is not None and not holds_faces(level.reader)
+    return stored and 0 in level.link_counts and _inside(level) is not None
+
+
+@LINK_RULES.rule(
+    3, DROP, links("the links, where they stand in the order of their fragments"), applies=_has_link_fragments
+)
 def link_fragments(level: LevelSubject) -> Iterator[Problem]:
     """Check that the fragments of the links inside chunks cover all of them."""
     reader = level.reader
@@ -120,16 +143,3 @@ def link_fragments(level: LevelSubject) -> Iterator[Problem]:
             f"chunk {format_keys(chunks[first : first + 1])[0]}, {covered[first]} are covered"
         )
         yield error(path, message) if level.is_ours else note(path, message)
-
-
-def _inside(level: LevelSubject) -> LinkArray | None:
-    """Return the links inside chunks, where there are any."""
-    family = level.reader.arrays.links.get(0)
-    return None if family is None else next((a for a in family.arrays if not np.any(a.offsets) and not a.ragged), None)
-
-
-def has_link_fragments(level: LevelSubject) -> bool:
-    """Return whether stored links inside chunks have fragments, and all of them could be read."""
-    if holds_faces(level.reader) or level.reader.arrays.link_fragments is None:
-        return False
-    return 0 in level.link_counts and _inside(level) is not None
