@@ -7,6 +7,7 @@ import uuid
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 import zarr.storage
 
@@ -33,6 +34,7 @@ from zarr_vectors.storage.latest import LATEST_ADDRESS
 from zarr_vectors.storage.lock import LOCK_FOLDER
 from zarr_vectors.storage.replace import put_back
 from zarr_vectors.testing.storage import FailingStorage, SimulatedCrashError
+from zarr_vectors.types.points import read_points, write_points
 
 OLD = {"zarr.json": b"old", "0/a/c/0": b"old", "0/b": b"only old"}
 NEW = {"zarr.json": b"new", "0/a/c/0": b"new", "0/c": b"only new"}
@@ -266,3 +268,11 @@ def test_what_dead_writers_left_is_removed_and_what_living_ones_write_is_not(
     assert sorted(path.name[:3] for path in tmp_path.iterdir()) == [".s.", ".s2", "s"]
     assert like.is_dir()
     assert contents(storage) == OLD
+
+
+@pytest.mark.parametrize("name", ["s" * 255, "ä" * 127])
+def test_the_longest_names_can_be_written_and_replaced(name: str, tmp_path: Path) -> None:
+    for rows in (3, 5):
+        write_points(tmp_path / name, np.zeros((rows, 3)))
+        assert len(read_points(tmp_path / name).positions) == rows
+    assert [path.name for path in tmp_path.iterdir()] == [name]

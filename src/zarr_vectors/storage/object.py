@@ -9,6 +9,7 @@ and calling from inside a running event loop needs no precaution. Retries with b
 from __future__ import annotations
 
 import contextlib
+import os
 import re
 import threading
 from collections.abc import Callable, Iterable, Sequence
@@ -47,6 +48,12 @@ REQUESTS_IN_FLIGHT = 96
 """Largest number of requests that are under way at the same time."""
 
 _DELETIONS_A_REQUEST = 1000
+
+_used = threading.Event()
+_forked_since = threading.Event()
+"""The threads that make obstore's requests do not live on in a fork, where requests would wait for ever."""
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=lambda: _forked_since.set() if _used.is_set() else None)
 
 _RANGE = re.compile(r"\b416\b|[Rr]ange")
 
@@ -311,8 +318,15 @@ class ObjectStorage:
         Raises
         ------
         StoreError
-            What the last failure means, with the address, the store and the number of attempts.
+            What the last failure means, with the address, the store and the number of attempts; or this process is a
+            fork of one that has made requests.
         """
+        if _forked_since.is_set() and not isinstance(self.store, obstore.store.MemoryStore):
+            raise StoreError(
+                f"{self.url}: this process was forked from one that has used an object store before, whose connections "
+                "do not live on here; start processes with multiprocessing.get_context('spawn') or 'forkserver'"
+            )
+        _used.set()
         try:
             return persist(ask, Patience.of(self.store), reads=verb == "read")
         except FileNotFoundError as error:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import hashlib
 import json
 import os
 import re
@@ -37,6 +38,9 @@ UNFINISHED_NOTE = f"{INTERNAL_PREFIX}unfinished.json"
 
 _NEW = ".zv-new-"
 _OLD = ".zv-old-"
+_LONGEST_KEPT = 160
+"""Bytes of a store's name that names beside it can hold, with all else that they say: file systems take 255."""
+_LETTERS_KEPT = 20
 _TAKEN = {errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR}
 
 
@@ -239,7 +243,7 @@ class _Beside:
         self._is_vacant = self.lock is None
         if self._is_vacant and _holds_anything(target.root):
             raise _taken(target.root)
-        folder = target.root.parent / f".{target.root.name}{_NEW}{signature()}{uuid.uuid4().hex[:8]}"
+        folder = target.root.parent / _beside(target.root.name)
         self._made = [parent for parent in folder.parents if not parent.exists()]
         self.staging = _NamedStorage(folder, fsync=target.fsync, atomic=False, final=target.root)
 
@@ -338,7 +342,7 @@ def _undo_swaps(storage: LocalStorage) -> None:
     """
     for identifier, name in swaps(storage):
         folder = storage.root.parent / name
-        claimed = folder.with_name(f".{storage.root.name}{_NEW}{signature()}{uuid.uuid4().hex[:8]}")
+        claimed = folder.with_name(_beside(storage.root.name))
         with contextlib.suppress(FileNotFoundError):
             os.rename(folder, claimed)
             shutil.rmtree(claimed, ignore_errors=True)
@@ -362,9 +366,21 @@ class _NamedStorage(LocalStorage):
         return self.final.name
 
 
+def _start(name: str, kind: str) -> str:
+    """Return how names beside a store begin: with that of the store, of which a long one is cut and told by a hash."""
+    if len(os.fsencode(name)) > _LONGEST_KEPT:
+        name = f"{name[:_LETTERS_KEPT]}-{hashlib.sha256(os.fsencode(name)).hexdigest()[:16]}"
+    return f".{name}{kind}"
+
+
+def _beside(name: str) -> str:
+    """Return a new name beside a store: whose it is, and a random number."""
+    return f"{_start(name, _NEW)}{signature()}{uuid.uuid4().hex[:8]}"
+
+
 def _siblings(storage: LocalStorage, kind: str) -> list[Path]:
     """Return the folders beside a store that carry the mark of one kind: whose they are, and a random number."""
-    mark = re.compile(re.escape(f".{storage.root.name}{kind}") + r"[0-9a-f]{8}-\d+-\d+-[0-9a-f]{8}")
+    mark = re.compile(re.escape(_start(storage.root.name, kind)) + r"[0-9a-f]{8}-\d+-\d+-[0-9a-f]{8}")
     try:
         with os.scandir(storage.root.parent) as entries:
             return sorted(Path(entry.path) for entry in entries if mark.fullmatch(entry.name))
