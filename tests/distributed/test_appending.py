@@ -17,8 +17,7 @@ from hypothesis import strategies as st
 
 from tests.servers import s3_server
 from zarr_vectors import edit
-from zarr_vectors.core.consolidation import consolidate_metadata
-from zarr_vectors.core.store import create_store
+from zarr_vectors.core.store import consolidate_metadata, create_store
 from zarr_vectors.distributed import append_partition, appending, partitions
 from zarr_vectors.exceptions import (
     ArgumentError,

@@ -14,7 +14,7 @@ import zarr_vectors as zv
 from tests.flaky import Flaky, flaky
 from tests.servers import S3Server, http_server
 from zarr_vectors import edit
-from zarr_vectors.core.consolidation import consolidate_metadata
+from zarr_vectors.core.store import consolidate_metadata
 from zarr_vectors.exceptions import StoreError, StoreNotFoundError
 from zarr_vectors.lazy import open_zv
 from zarr_vectors.multiresolution.coarsen import build_pyramid

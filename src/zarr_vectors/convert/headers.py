@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from zarr_vectors.core.given import as_mapping
+from zarr_vectors.core.arguments import as_mapping
 from zarr_vectors.exceptions import ArgumentError
 from zarr_vectors.read.store import StoreReader
 from zarr_vectors.types.appending import JoinedMetadata

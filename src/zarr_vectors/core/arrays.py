@@ -14,10 +14,9 @@ import numpy as np
 import numpy.typing as npt
 
 from zarr_vectors.constants import DECLARED_KEY, VALID_VERTEX_ENCODINGS, VERTEX_ATTRIBUTES, VERTEX_FRAGMENTS, VERTICES
-from zarr_vectors.core.batching import revision_of
+from zarr_vectors.core.chunks import ChunkKey
 from zarr_vectors.core.group import Group
-from zarr_vectors.core.nodes import node_path, read_document, write_documents
-from zarr_vectors.core.payloads import ChunkKey
+from zarr_vectors.core.handle import node_path
 from zarr_vectors.exceptions import ArgumentError, ArrayError, OutOfBoundsError, ShapeError
 from zarr_vectors.formats.chunk_keys import parse_key
 from zarr_vectors.formats.columns import check_name
@@ -28,7 +27,7 @@ from zarr_vectors.model.cells import Fragments
 from zarr_vectors.ordering import offsets_of
 from zarr_vectors.read.fetch import fetch_cells
 from zarr_vectors.storage.documents import group_document
-from zarr_vectors.typing import AnyArray, Document, FloatArray, IntArray
+from zarr_vectors.typing import AnyArray, FloatArray, IntArray
 from zarr_vectors.write.bounds import as_stored, outside_rows
 
 _CHUNKS_AT_ONCE = 1024
@@ -296,31 +295,19 @@ def record_vertex_count(level_group: Group) -> int:
     present = tuple(sorted({*level.metadata.arrays_present, *level_group.children()}))
     metadata = replace(level.metadata, vertex_count=count, arrays_present=present, nodes=())
     attributes = store.revision.level_attributes(metadata, level.attributes)
-    write_documents(handle, {level_group.path: group_document(attributes)})
+    handle.write_documents({level_group.path: group_document(attributes)})
     return count
 
 
 def _declared(level_group: Group, name: str) -> AttributeSpec:
-    """Return the spec of an array: as queued in the block this is in, fetched ahead, or stored."""
-    handle, path = level_group.handle, node_path(level_group.path, name)
-    meta: Document | None = None
-    if handle.writes is not None:
-        queued = handle.writes.allocations.get(path)
-        meta = None if queued is None or not queued.attributes else queued.attributes
-    if meta is None and handle.prefetched is not None and path in handle.prefetched.arrays:
-        meta = handle.prefetched.arrays[path].document
-    if meta is None:
-        document = read_document(handle, path)
-        if document is None:
-            raise ArrayError(f"{handle.storage.url}: there is no array {path!r}; make it first")
-        meta = document.get("attributes") or {}
-    return parse_attribute(meta, path)
+    path = node_path(level_group.path, name)
+    return parse_attribute(level_group.handle.attributes(path), path)
 
 
 def _require_inside(level_group: Group, positions: FloatArray) -> None:
     """Refuse positions outside the bounds that a store was made with, in the precision of the positions."""
     handle = level_group.handle
-    if not len(positions) or revision_of(handle) is None or DECLARED_KEY not in handle.reader.attributes:
+    if not len(positions) or handle.revision is None or DECLARED_KEY not in handle.reader.attributes:
         return
     bounds = handle.reader.root.bounds
     fits = positions.shape[1:] == (len(bounds[0]),)

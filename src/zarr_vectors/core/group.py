@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
@@ -11,36 +13,64 @@ import numpy as np
 import numpy.typing as npt
 import zarr
 
-from zarr_vectors.core.attributes import GroupAttributes
-from zarr_vectors.core.backend import Backend, backend_of
-from zarr_vectors.core.batching import remove_node, session_codecs, write_node
-from zarr_vectors.core.chunk_arrays import ChunkArrays
-from zarr_vectors.core.given import as_blobs, as_document, as_extents, as_fill_value, as_whole
-from zarr_vectors.core.handle import StoreHandle
-from zarr_vectors.core.nodes import (
-    attributes_of,
-    child_groups,
-    children,
-    fill_value_of,
-    group_exists,
-    missing_groups,
-    node_path,
-    parents_of,
-    read_document,
-    write_documents,
+from zarr_vectors.core.arguments import as_blobs, as_document, as_extents, as_fill_value, as_mapping, as_whole
+from zarr_vectors.core.chunks import (
+    Allocation,
+    ChunkKey,
+    ChunkStore,
+    NativeShards,
+    Plan,
+    WriteQueue,
+    as_plan,
+    session_codecs,
 )
+from zarr_vectors.core.handle import GroupAttributes, attributes_of, fill_value_of, node_path, parents_of
 from zarr_vectors.encoding.compression import without_checksum
 from zarr_vectors.encoding.flat import join_flat
 from zarr_vectors.exceptions import ArgumentError, StoreError, StoreNotFoundError, UnknownNameError
+from zarr_vectors.formats.chunk_keys import format_keys, parse_key
 from zarr_vectors.formats.vlen_array import encode_vlen
 from zarr_vectors.read.store import StoreReader
 from zarr_vectors.storage.dense import encode_dense
+from zarr_vectors.storage.local import LocalStorage
+from zarr_vectors.storage.object import ObjectStorage
 from zarr_vectors.storage.port import Storage
-from zarr_vectors.storage.resolve import Mode, resolve_storage
+from zarr_vectors.storage.resolve import Mode, detect_scheme, resolve_storage
+from zarr_vectors.storage.versioned import versions_of
 from zarr_vectors.typing import Bytes, Document
 
 
-class Group(ChunkArrays):
+@dataclass(frozen=True, slots=True)
+class Backend:
+    """How a store is reached.
+
+    Parameters
+    ----------
+    name : {"local", "obstore", "icechunk", "zarr"}
+        The library that reads and writes.
+    scheme : str
+        Scheme of the URL, ``""`` for a local path.
+    url : str
+        Where the root of the store is, without credentials.
+    """
+
+    name: str
+    scheme: str
+    url: str
+
+
+def backend_of(storage: Storage) -> Backend:
+    """Return how a storage is reached."""
+    if isinstance(storage, LocalStorage):
+        name = "local"
+    elif isinstance(storage, ObjectStorage):
+        name = "obstore"
+    else:
+        name = "icechunk" if versions_of(storage) is not None else "zarr"
+    return Backend(name, detect_scheme(storage.url.removeprefix("icechunk+")), storage.url)
+
+
+class Group:
     """A group of a store.
 
     Groups are made by ``create_store`` and ``open_store``, and by indexing another group. All groups of one
@@ -60,11 +90,11 @@ class Group(ChunkArrays):
             )
         store = zarr_group.store
         mode: Mode = "r" if store.read_only or not store.supports_deletes else "r+"
-        self._handle = StoreHandle(resolve_storage(store, mode=mode))
+        self._handle = ChunkStore(resolve_storage(store, mode=mode))
         self._path = zarr_group.path.strip("/")
 
     @classmethod
-    def at(cls, handle: StoreHandle, path: str = "") -> Self:
+    def at(cls, handle: ChunkStore, path: str = "") -> Self:
         """Return the group at a path of an open store, without looking whether it is there."""
         group = cls.__new__(cls)
         group._handle = handle
@@ -72,7 +102,7 @@ class Group(ChunkArrays):
         return group
 
     @property
-    def handle(self) -> StoreHandle:
+    def handle(self) -> ChunkStore:
         """What this group shares with all others of the same open store."""
         return self._handle
 
@@ -135,13 +165,13 @@ class Group(ChunkArrays):
             Nothing is there, or an array is.
         """
         path = node_path(self._path, key)
-        if not group_exists(self._handle, path):
+        if not self._handle.group_exists(path):
             raise UnknownNameError(self._absence(key, path))
         return Group.at(self._handle, path)
 
     def _absence(self, key: str, path: str) -> str:
         url = self._handle.storage.url
-        if read_document(self._handle, path) is not None:
+        if self._handle.document(path) is not None:
             return f"{url}: {path!r} is an array, not a group; see zarr_group[{key!r}]"
         return f"{url}: no group {path!r}; {self._path or 'the root'!r} holds {self.children()}"
 
@@ -153,15 +183,15 @@ class Group(ChunkArrays):
             path = node_path(self._path, key)
         except ArgumentError:
             return False  # no node can have such a name
-        return read_document(self._handle, path) is not None or group_exists(self._handle, path)
+        return self._handle.document(path) is not None or self._handle.group_exists(path)
 
     def __iter__(self) -> Iterator[str]:
         """Yield the names of the groups directly below this one (arrays are among :meth:`children` only)."""
-        return iter(child_groups(self._handle, self._path))
+        return iter(self._handle.child_groups(self._path))
 
     def children(self) -> list[str]:
         """Return the names of all nodes directly below this group, arrays and groups, sorted."""
-        return children(self._handle, self._path)
+        return self._handle.children(self._path)
 
     def create_group(self, name: str) -> Group:
         """Return a group below this one, made with those above it where it is not there.
@@ -175,9 +205,9 @@ class Group(ChunkArrays):
         """
         path = node_path(self._path, name)
         self._handle.require_writable()
-        made = missing_groups(self._handle, [*parents_of(path), path])
+        made = self._handle.missing_groups([*parents_of(path), path])
         if made:
-            write_documents(self._handle, made)
+            self._handle.write_documents(made)
         return Group.at(self._handle, path)
 
     def array_exists(self, array_name: str) -> bool:
@@ -185,24 +215,24 @@ class Group(ChunkArrays):
 
         A group that holds one small array a chunk (revision 0.7) counts as the array that it stands for.
         """
-        document = read_document(self._handle, node_path(self._path, array_name))
+        document = self._handle.document(node_path(self._path, array_name))
         if document is None:
             return False
         return document.get("node_type") == "array" or "zv_array" in (document.get("attributes") or {})
 
     def standalone_array_exists(self, path: str) -> bool:
         """Return whether a Zarr array, not a group, is at a path below this group."""
-        document = read_document(self._handle, node_path(self._path, path))
+        document = self._handle.document(node_path(self._path, path))
         return document is not None and document.get("node_type") == "array"
 
     def read_array_attrs(self, path: str) -> Document:
         """Return the attributes of a Zarr array; ``{}`` where nothing is, or a group."""
-        document = read_document(self._handle, node_path(self._path, path)) or {}
+        document = self._handle.document(node_path(self._path, path)) or {}
         return attributes_of(document, path) if document.get("node_type") == "array" else {}
 
     def read_array_meta(self, array_name: str) -> Document:
         """Return the attributes of a per-chunk array in either layout; ``{}`` where nothing is."""
-        document = read_document(self._handle, node_path(self._path, array_name)) or {}
+        document = self._handle.document(node_path(self._path, array_name)) or {}
         return attributes_of(document, array_name)
 
     def read_array_fill_value(self, path: str) -> Any:
@@ -213,7 +243,7 @@ class Group(ChunkArrays):
         StoreError
             Nothing is at the path, or a group.
         """
-        document = read_document(self._handle, node_path(self._path, path))
+        document = self._handle.document(node_path(self._path, path))
         if document is None or document.get("node_type") != "array":
             found = "nothing is there" if document is None else "a group is there"
             raise StoreError(f"{self._handle.storage.url}: no array {node_path(self._path, path)!r}: {found}")
@@ -276,7 +306,7 @@ class Group(ChunkArrays):
         extents = tuple(max(1, n) for n in shape)
         described = as_document("attributes", attributes or {})
         objects = encode_dense(target, array, chunks=extents, fill_value=fill, codecs=codecs, attributes=described)
-        write_node(self._handle, target, [*objects[1:], objects[0]])
+        self._handle.write_node(target, [*objects[1:], objects[0]])
 
     def write_vlen_array(
         self,
@@ -314,12 +344,231 @@ class Group(ChunkArrays):
         rows = len(items) if chunks is None else as_whole("chunks", chunks, at_least=1)
         described = as_document("attributes", attributes or {})
         if not items:
-            remove_node(self._handle, target)
+            self._handle.remove_node(target)
             return
         buffer, offsets = join_flat(items)
         queue = self._handle.writes
         codecs = session_codecs(None) if queue is None else queue.codecs
-        write_node(self._handle, target, encode_vlen(target, buffer, offsets, rows, codecs, described))
+        self._handle.write_node(target, encode_vlen(target, buffer, offsets, rows, codecs, described))
+
+    # Arrays with a payload a chunk
+
+    def list_chunk_keys(self, array_name: str) -> list[str]:
+        """Return the keys (``"i.j.k"``) of the chunks of an array that hold something, in numeric order.
+
+        Raises
+        ------
+        ArrayError
+            There is no such array.
+        """
+        path = node_path(self._path, array_name)
+        return format_keys(self._handle.chunks_of(path, self._handle.document(path)))
+
+    def read_bytes(self, array_name: str, chunk_key: ChunkKey) -> bytes:
+        """Return the payload of one chunk of a per-chunk array.
+
+        Parameters
+        ----------
+        array_name : str
+            Path of the array below this group, for example ``"vertices"`` or ``"vertex_attributes/label"``.
+        chunk_key : str or sequence of int
+            ``"i.j.k"``, or the coordinates.
+
+        Returns
+        -------
+        bytes
+            Decompressed; ``b""`` for a chunk that holds nothing.
+
+        Raises
+        ------
+        ArgumentError
+            The key has not one component for each axis. Outside the grid nothing is held: ``b""``.
+        ArrayError
+            There is no such array, or the cell is damaged.
+        """
+        return self._handle.read(node_path(self._path, array_name), chunk_key)
+
+    def write_bytes(self, array_name: str, chunk_key: ChunkKey, data: Bytes) -> None:
+        """Write the payload of one chunk of a per-chunk array, and note the chunk in the array's metadata.
+
+        An array that is not there is allocated in the layout of the store. In a sharded array the shard is
+        read, changed and written again. Two writers of one array must not do this at the same time.
+
+        Parameters
+        ----------
+        array_name : str
+            Path of the array below this group.
+        chunk_key : str or sequence of int
+            ``"i.j.k"``, or the coordinates.
+        data : bytes-like
+            Uncompressed payload; empty data empties the cell.
+
+        Raises
+        ------
+        ArgumentError
+            The key has not one component for each axis, the chunk lies outside the grid of the array or, in revision
+            0.7, the bounds of the store, or the data are no bytes.
+        ReadOnlyStoreError
+            The store was opened for reading.
+        """
+        path = node_path(self._path, array_name)
+        chunk = parse_key(chunk_key, path)
+        if self._handle.prefetched is not None:
+            self._handle.prefetched.forget(path, chunk)
+        with self._handle.queue() as queue:
+            queue.put(path, chunk, data)
+
+    def write_array_meta(self, array_name: str, meta: Mapping[str, Any]) -> None:
+        """Set attributes of a per-chunk array; others that it has stay.
+
+        An array that is not there is allocated in the layout of the store, or as ``native_sharded_arrays`` says.
+
+        Parameters
+        ----------
+        array_name : str
+            Path of the array below this group.
+        meta : mapping
+            Attributes, ``zv_array`` among them.
+
+        Raises
+        ------
+        ReadOnlyStoreError
+            The store was opened for reading.
+        """
+        path = node_path(self._path, array_name)
+        with self._handle.queue() as queue:
+            queue.allocations.setdefault(path, Allocation({}, self._handle.native))
+            queue.describe(path, meta)
+
+    def create_chunk_array(self, array_name: str, attributes: Mapping[str, Any]) -> None:
+        """Make a per-chunk array in the layout of the store, or as ``native_sharded_arrays`` says.
+
+        An array that is there and holds something stays as it is; an empty one takes the attributes.
+
+        Parameters
+        ----------
+        array_name : str
+            Path of the array below this group.
+        attributes : mapping
+            The array's own metadata, ``zv_array`` among them.
+
+        Raises
+        ------
+        ArgumentError
+            The array holds chunks of another type.
+        ReadOnlyStoreError
+            The store was opened for reading.
+        """
+        with self._handle.queue() as queue:
+            path = node_path(self._path, array_name)
+            queue.allocations[path] = Allocation(as_mapping("attributes", attributes), self._handle.native)
+
+    def create_sharded_chunk_array(
+        self,
+        array_name: str,
+        grid_shape: Sequence[int],
+        *,
+        shard_shape: Sequence[int] | None = None,
+        attributes: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Allocate an array of byte strings whose cells are the chunks of a level.
+
+        Parameters
+        ----------
+        array_name : str
+            Path of the array below this group; groups above it are made where they are missing.
+        grid_shape : sequence of int
+            Chunks along every axis, see :func:`zarr_vectors.spatial.chunking.compute_grid_shape`.
+        shard_shape : sequence of int, optional
+            Chunks of a shard along every axis; None stores one object a chunk.
+        attributes : mapping, optional
+            Attributes of the array. ``chunk_grid_origin`` says which chunk is the first of the grid; without it
+            that of the level's vertices, or of the bounds, is taken.
+
+        Raises
+        ------
+        ArgumentError
+            The shapes are not positive whole numbers, or of different lengths.
+        StoreError
+            An array is there that holds something, or a group.
+        """
+        self._handle.check_writable()
+        native = NativeShards.parse(grid_shape, shard_shape)
+        path = node_path(self._path, array_name)
+        with self._handle.queue() as queue:
+            queue.allocations[path] = Allocation(as_mapping("attributes", attributes or {}), native, must_be_new=True)
+
+    @contextmanager
+    def native_sharded_arrays(self, shard_shape: Sequence[int], grid_shape: Sequence[int]) -> Iterator[None]:
+        """Allocate per-chunk arrays in this block with a given grid and shards.
+
+        Parameters
+        ----------
+        shard_shape : sequence of int
+            Chunks of a shard along every axis.
+        grid_shape : sequence of int
+            Chunks along every axis.
+
+        Raises
+        ------
+        StoreError
+            The block is inside another of its kind.
+        """
+        native = NativeShards.parse(grid_shape, shard_shape)
+        with self._handle.block("native_sharded_arrays", "native", native):
+            yield
+
+    @contextmanager
+    def batched_writes(self, compressor: Any = None, *, checksum: bool = True) -> Iterator[None]:
+        """Collect every :meth:`write_bytes` and :meth:`write_array_meta` of this block, and write all at its end.
+
+        They go out in one gather of requests. Reads inside the block do not see them. A block that raises
+        writes nothing.
+
+        Parameters
+        ----------
+        compressor : optional
+            Compression of arrays allocated in this block, as
+            :func:`zarr_vectors.encoding.compression.resolve_compressor` takes it; None means that of Zarr v3
+            itself (bytes and zstd). Arrays that hold something already keep theirs.
+        checksum : bool, optional
+            Whether they are stored with checksums; those of a level whose vertices have none get none.
+
+        Raises
+        ------
+        StoreError
+            The block is inside another of its kind.
+        ReadOnlyStoreError
+            The store was opened for reading.
+        """
+        self._handle.require_writable()
+        queue = WriteQueue(self._handle, session_codecs(compressor, checksum), lays_out=True)
+        with self._handle.block("batched_writes", "writes", queue):
+            yield
+        queue.flush()
+
+    @contextmanager
+    def batched_reads(self, plan: Plan) -> Iterator[None]:
+        """Fetch every chunk of a plan in one gather of requests, and answer :meth:`read_bytes` from it.
+
+        Before the gather the metadata of the arrays is read, and the indexes of shards where there are any.
+        Chunks that are not in the plan are read one by one as usual.
+
+        Parameters
+        ----------
+        plan : list of (str, list of chunk keys)
+            Arrays below this group and chunks of each; arrays that are not there are left out.
+
+        Raises
+        ------
+        ArgumentError
+            A key has not one component for each axis of its array.
+        StoreError
+            The block is inside another of its kind.
+        """
+        fetched = self._handle.fetch([(node_path(self._path, name), keys) for name, keys in as_plan(plan)])
+        with self._handle.block("batched_reads", "prefetched", fetched):
+            yield
 
 
 class FsGroup(Group):
@@ -348,15 +597,10 @@ class FsGroup(Group):
             stacklevel=2,
         )
         storage = resolve_storage(path, mode="r+", backend="local")
-        handle = StoreHandle(storage)
+        handle = ChunkStore(storage)
         if not create and not Path(storage.url).is_dir():
             raise StoreNotFoundError(f"{storage.url}: no such folder; pass create=True to make it")
-        if create and (made := missing_groups(handle, [""])):
-            write_documents(handle, made)
+        if create and (made := handle.missing_groups([""])):
+            handle.write_documents(made)
         self._handle = handle
         self._path = ""
-
-
-def as_group(root: Any) -> Group:
-    """Return a group as it is, and anything else that names a store as its root group, open for reading."""
-    return root if isinstance(root, Group) else Group.at(StoreHandle(resolve_storage(root, mode="r")))

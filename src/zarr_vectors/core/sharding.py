@@ -7,16 +7,15 @@ from typing import Any, TypedDict
 
 import numpy as np
 
-from zarr_vectors.core.handle import StoreHandle
-from zarr_vectors.core.payloads import derive_chunks, load_indexes
+from zarr_vectors.core.chunks import open_for_changes
 from zarr_vectors.exceptions import ArgumentError, UnknownNameError, UnsupportedFeatureError
 from zarr_vectors.formats.cell_access import Repack, grid_arrays, repack
-from zarr_vectors.read.fetch import get_some
+from zarr_vectors.read.fetch import fetch_indexes, get_some
+from zarr_vectors.read.level import derive_chunks
 from zarr_vectors.read.nodes import find_nodes
 from zarr_vectors.read.store import StoreReader
 from zarr_vectors.storage.documents import DOCUMENT_NAME, document_bytes
 from zarr_vectors.storage.port import Storage, join
-from zarr_vectors.storage.resolve import resolve_storage
 
 _BYTES_AT_ONCE = 64 << 20
 _FIRST_CELLS = 64
@@ -129,11 +128,7 @@ def unshard_store(
 def _repack_store(
     path: Any, shard_shape: Any, levels: Sequence[int] | None, backend: str | None, options: dict[str, Any]
 ) -> ShardingSummary:
-    storage = resolve_storage(path, mode="r+", backend=backend, **options)  # type: ignore[arg-type]
-    handle = getattr(path, "handle", None)
-    if not isinstance(handle, StoreHandle):
-        handle = StoreHandle(storage)
-    handle.check_writable()
+    handle = open_for_changes(path, backend, options)
     store = handle.reader
     if shard_shape is not None and not store.revision.shards:
         raise UnsupportedFeatureError(
@@ -189,7 +184,7 @@ def _plans(store: StoreReader, number: int, shard_shape: Any) -> list[Repack]:
 def _move(source: Storage, plan: Repack, target: Storage) -> None:
     """Write the cells of an array into its new objects, as many at a time as memory should hold."""
     chunks, borders = plan.order()
-    load_indexes(source, [(plan.array, chunks)])
+    fetch_indexes(source, [(plan.array, chunks)])
     first, cells, moved, stored = 0, _FIRST_CELLS, 0, 0
     while first < len(borders) - 1:
         start = int(borders[first])

@@ -10,10 +10,9 @@ import numpy as np
 
 from zarr_vectors import edit
 from zarr_vectors.core.bounds import set_bounds
-from zarr_vectors.core.consolidation import consolidate_metadata
-from zarr_vectors.core.levels import remove_resolution_level
+from zarr_vectors.core.multiscale import remove_resolution_level
 from zarr_vectors.core.sharding import shard_store, unshard_store
-from zarr_vectors.core.store import create_store, open_store
+from zarr_vectors.core.store import consolidate_metadata, create_store, open_store
 from zarr_vectors.distributed import append_partition, partitions
 from zarr_vectors.exceptions import UnknownNameError
 from zarr_vectors.formats.detection import DEFAULT_REVISION, REVISIONS

@@ -22,8 +22,9 @@ from zarr_vectors.read.ordered_objects import ordered_object_ids
 from zarr_vectors.read.query import Query
 from zarr_vectors.read.rows import read_rows
 from zarr_vectors.read.store import StoreReader
-from zarr_vectors.types.storing import StoreOptions, parse_bounds
+from zarr_vectors.types.storing import StoreOptions
 from zarr_vectors.typing import FloatArray, IntArray
+from zarr_vectors.write.bounds import parse_bounds
 from zarr_vectors.write.frames import as_columns
 from zarr_vectors.write.options import WriteOptions
 from zarr_vectors.write.tables import Attributes

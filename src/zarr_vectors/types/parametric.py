@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from zarr_vectors.constants import CAP_FRAGMENT_INDEX, GROUP_NAME_ATTRIBUTE, PARAMETRIC
-from zarr_vectors.core.creating import create_store
+from zarr_vectors.core.store import create_store
 from zarr_vectors.exceptions import ArgumentError, StoreExistsError, StoreNotFoundError, UnknownNameError
 from zarr_vectors.formats.columns import decode_column
 from zarr_vectors.formats.parametric import encode_parametric

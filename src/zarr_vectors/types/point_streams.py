@@ -27,12 +27,11 @@ from zarr_vectors.types.storing import (
     Space,
     StoreOptions,
     check_space,
-    parse_bounds,
     plan_space_of,
 )
 from zarr_vectors.types.tables import Attributes, Specs, check_specs, make_groups, make_objects
 from zarr_vectors.typing import AnyArray, IntArray
-from zarr_vectors.write.bounds import holding_rounded
+from zarr_vectors.write.bounds import holding_rounded, parse_bounds
 from zarr_vectors.write.budget import MEMORY_BUDGET, parse_budget, working_folder
 from zarr_vectors.write.options import Progress, WriteOptions
 from zarr_vectors.write.positions import as_positions, stored_dtype

@@ -38,10 +38,10 @@ from zarr_vectors.storage.replace import put_back
 from zarr_vectors.storage.resolve import resolve_storage
 from zarr_vectors.types.attribute_chunks import distinct_values
 from zarr_vectors.typing import AnyArray, Document, FloatArray, IntArray
-from zarr_vectors.write.bounds import as_stored, holding_rounded, outside_rows
+from zarr_vectors.write.bounds import as_stored, holding_rounded, outside_rows, parse_bounds
 from zarr_vectors.write.changing import hold_place, require_changeable
 from zarr_vectors.write.options import WriteOptions
-from zarr_vectors.write.positions import as_array, cast_positions, in_axis_order, stored_dtype
+from zarr_vectors.write.positions import cast_positions, in_axis_order, stored_dtype
 from zarr_vectors.write.store import existing_store, refuse_existing, write_store
 
 FINEST = 0
@@ -367,29 +367,6 @@ def _require_same(
 
 def _holds(outer: Bounds, inner: Bounds) -> bool:
     return bool((np.array(outer[0]) <= inner[0]).all() and (np.array(outer[1]) >= inner[1]).all())
-
-
-def parse_bounds(bounds: Any, ndim: int) -> Bounds | None:
-    """Check bounds that a user gave.
-
-    Raises
-    ------
-    ArgumentError
-        When they are not a pair of ``ndim`` finite numbers each, lower not above upper.
-    """
-    if bounds is None:
-        return None
-    try:
-        low, high = (np.asarray(as_array("bounds", corner), np.float64) for corner in bounds)
-    except (TypeError, ValueError) as error:
-        raise ArgumentError(f"bounds: expected a pair (lower, upper) of {ndim} numbers, got {bounds!r}") from error
-    if low.shape != (ndim,) or high.shape != (ndim,):
-        raise ArgumentError(
-            f"bounds: expected a pair (lower, upper) of {ndim} numbers each, got shapes {low.shape} and {high.shape}"
-        )
-    if not (np.isfinite(low).all() and np.isfinite(high).all() and (low <= high).all()):
-        raise ArgumentError(f"bounds: must be finite with lower not above upper, got {bounds!r}")
-    return tuple(low.tolist()), tuple(high.tolist())
 
 
 def _crs(options: StoreOptions) -> Document | None:

@@ -6,9 +6,11 @@ from typing import Any
 
 import numpy as np
 
+from zarr_vectors.exceptions import ArgumentError
 from zarr_vectors.model.elements import bounding_box
 from zarr_vectors.model.metadata import Bounds
 from zarr_vectors.typing import FloatArray, IntArray
+from zarr_vectors.write.positions import as_array
 
 
 def as_stored(bounds: Bounds, dtype: np.dtype[Any]) -> Bounds:
@@ -40,3 +42,20 @@ def outside_rows(positions: FloatArray, bounds: Bounds) -> IntArray:
         column = positions[:, d].astype(np.float64)
         outside |= (column < bounds[0][d]) | (column > bounds[1][d])
     return np.flatnonzero(outside)
+
+
+def parse_bounds(bounds: Any, ndim: int) -> Bounds | None:
+    """Return bounds of a user as tuples: a pair of `ndim` finite numbers each, the lower not above the upper."""
+    if bounds is None:
+        return None
+    try:
+        low, high = (np.asarray(as_array("bounds", corner), np.float64) for corner in bounds)
+    except (TypeError, ValueError) as error:
+        raise ArgumentError(f"bounds: expected a pair (lower, upper) of {ndim} numbers, got {bounds!r}") from error
+    if low.shape != (ndim,) or high.shape != (ndim,):
+        raise ArgumentError(
+            f"bounds: expected a pair (lower, upper) of {ndim} numbers each, got shapes {low.shape} and {high.shape}"
+        )
+    if not (np.isfinite(low).all() and np.isfinite(high).all() and (low <= high).all()):
+        raise ArgumentError(f"bounds: must be finite with lower not above upper, got {bounds!r}")
+    return tuple(low.tolist()), tuple(high.tolist())

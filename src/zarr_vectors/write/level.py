@@ -5,19 +5,22 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from typing import Any
+
+import numpy as np
 
 from zarr_vectors.constants import CROSS_CHUNK_LINKS, LINK_FRAGMENTS, LINKS
 from zarr_vectors.formats.documents import group_document
 from zarr_vectors.formats.layout import LevelOptions
 from zarr_vectors.formats.revision import Revision
 from zarr_vectors.formats.unknown_keys import with_unknown
-from zarr_vectors.model.cells import Cells
+from zarr_vectors.model.cells import Cells, Fragments
 from zarr_vectors.model.links import LinkTable
 from zarr_vectors.model.metadata import LevelMetadata, RootMetadata
 from zarr_vectors.read.level import LevelReader
 from zarr_vectors.storage.port import BlobParts, Storage, joined
 from zarr_vectors.typing import Document
-from zarr_vectors.write.options import Progress
+from zarr_vectors.write.options import Progress, WriteOptions
 
 _METADATA = "/zarr.json"
 
@@ -140,3 +143,34 @@ def write_links(
     document = group_document(revision.level_attributes(written, level.attributes))
     storage.put_many([(name + _METADATA, json.dumps(document).encode())])
     return written
+
+
+def empty_cells(sid_ndim: int, dtype: np.dtype[Any], ndim: int | None = None) -> Cells:
+    """Return the cells of a level without vertices.
+
+    Chunk coordinates have `sid_ndim` components, positions `ndim` columns: as many, unless told otherwise.
+    """
+    none = np.zeros(0, np.int64)
+    start = np.zeros(1, np.int64)
+    return Cells(
+        chunks=np.zeros((0, sid_ndim), np.int64),
+        row_offsets=start,
+        positions=np.zeros((0, ndim or sid_ndim), dtype),
+        fragments=Fragments(start, none, none),
+    )
+
+
+def write_empty_level(
+    storage: Storage,
+    revision: Revision,
+    root: RootMetadata,
+    level: LevelMetadata,
+    dtype: np.dtype[Any],
+    *,
+    checksum: bool,
+) -> None:
+    """Write a level that has its metadata and the two empty vertex arrays."""
+    options = WriteOptions.parse(format_version=revision.name, compressor="zstd", shard_shape=None, checksum=checksum)
+    leading = level.leads(root.ndim)
+    cells = empty_cells(root.ndim + leading, dtype, root.ndim)
+    write_level(storage, revision, root, replace(level, fragments_tile=True), cells, options.layout)

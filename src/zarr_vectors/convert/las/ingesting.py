@@ -12,7 +12,7 @@ from zarr_vectors.convert.headers import with_header
 from zarr_vectors.convert.las.file import LasFile, open_las
 from zarr_vectors.convert.las.header import METADATA_KEY, join_headers
 from zarr_vectors.convert.las.reading import POINTS_A_CHUNK
-from zarr_vectors.core.given import as_mapping
+from zarr_vectors.core.arguments import as_mapping
 from zarr_vectors.types.point_streams import write_points_stream
 from zarr_vectors.types.points import PointsSummary, write_points
 from zarr_vectors.typing import Document

@@ -9,9 +9,12 @@ from typing import Any
 
 from zarr_vectors.core.arrays import list_chunk_keys, read_chunk_attributes, read_chunk_vertices
 from zarr_vectors.core.group import Group
-from zarr_vectors.core.levels import list_resolution_levels
-from zarr_vectors.core.metadata import read_level_metadata, read_root_metadata
-from zarr_vectors.core.multiscale import read_multiscale_metadata
+from zarr_vectors.core.multiscale import (
+    list_resolution_levels,
+    read_level_metadata,
+    read_multiscale_metadata,
+    read_root_metadata,
+)
 from zarr_vectors.core.store import open_store
 from zarr_vectors.exceptions import ZarrVectorsError
 from zarr_vectors.lazy import open_zv

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from zarr_vectors.core.consolidation import consolidate_metadata
+from zarr_vectors.core.store import consolidate_metadata
 from zarr_vectors.formats.detection import REVISIONS
 from zarr_vectors.multiresolution.coarsen import build_pyramid
 from zarr_vectors.storage.port import get_whole

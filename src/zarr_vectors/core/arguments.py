@@ -14,13 +14,7 @@ from zarr_vectors.typing import Bytes, Document
 
 
 def as_whole(name: str, value: Any, *, at_least: int | None = None) -> int:
-    """Return a whole number; NumPy's integers are such, booleans, floats and strings are none.
-
-    Raises
-    ------
-    ArgumentError
-        Naming the argument, the value and what is expected.
-    """
+    """Return a whole number; NumPy's integers are such, booleans, floats and strings are none."""
     try:
         number = None if isinstance(value, bool | np.bool_) else operator.index(value)
     except TypeError:
@@ -32,13 +26,7 @@ def as_whole(name: str, value: Any, *, at_least: int | None = None) -> int:
 
 
 def as_extents(name: str, values: Any, count: int | None = None) -> tuple[int, ...]:
-    """Return positive whole numbers, one for each of `count` axes.
-
-    Raises
-    ------
-    ArgumentError
-        Naming the argument, what was given and what is expected.
-    """
+    """Return positive whole numbers, one for each of `count` axes."""
     try:
         listed = list(values)
         numbers = tuple(as_whole(name, value, at_least=1) for value in listed)
@@ -51,13 +39,7 @@ def as_extents(name: str, values: Any, count: int | None = None) -> tuple[int, .
 
 
 def as_names(name: str, values: Any) -> tuple[str, ...]:
-    """Return a list of strings.
-
-    Raises
-    ------
-    ArgumentError
-        Naming the argument and what was given, a single string among others.
-    """
+    """Return a list of strings."""
     listed = None if isinstance(values, str | bytes) or not isinstance(values, Iterable) else list(values)
     if listed is None or not all(isinstance(value, str) for value in listed):
         raise ArgumentError(f"{name}: expected a list of strings, got {values!r:.80}")
@@ -65,13 +47,7 @@ def as_names(name: str, values: Any) -> tuple[str, ...]:
 
 
 def as_mapping(name: str, value: Any) -> Document:
-    """Return a mapping with strings as keys as a dictionary of its own.
-
-    Raises
-    ------
-    ArgumentError
-        Naming the argument, the value and what is expected.
-    """
+    """Return a mapping with strings as keys as a dictionary of its own."""
     if not isinstance(value, Mapping):
         raise ArgumentError(f"{name}: expected a mapping with strings as keys, got {value!r:.80}")
     for key in value:
@@ -81,13 +57,7 @@ def as_mapping(name: str, value: Any) -> Document:
 
 
 def as_document(name: str, value: Any) -> Document:
-    """Return a mapping that can be written as JSON.
-
-    Raises
-    ------
-    ArgumentError
-        Naming the argument and what is wrong with it.
-    """
+    """Return a mapping that can be written as JSON."""
     document = as_mapping(name, value)
     try:
         document_bytes(document)
@@ -97,13 +67,7 @@ def as_document(name: str, value: Any) -> Document:
 
 
 def as_fill_value(value: Any, dtype: np.dtype[Any]) -> Any:
-    """Return a fill value that a data type of numbers can hold; what is no number is returned as it is.
-
-    Raises
-    ------
-    ArgumentError
-        When storing it would make another number of it; a float of fewer digits is none.
-    """
+    """Return a fill value that a data type of numbers can hold; what is no number is returned as it is."""
     number = np.asarray(value) if value is not None else np.asarray("")
     if number.ndim or number.dtype.kind not in "biufcO" or dtype.kind not in "biufc":
         return value
@@ -119,13 +83,7 @@ def as_fill_value(value: Any, dtype: np.dtype[Any]) -> Any:
 
 
 def as_blobs(name: str, values: Any) -> list[Bytes]:
-    """Return a list of bytes-like objects, which are not copied.
-
-    Raises
-    ------
-    ArgumentError
-        Naming the argument, the first item that is none, and its place.
-    """
+    """Return a list of bytes-like objects, which are not copied."""
     if isinstance(values, str | bytes | bytearray | memoryview | np.ndarray) or not isinstance(values, Iterable):
         raise ArgumentError(f"{name}: expected a sequence of bytes-like objects, got {type(values).__name__}")
     listed = list(values)
@@ -141,13 +99,7 @@ def as_blobs(name: str, values: Any) -> list[Bytes]:
 
 
 def as_bytes(name: str, data: Any) -> bytes:
-    """Return the bytes of a bytes-like object.
-
-    Raises
-    ------
-    ArgumentError
-        When it is none; `name` says what it is.
-    """
+    """Return the bytes of a bytes-like object."""
     try:
         return memoryview(data).tobytes()
     except (TypeError, ValueError, BufferError) as error:
