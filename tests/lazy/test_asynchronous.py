@@ -11,7 +11,7 @@ import pytest
 import zarr_vectors as zv
 from tests.lazy.stores import BOX, KINDS, same, store
 from zarr_vectors.lazy import aopen_zv, open_zv
-from zarr_vectors.lazy.asynchronous import iterate
+from zarr_vectors.lazy.chunks import iterate
 
 
 @pytest.mark.parametrize("kind", KINDS)

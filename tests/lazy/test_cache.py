@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.lazy.stores import BOX, KINDS, REVISIONS, SPATIAL, counted, same, store
-from zarr_vectors.lazy.cache import ENTRY_COST, CachedStorage, RangeCache
+from zarr_vectors.lazy.snapshot import ENTRY_COST, CachedStorage, RangeCache
 from zarr_vectors.storage import Range, resolve_storage
 from zarr_vectors.testing.storage import CountingStorage
 

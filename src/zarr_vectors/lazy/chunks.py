@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable, Sequence
+import asyncio
+from collections.abc import AsyncIterator, Callable, Generator, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import ClassVar, Final, TypeVar
+from typing import Any, ClassVar, Final, TypeVar
 
 import numpy as np
 
@@ -85,21 +86,7 @@ def chunks_met(level: LevelReader, box: Box | None) -> IntArray:
 def read_chunks(
     level: LevelReader, chunk_rows: IntArray, box: Box | None, attributes: Sequence[str] | None, *, linked: bool
 ) -> list[ZVChunk]:
-    """Read some chunks at once; those without a vertex are left out.
-
-    Parameters
-    ----------
-    level : LevelReader
-        An open level.
-    chunk_rows : (n,) int64
-        Rows of the chunks in ``level.chunks``, ascending.
-    box : Box, optional
-        Only vertices inside.
-    attributes : sequence of str, optional
-        Vertex attributes wanted; all by default.
-    linked : bool
-        Whether the links inside the chunks are wanted.
-    """
+    """Read some chunks at once, `chunk_rows` of ``level.chunks``, ascending; those without a vertex are left out."""
     if linked:
         found = [_read_linked_chunk(level, chunk, box, attributes) for chunk in level.chunks[chunk_rows]]
         return [chunk for chunk in found if len(chunk)]
@@ -169,17 +156,8 @@ def read_ahead(
 ) -> Generator[R, None, None]:
     """Yield the result of a function for every item in order, made ahead on threads of its own.
 
-    Parameters
-    ----------
-    function : callable
-        May use the package's own pool of threads.
-    items : iterable
-        What to work on.
-    prefetch : int
-        Results that exist or are being made besides the one that the consumer holds; 0 makes each when it is asked
-        for, on the thread that asks.
-    n_workers : int
-        Threads.
+    At most `prefetch` results exist or are being made besides the one that the consumer holds; with 0 each is made
+    when it is asked for, on the thread that asks.
     """
     if prefetch == 0:
         yield from map(function, items)
@@ -196,3 +174,25 @@ def read_ahead(
         finally:
             for future in pending:
                 future.cancel()
+
+
+_END: Any = object()
+
+
+async def iterate(start: Callable[[], Generator[T]]) -> AsyncIterator[T]:
+    """Yield what a generator yields, each item made on a worker thread."""
+    generator = await asyncio.to_thread(start)
+    step: asyncio.Future[T] | None = None
+    try:
+        while True:
+            step = asyncio.ensure_future(asyncio.to_thread(next, generator, _END))
+            item = await asyncio.shield(step)
+            if item is _END:
+                return
+            yield item
+    finally:
+        if step is not None and not step.done():  # cancelled while a thread is inside the generator
+            await asyncio.wait([step])
+        if step is not None and step.done() and not step.cancelled():
+            step.exception()
+        await asyncio.to_thread(generator.close)

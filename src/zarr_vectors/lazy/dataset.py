@@ -4,34 +4,39 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Generator, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from functools import partial
-from threading import Lock
+from html import escape
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 
-from zarr_vectors.exceptions import StoreError
-from zarr_vectors.lazy.cache import RangeCache
-from zarr_vectors.lazy.choosing import choose_level
+import numpy as np
+
+from zarr_vectors.core.handle import put_right
+from zarr_vectors.exceptions import ArgumentError, ReadOnlyStoreError
 from zarr_vectors.lazy.chunks import ZVChunk
-from zarr_vectors.lazy.display import dataset_html, dataset_summary
-from zarr_vectors.lazy.freshness import reading
-from zarr_vectors.lazy.kinds import PARAMETRIC_TYPE, GeometryResult
-from zarr_vectors.lazy.level import ZVLevel
-from zarr_vectors.lazy.snapshot import Snapshot
+from zarr_vectors.lazy.kinds import PARAMETRIC_TYPE, GeometryResult, Kind, size_of
+from zarr_vectors.lazy.level import ZVLevel, check_count
+from zarr_vectors.lazy.snapshot import DEFAULT_CACHE_SIZE, OpenStore
 from zarr_vectors.model.axes import NgffAxis
-from zarr_vectors.model.grid import is_level
-from zarr_vectors.model.metadata import Bounds, RootMetadata
+from zarr_vectors.model.grid import as_shape, is_level
+from zarr_vectors.model.metadata import Bounds
+from zarr_vectors.parallel import worker_count
+from zarr_vectors.read.copies import may_repeat
+from zarr_vectors.read.counting import count_doubtful, count_vertices, tally
 from zarr_vectors.read.level import LevelReader
 from zarr_vectors.read.parametric import read_parametric_table
+from zarr_vectors.read.path_sizes import count_path_vertices
 from zarr_vectors.read.store import StoreReader
-from zarr_vectors.storage.arrays import ZarrArray, open_array
-from zarr_vectors.storage.changes import changes_of
+from zarr_vectors.spatial.boxes import Box
+from zarr_vectors.storage.guarded import for_reading
 from zarr_vectors.storage.port import Storage
+from zarr_vectors.storage.resolve import resolve_storage
 from zarr_vectors.types.parametric import ParametricResult, read_parametric
 
+if TYPE_CHECKING:
+    from zarr_vectors.lazy.level import ZVLevel
 
-class ZVDataset:
+
+class ZVDataset(OpenStore):
     """A store whose parts are read when they are asked for; made by :func:`~zarr_vectors.lazy.open_zv`.
 
     ``dataset[1]`` is level 1; iterating gives the levels. Everything that takes a store takes a dataset too
@@ -53,92 +58,13 @@ class ZVDataset:
     """
 
     def __init__(self, storage: Storage, *, cache_size: int, n_workers: int) -> None:
-        self._storage = storage
-        self._cache_size = cache_size
-        self._n_workers = n_workers
-        self._reloading = Lock()
-        self._snapshot: Snapshot | None = Snapshot.open(storage, cache_size)
+        super().__init__(storage, cache_size=cache_size, n_workers=n_workers)
         self._levels: dict[int, ZVLevel] = {}
-
-    @property
-    def snapshot(self) -> Snapshot:
-        """The store as it was when it was opened or reloaded, which a change by this process makes it do.
-
-        Raises
-        ------
-        StoreError
-            When the dataset was closed, or there is no store any more.
-        """
-        snapshot = self._open_snapshot()
-        if snapshot.changes == changes_of(self._storage):
-            return snapshot
-        with self._reloading:
-            if self._snapshot is snapshot:
-                self._snapshot = Snapshot.open(self._storage, self._cache_size)
-        return self._open_snapshot()
-
-    def _open_snapshot(self) -> Snapshot:
-        if self._snapshot is None:
-            raise StoreError(f"{self.url}: this dataset is closed; open it again with open_zv")
-        return self._snapshot
-
-    @property
-    def reader(self) -> StoreReader:
-        """The open store, read through the cache."""
-        return self.snapshot.store
-
-    @property
-    def storage(self) -> Storage:
-        """Where the store is, past the cache; call :meth:`reload` after changing anything there."""
-        self._open_snapshot()
-        return self._storage
-
-    @property
-    def root(self) -> RootMetadata:
-        """Metadata of the root."""
-        return self.reader.root
-
-    @property
-    def url(self) -> str:
-        """Where the store is, without credentials."""
-        return self._storage.url
 
     @property
     def name(self) -> str:
         """Name of the data set."""
         return self.root.name
-
-    @property
-    def mode(self) -> str:
-        """``"r"``, or ``"r+"`` where the store can be changed."""
-        return "r" if self._storage.read_only else "r+"
-
-    @property
-    def closed(self) -> bool:
-        """Whether the dataset was closed."""
-        return self._snapshot is None
-
-    @property
-    def cache(self) -> RangeCache:
-        """What has been read and is kept."""
-        return self.snapshot.cache
-
-    @property
-    def n_workers(self) -> int:
-        """Threads that read ahead."""
-        return self._n_workers
-
-    @property
-    def geometry_type(self) -> str | None:
-        """What the store holds: the first of :attr:`geometry_types`, ``"parametric"``, or None for an empty shell."""
-        if self.geometry_types or not self.snapshot.kind.has_levels:
-            return self.snapshot.kind.name
-        return None
-
-    @property
-    def geometry_types(self) -> tuple[str, ...]:
-        """Geometry types that the root names."""
-        return self.root.geometry_types
 
     @property
     def format_version(self) -> str:
@@ -227,9 +153,7 @@ class ZVDataset:
         UnknownNameError
             When the store has no such level.
         """
-        if level not in self:
-            self.reader.level(level, own=True)  # says what is there, or finds a level that the root does not list
-        number = int(level)
+        number = self.check_level(level)
         return self._levels.setdefault(number, ZVLevel(self, number))
 
     def __contains__(self, level: object) -> bool:
@@ -243,14 +167,6 @@ class ZVDataset:
     def __len__(self) -> int:
         """Return the number of levels."""
         return len(self.snapshot.levels)
-
-    def open_levels(self) -> list[LevelReader]:
-        """Return every level opened, in the order of :attr:`levels`; those that are not yet are opened together."""
-        snapshot = self.snapshot
-        if len(snapshot.levels) < 2 or self._n_workers == 1:
-            return [snapshot.level(number, own=True) for number in snapshot.levels]
-        with ThreadPoolExecutor(min(self._n_workers, len(snapshot.levels))) as pool:
-            return list(pool.map(partial(snapshot.level, own=True), snapshot.levels))
 
     def read(
         self,
@@ -316,17 +232,10 @@ class ZVDataset:
 
         def read(dataset: ZVDataset) -> GeometryResult:
             number = choose_level(dataset, level, target_resolution, max_vertices, bbox, options)
-            return dataset._read(number, query, options)
+            return dataset.read_level(number, query, options)
 
         self.snapshot.kind.check(options, bbox)
-        return reading(self, read)
-
-    def _read(self, level: int, query: Mapping[str, Any], options: Mapping[str, Any]) -> GeometryResult:
-        number = self[level].index
-        snapshot = self.snapshot
-        if snapshot.kind.has_levels:
-            snapshot.level(number, own=True)  # one at a time, where several threads read
-        return snapshot.kind.read(snapshot.store, number, query, options)
+        return self.reading(read)
 
     async def aread(self, level: int | None = None, **arguments: Any) -> GeometryResult:
         """Read without blocking the event loop; arguments as in :meth:`read`."""
@@ -334,7 +243,7 @@ class ZVDataset:
 
     def parametric(self, **arguments: Any) -> ParametricResult:
         """Read the parametric objects of the store, also beside other geometry; arguments of ``read_parametric``."""
-        return reading(self, lambda dataset: read_parametric(dataset.reader, **arguments))
+        return self.reading(lambda dataset: read_parametric(dataset.reader, **arguments))
 
     async def aparametric(self, **arguments: Any) -> ParametricResult:
         """Read parametric objects without blocking the event loop."""
@@ -373,70 +282,12 @@ class ZVDataset:
         """Read the objects of groups, as ``dataset[level].groups[group_ids]``, without blocking the event loop."""
         return await asyncio.to_thread(lambda: self[level].groups[group_ids])
 
-    def raw_array(self, path: str) -> ZarrArray:
-        """Open a stored array with zarr-python: for experts, without any meaning of the format.
-
-        Parameters
-        ----------
-        path : str
-            Path below the root, for example ``"0/vertices"`` (revision 0.9) or ``"0/vertices/0.0.0"`` (0.7).
-
-        Returns
-        -------
-        zarr.Array
-            Read through the cache; zarr-python raises its own ``ValueError`` for writes. Under ``mode="r+"`` it can be
-            written to, past the cache: call :meth:`reload` after.
-
-        Raises
-        ------
-        UnknownNameError, ArrayError
-            When nothing, or a group, is at the path.
-        """
-        snapshot = self.snapshot
-        return open_array(snapshot.store.storage if self._storage.read_only else self._storage, path)
-
-    def reload(self) -> None:
-        """Forget what was read, and open the store anew: it has changed. Levels that are held see the change.
-
-        Changes that functions of this package make in this process need no call; those of other processes do, and
-        what is written to :attr:`storage` or :meth:`raw_array` directly.
-
-        Raises
-        ------
-        StoreError
-            When the dataset was closed, or there is no store any more.
-        """
-        self._open_snapshot()
-        with self._reloading:
-            self._snapshot = Snapshot.open(self._storage, self._cache_size)
-
-    def opened_anew(self) -> ZVDataset:
-        """Return another dataset of the same store as it is now, which keeps nothing of what it reads."""
-        return ZVDataset(self._storage, cache_size=0, n_workers=self._n_workers)
-
     def summary(self) -> str:
         """Return what the store holds, a line per fact and level."""
         return dataset_summary(self)
 
-    def close(self) -> None:
-        """Free the cache; what is used afterwards raises ``StoreError``. Closing twice does nothing."""
-        snapshot, self._snapshot = self._snapshot, None
-        if snapshot is not None:
-            snapshot.cache.close()
-
     async def aclose(self) -> None:
         """Close; for symmetry, as nothing waits."""
-        self.close()
-
-    def __enter__(self) -> Self:
-        """Give the dataset itself."""
-        assert self.snapshot
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Close."""
         self.close()
 
     async def __aenter__(self) -> Self:
@@ -462,3 +313,238 @@ class ZVDataset:
     def _repr_html_(self) -> str:
         """Return a table of the levels for notebooks."""
         return dataset_html(self)
+
+
+MODES: Final = ("r", "r+")
+
+
+def open_zv(
+    path: Any,
+    mode: str = "r",
+    *,
+    cache_size: int = DEFAULT_CACHE_SIZE,
+    n_workers: int | None = None,
+    backend: str | None = None,
+    storage_options: Mapping[str, Any] | None = None,
+    **options: Any,
+) -> ZVDataset:
+    """Open a store to be read in parts: nothing but its root metadata is read, in at most two rounds of requests.
+
+    Parameters
+    ----------
+    path : str, path, zarr Store, Storage, Group or ZVDataset
+        The store.
+    mode : {"r", "r+"}
+        ``"r+"`` allows ``dataset[0].writer()``, and first completes a change that was final when it was interrupted.
+    cache_size : int
+        Bytes, as they are stored, that are kept of what was read; all levels share them. 0 keeps nothing.
+    n_workers : int, optional
+        Threads that read ahead; as many as there are processors by default, at most 8. More help on object stores.
+    backend : str, optional
+        Storage library; chosen by the path unless given.
+    storage_options : mapping, optional
+        Options of the object store, the same as keyword arguments.
+    **options
+        Options of the object store (credentials, endpoint, …).
+
+    Returns
+    -------
+    ZVDataset
+        Use it in a ``with`` block, or close it: that frees the cache.
+
+    Raises
+    ------
+    StoreNotFoundError, StoreError
+        Nothing is at the path, or something else.
+    MetadataError, UnsupportedFeatureError
+        The root metadata cannot be read, or is of a revision that is not known.
+    ReadOnlyStoreError
+        ``mode="r+"`` with a storage that refuses writes.
+    ArgumentError
+        An argument or option cannot be used.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from zarr_vectors.types.points import write_points
+    >>> _ = write_points("memory://doc-lazy", np.arange(300.0).reshape(100, 3), chunk_shape=100, bin_shape=50)
+    >>> with open_zv("memory://doc-lazy") as dataset:
+    ...     dataset.count(([0, 0, 0], [100, 100, 100])), len(dataset.read(bbox=([0, 0, 0], [30, 30, 30])))
+    (33, 10)
+    """
+    if mode not in MODES:
+        raise ArgumentError(f"mode: expected one of {', '.join(map(repr, MODES))}, got {mode!r}")
+    workers = worker_count() if n_workers is None else check_count("n_workers", n_workers, least=1)
+    budget = check_count("cache_size", cache_size, least=0)
+    merged = {**dict(storage_options or {}), **options}
+    storage = resolve_storage(path, mode=mode, backend=backend, **merged)  # type: ignore[arg-type]
+    if mode == "r":
+        return ZVDataset(for_reading(storage), cache_size=budget, n_workers=workers)
+    if storage.read_only:
+        raise ReadOnlyStoreError(f"{storage.url}: mode 'r+' was asked for, but it was opened for reading only")
+    put_right(storage)
+    return ZVDataset(storage, cache_size=budget, n_workers=workers)
+
+
+async def aopen_zv(path: Any, mode: str = "r", **arguments: Any) -> ZVDataset:
+    """Open a store without blocking the event loop; arguments as in :func:`open_zv`."""
+    return await asyncio.to_thread(open_zv, path, mode, **arguments)
+
+
+_TOLERANCE: Final = 1e-6
+_NO_ATTRIBUTES: Final = ("attributes", "edge_attributes", "face_attributes", "line_attributes", "object_attributes")
+
+
+def choose_level(
+    dataset: ZVDataset,
+    level: int | None,
+    target_resolution: float | Sequence[float] | None,
+    max_vertices: int | None,
+    bbox: Any = None,
+    options: Mapping[str, Any] | None = None,
+) -> int:
+    """Return the level that a read is from; the finest where nothing is said."""
+    given = {"level": level, "target_resolution": target_resolution, "max_vertices": max_vertices}
+    named = [name for name, value in given.items() if value is not None]
+    if len(named) > 1:
+        raise ArgumentError(f"{' and '.join(named)}: give only one of them, each chooses the level")
+    if target_resolution is not None:
+        return level_of_resolution(dataset, target_resolution)
+    if max_vertices is not None:
+        return level_of_count(dataset, max_vertices, bbox, options or {})
+    return 0 if level is None else level
+
+
+def level_of_resolution(dataset: ZVDataset, target_resolution: float | Sequence[float]) -> int:
+    """Return the coarsest level whose bins are on no axis larger than a resolution; the finest where all are."""
+    try:
+        wanted = as_shape("target_resolution", target_resolution, dataset.spatial_dims)
+    except (TypeError, ValueError) as error:
+        if isinstance(error, ArgumentError):
+            raise
+        raise ArgumentError(
+            f"target_resolution: expected a number or {dataset.spatial_dims} numbers, got {target_resolution!r}"
+        ) from error
+    assert wanted is not None
+    limit = np.array(wanted) * (1 + _TOLERANCE)
+    fine = [number for number in dataset.levels if (np.array(dataset.bin_shape_at(number)) <= limit).all()]
+    return max(fine, default=min(dataset.levels, default=0))
+
+
+def level_of_count(dataset: ZVDataset, max_vertices: int, bbox: Any, options: Mapping[str, Any]) -> int:
+    """Return the finest level of which a read returns at most so many vertices, in a box if there is one."""
+    if isinstance(max_vertices, bool) or not isinstance(max_vertices, (int, np.integer)) or max_vertices < 0:
+        raise ArgumentError(f"max_vertices: expected a whole number, 0 or more, got {max_vertices!r}")
+    kind, limit = dataset.snapshot.kind, int(max_vertices)
+    if not kind.has_levels:
+        raise ArgumentError("max_vertices: parametric objects have no vertices and no levels to choose from")
+    box = None if bbox is None else Box.parse(bbox, dataset.spatial_dims)
+    for number, reader in zip(dataset.levels, dataset.open_levels(), strict=True):
+        dataset.reader.level(number)  # refuses levels of which the index does not tell all
+        if _at_most(reader, box, limit) and _returns_at_most(dataset.reader, kind, number, limit, bbox, options):
+            return number
+    coarsest = max(dataset.levels, default=0)
+    held = dataset.count(bbox, level=coarsest)
+    where = "in bbox " if box else ""
+    found = f"has {held} vertices {where}" if held > limit else f"returns whole objects {where}with more vertices "
+    raise ArgumentError(
+        f"max_vertices: even the coarsest level, {coarsest}, {found}where {max_vertices} are asked for; give a smaller "
+        "bbox, or build a coarser level"
+    )
+
+
+def _at_most(level: LevelReader, box: Box | None, limit: int) -> bool:
+    """Return whether a level has no more vertices than a limit; positions are read only where the index is unsure."""
+    if may_repeat(level):  # a vertex has at most one copy
+        stored = level.metadata.vertex_count
+        return stored <= limit or ((box is not None or stored <= 2 * limit) and count_vertices(level, box) <= limit)
+    if box is None:
+        return level.metadata.vertex_count <= limit
+    found = tally(level, box)
+    if found.certain > limit:
+        return False
+    if found.most is not None and found.most <= limit:
+        return True
+    return found.certain + count_doubtful(level, box, found) <= limit
+
+
+def _returns_at_most(
+    store: StoreReader, kind: Kind, number: int, limit: int, bbox: Any, options: Mapping[str, Any]
+) -> bool:
+    """Return whether reading a level, which has no more vertices in the box than a limit, returns no more either.
+
+    Objects are read whole, and faces and boundary edges with vertices outside of the box.
+    """
+    level = store.level(number)
+    if kind.ordered and not options.get("clip"):
+        if bbox is None and not level.metadata.shared_fragments:
+            return True
+        fewest, most = count_path_vertices(level, None if bbox is None else Box.parse(bbox, level.root.ndim))
+        if fewest > limit or most <= limit:
+            return most <= limit
+    elif bbox is None or not (kind.ordered or kind.linked):
+        return True
+    bare: dict[str, Any] = {name: [] for name in _NO_ATTRIBUTES if name in kind.options}
+    return size_of(kind.read(store, number, {"bbox": bbox, "attributes": []}, {**options, **bare})) <= limit
+
+
+_HEADINGS = ("level", "vertices", "objects", "chunks", "bin ratio", "bin shape", "chunk shape", "")
+
+
+def dataset_summary(dataset: ZVDataset) -> str:
+    """Return what a dataset holds: a line per fact, then one per level."""
+    dataset.open_levels()
+    lines = [
+        f"geometry_type: {dataset.geometry_type}",
+        f"spatial_dims: {dataset.spatial_dims}",
+        f"chunk_shape: {list(dataset.chunk_shape)}",
+        f"bin_shape: {list(dataset.bin_shape)}",
+        *(f"objects: {count}" for count in [dataset.n_objects] if count),
+        *(f"{level.index}: {level.vertex_count} vertices, {level.chunk_count} chunks" for level in dataset),
+    ]
+    return "\n".join(lines)
+
+
+def dataset_html(dataset: ZVDataset) -> str:
+    """Return a dataset as HTML: its facts and a table of its levels; everything stored is escaped."""
+    if dataset.closed:
+        return f"<p>{escape(repr(dataset))}</p>"
+    dataset.open_levels()
+    lower, upper = dataset.bounding_box
+    axes = ", ".join(axis.name + (f" ({axis.unit})" if axis.unit else "") for axis in dataset.axes)
+    facts = {
+        "geometry type": dataset.geometry_type or "none yet",
+        "axes": axes,
+        "bounding box": f"{_numbers(lower)} to {_numbers(upper)}",
+        "objects": f"{dataset.n_objects:,}",
+        "format": dataset.format_version,
+    }
+    listed = "".join(f"<tr>{_cell(name, 'th')}{_cell(value)}</tr>" for name, value in facts.items())
+    headings = "".join(_cell(name, "th") for name in _HEADINGS)
+    rows = "".join(f"<tr>{''.join(map(_cell, _row(level)))}</tr>" for level in dataset)
+    return (
+        f"<div><strong>{escape(dataset.name)}</strong> <code>{escape(dataset.url)}</code>"
+        f"<table><tbody>{listed}</tbody></table>"
+        f"<table><thead><tr>{headings}</tr></thead><tbody>{rows}</tbody></table></div>"
+    )
+
+
+def _row(level: ZVLevel) -> tuple[str, ...]:
+    return (
+        str(level.index),
+        f"{level.vertex_count:,}",
+        f"{level.object_count:,}",
+        f"{level.chunk_count:,}",
+        _numbers(level.bin_ratio),
+        _numbers(level.bin_shape),
+        _numbers(level.chunk_shape),
+        "stale" if level.is_stale else "",
+    )
+
+
+def _numbers(values: Sequence[float]) -> str:
+    return " × ".join(f"{value:g}" for value in values)
+
+
+def _cell(text: str, tag: str = "td") -> str:
+    return f"<{tag}>{escape(text)}</{tag}>"

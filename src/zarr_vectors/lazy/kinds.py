@@ -28,19 +28,7 @@ _STORAGE: Final = {"backend", "backend_kwargs"}
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """How geometry of a type is read.
-
-    Parameters
-    ----------
-    name : str
-        Geometry type.
-    reader : callable
-        The function that reads it.
-    linked : bool
-        Whether vertices are joined by links that are read with them.
-    ordered : bool
-        Whether objects are read whole, their vertices in order.
-    """
+    """How geometry of a type is read: with links between vertices, or as whole objects whose vertices are ordered."""
 
     name: str
     reader: Callable[..., GeometryResult]
@@ -58,13 +46,7 @@ class Kind:
         return self.name != PARAMETRIC_TYPE
 
     def check(self, options: Mapping[str, Any], bbox: Any = None) -> None:
-        """Refuse arguments that this kind does not have.
-
-        Raises
-        ------
-        ArgumentError
-            Naming them, and those that it has.
-        """
+        """Refuse arguments that this kind does not have."""
         unknown = sorted(set(options) - self.options)
         if unknown:
             raise ArgumentError(
@@ -79,19 +61,7 @@ class Kind:
     def read(
         self, store: StoreReader, level: int, query: Mapping[str, Any], options: Mapping[str, Any]
     ) -> GeometryResult:
-        """Read from an open store.
-
-        Parameters
-        ----------
-        store : StoreReader
-            The store.
-        level : int
-            Level to read.
-        query : mapping
-            ``bbox``, ``attributes``, ``object_ids``, ``group_ids``, ``attribute_filter``.
-        options : mapping
-            Further arguments of the reader.
-        """
+        """Read from an open store."""
         self.check(options, query.get("bbox"))
         given = {name: value for name, value in query.items() if value is not None}
         if self.has_levels:
