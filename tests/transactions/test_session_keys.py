@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from zarr_vectors.exceptions import ReadOnlyStoreError, StoreError
 from zarr_vectors.storage import Range, Storage, Transaction, begin_replacement, lock, recover, resolve_storage
 from zarr_vectors.storage.documents import group_document
-from zarr_vectors.storage.transactional import IcechunkStorage
+from zarr_vectors.storage.icechunk.sessions import IcechunkStorage
 
 pytest.importorskip("icechunk", reason="install zarr-vectors[icechunk]")
 

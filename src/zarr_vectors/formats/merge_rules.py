@@ -25,10 +25,9 @@ from zarr_vectors.constants import (
 from zarr_vectors.formats.documents import LEVEL_KEY
 from zarr_vectors.formats.merging import merge_documents
 from zarr_vectors.storage.consolidated import CONSOLIDATED
-from zarr_vectors.storage.differences import Change
 from zarr_vectors.storage.documents import DOCUMENT_NAME, document_bytes, parse_document
+from zarr_vectors.storage.icechunk.keys import Change, SessionKeys, chunk_of, is_document, node_of
 from zarr_vectors.storage.port import Storage, join
-from zarr_vectors.storage.session_keys import SessionKeys, chunk_of, is_document, node_of
 from zarr_vectors.typing import Document
 
 _DEPTHS = {

@@ -5,6 +5,7 @@ The only package that imports zarr, obstore, fsspec and icechunk; it knows nothi
 
 from zarr_vectors.storage.dense import decode_dense, dense_requests, encode_dense, fetch_dense
 from zarr_vectors.storage.documents import DOCUMENT_NAME, document_bytes, group_document, parse_document
+from zarr_vectors.storage.icechunk.sessions import IcechunkStorage
 from zarr_vectors.storage.journal import Transaction, overlay
 from zarr_vectors.storage.local import LocalStorage
 from zarr_vectors.storage.lock import Lock, acquire, break_lock, lock
@@ -29,7 +30,6 @@ from zarr_vectors.storage.replace import (
     recover,
 )
 from zarr_vectors.storage.resolve import Backend, Mode, StorePath, detect_scheme, resolve_storage
-from zarr_vectors.storage.transactional import IcechunkStorage
 from zarr_vectors.storage.zarr_backed import ZarrStorage
 
 __all__ = [

@@ -8,10 +8,10 @@ from typing import Any
 
 from zarr_vectors.exceptions import StoreError
 from zarr_vectors.storage.documents import DOCUMENT_NAME
+from zarr_vectors.storage.icechunk.sessions import IcechunkStorage
 from zarr_vectors.storage.local import LocalStorage
 from zarr_vectors.storage.object import ObjectStorage
 from zarr_vectors.storage.port import Blob, Storage, get_whole, join
-from zarr_vectors.storage.transactional import IcechunkStorage
 from zarr_vectors.storage.zarr_backed import ZarrStorage
 
 

@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
-import zarr.abc.store
-
-from zarr_vectors.exceptions import ReadOnlyStoreError, ZarrVectorsError
-from zarr_vectors.storage.adapter import StorageStore
 from zarr_vectors.storage.concurrency import each_in_flight
-from zarr_vectors.storage.failures import explain
+from zarr_vectors.storage.failures import explained
+from zarr_vectors.storage.keyed import KeyedStorage
 from zarr_vectors.storage.port import (
     Blob,
     BlobParts,
@@ -70,7 +66,7 @@ class StorageBackend(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class BackendStorage:
+class BackendStorage(KeyedStorage):
     """A third-party backend as a storage.
 
     Attributes
@@ -90,19 +86,9 @@ class BackendStorage:
         return self.backend.url
 
     @property
-    def name(self) -> str:
-        """Last segment of the URL."""
-        return self.url.rstrip("/").rpartition("/")[2]
-
-    @property
     def read_only(self) -> bool:
         """Whether writes are refused."""
         return self.refuse_writes
-
-    @property
-    def can_list(self) -> bool:
-        """Always true."""
-        return True
 
     def get_many(self, requests: Sequence[Range]) -> list[Blob | None]:
         """Read many ranges; each key is asked for once, as a whole."""
@@ -118,7 +104,7 @@ class BackendStorage:
         return [_part(whole[request.address], request) for request in requests]
 
     def _get(self, address: str) -> Blob | None:
-        with self._explained("read", address), contextlib.suppress(KeyError, FileNotFoundError):
+        with explained("read", address, self.url), contextlib.suppress(KeyError, FileNotFoundError):
             return self.backend.get(address)
         return None
 
@@ -129,7 +115,7 @@ class BackendStorage:
 
     def _put(self, item: tuple[str, BlobParts]) -> None:
         address = check_address(item[0])
-        with self._explained("write", address):
+        with explained("write", address, self.url):
             self.backend.ensure_prefix(address.rpartition("/")[0])
             self.backend.put(address, bytes(joined(item[1])))
 
@@ -161,12 +147,12 @@ class BackendStorage:
         return sorted(key for key in self._list(prefix, recursive=True) if key.startswith(start))
 
     def _list(self, prefix: str, *, recursive: bool) -> list[str]:
-        with self._explained("list", prefix):
+        with explained("list", prefix, self.url):
             return list(self.backend.list_prefix(prefix, recursive=recursive))
 
     def exists(self, address: str) -> bool:
         """Say whether there is an object at an address."""
-        with self._explained("read", address):
+        with explained("read", address, self.url):
             return bool(self.backend.exists(check_address(address)))
 
     def delete_many(self, addresses: Sequence[str]) -> None:
@@ -175,13 +161,13 @@ class BackendStorage:
         each_in_flight(self._delete, iter(addresses), REQUESTS_IN_FLIGHT)
 
     def _delete(self, address: str) -> None:
-        with self._explained("delete", address), contextlib.suppress(KeyError, FileNotFoundError):
+        with explained("delete", address, self.url), contextlib.suppress(KeyError, FileNotFoundError):
             self.backend.delete(check_address(address))
 
     def delete_prefix(self, prefix: str = "") -> None:
         """Delete everything below a prefix, one by one what a backend leaves that takes no slash at its end."""
         self._check_writable()
-        with self._explained("delete", prefix):
+        with explained("delete", prefix, self.url):
             self.backend.delete_prefix(_below(check_prefix(prefix)))
         self.delete_many(self.list_all(prefix))
 
@@ -195,26 +181,6 @@ class BackendStorage:
         if blob is not None:
             self._put((pair[1], blob))
             self._delete(pair[0])
-
-    def zarr_store(self) -> zarr.abc.store.Store:
-        """Give the same place as a zarr-python store."""
-        return StorageStore(self)
-
-    @contextmanager
-    def _explained(self, verb: str, address: str) -> Iterator[None]:
-        """Turn the backend's own errors into ours."""
-        try:
-            yield
-        except ZarrVectorsError:
-            raise
-        except Exception as error:
-            raise explain(error, verb, address, self.url) from error
-
-    def _check_writable(self) -> None:
-        if self.read_only:
-            raise ReadOnlyStoreError(
-                f"cannot write to {self.url}: it was opened for reading only; open it with mode='r+'"
-            )
 
 
 def _below(prefix: str) -> str:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from obstore.exceptions import PermissionDeniedError, UnauthenticatedError
 
-from zarr_vectors.exceptions import ReadOnlyStoreError, StoreError, StoreNotFoundError
+from zarr_vectors.exceptions import ReadOnlyStoreError, StoreError, StoreNotFoundError, ZarrVectorsError
 
 _WRITES = ("write", "delete", "move")
 _SECRETS = re.compile(
@@ -75,6 +77,17 @@ def explain(error: Exception, verb: str, address: str, url: str, *, attempts: in
     summary = without_secrets(text.split("\n\nDebug source", 1)[0].strip())
     tries = f" (given up after {attempts} attempts)" if attempts > 1 else ""
     return StoreError(f"{what}{tries}: {summary[:_LONGEST]}")
+
+
+@contextmanager
+def explained(verb: str, address: str, url: str) -> Iterator[None]:
+    """Turn errors of a library into ours, as :func:`explain` does; ours pass."""
+    try:
+        yield
+    except ZarrVectorsError:
+        raise
+    except Exception as error:
+        raise explain(error, verb, address, url) from error
 
 
 def is_denied(error: Exception) -> bool:

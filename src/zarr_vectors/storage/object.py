@@ -18,15 +18,14 @@ from typing import Any, TypeVar
 
 import obstore
 import obstore.store
-import zarr.abc.store
 from obstore.exceptions import AlreadyExistsError, BaseError, NotSupportedError, UnauthenticatedError
 
-from zarr_vectors.exceptions import ReadOnlyStoreError, StoreError
-from zarr_vectors.storage.adapter import StorageStore
+from zarr_vectors.exceptions import StoreError
 from zarr_vectors.storage.answers import take_answer
 from zarr_vectors.storage.concurrency import each_in_flight
 from zarr_vectors.storage.documents import DOCUMENT_NAME
 from zarr_vectors.storage.failures import check_bucket, explain, is_denied
+from zarr_vectors.storage.keyed import KeyedStorage
 from zarr_vectors.storage.port import (
     Blob,
     BlobParts,
@@ -62,7 +61,7 @@ _Answer = TypeVar("_Answer")
 
 
 @dataclass(frozen=True, slots=True)
-class ObjectStorage:
+class ObjectStorage(KeyedStorage):
     """Objects below a prefix of an obstore store.
 
     Attributes
@@ -90,11 +89,6 @@ class ObjectStorage:
     def can_list(self) -> bool:
         """Whether keys can be listed; no longer for a reader that was found not to have the right."""
         return self.lists and not self._may_not_list.is_set()
-
-    @property
-    def name(self) -> str:
-        """Last segment of the URL."""
-        return self.url.rstrip("/").rpartition("/")[2]
 
     def get_many(self, requests: Sequence[Range]) -> list[Blob | None]:
         """Read many ranges, all objects at the same time, close ranges of one object together.
@@ -258,11 +252,6 @@ class ObjectStorage:
 
         self._persist(ask, "delete", address)
 
-    def delete_prefix(self, prefix: str = "") -> None:
-        """Delete everything below a prefix."""
-        self._check_writable()
-        self.delete_many(self.list_all(prefix))
-
     def move_many(self, pairs: Sequence[tuple[str, str]]) -> None:
         """Copy objects within the store, without transferring them, then delete the sources."""
         self._check_writable()
@@ -278,10 +267,6 @@ class ObjectStorage:
 
         self._persist(ask, "move", pair[0])
 
-    def zarr_store(self) -> zarr.abc.store.Store:
-        """Give the same place as a zarr-python store."""
-        return StorageStore(self)
-
     def _each(self, work: Callable[[_Item], None], items: Iterable[_Item]) -> None:
         """Do the work of every item, on threads unless the store is this process's memory."""
         source = iter(items)
@@ -290,10 +275,6 @@ class ObjectStorage:
                 work(item)
             return
         each_in_flight(work, source, REQUESTS_IN_FLIGHT)
-
-    def _check_writable(self) -> None:
-        if self.read_only:
-            raise ReadOnlyStoreError(f"cannot write to {self.url}: it was opened for reading only; use mode='r+'")
 
     def _check_listable(self) -> None:
         if not self.can_list:

@@ -27,11 +27,11 @@ from zarr_vectors.storage.backend import BackendStorage, StorageBackend
 from zarr_vectors.storage.bridge import run
 from zarr_vectors.storage.connect import OBJECT_SCHEMES, connect
 from zarr_vectors.storage.failures import without_secrets
+from zarr_vectors.storage.icechunk.repository import SCHEME, icechunk, is_repository, parse_place
+from zarr_vectors.storage.icechunk.sessions import IcechunkStorage
 from zarr_vectors.storage.local import LocalStorage
 from zarr_vectors.storage.object import ObjectStorage
 from zarr_vectors.storage.port import Storage
-from zarr_vectors.storage.repository import SCHEME, icechunk, is_repository, parse_place
-from zarr_vectors.storage.transactional import IcechunkStorage
 from zarr_vectors.storage.zarr_backed import ZarrStorage
 
 StorePath: TypeAlias = "str | os.PathLike[str] | zarr.abc.store.Store | Storage | object"

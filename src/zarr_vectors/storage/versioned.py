@@ -5,9 +5,8 @@ from __future__ import annotations
 from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
-from zarr_vectors.storage.differences import Change
+from zarr_vectors.storage.icechunk.keys import Change, SessionKeys
 from zarr_vectors.storage.port import Storage
-from zarr_vectors.storage.session_keys import SessionKeys
 
 
 class MergeRules(Protocol):

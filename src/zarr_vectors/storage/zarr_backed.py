@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from zarr.abc.store import ByteRequest, OffsetByteRequest, RangeByteRequest, Store, SuffixByteRequest
 from zarr.core.buffer import default_buffer_prototype
 
-from zarr_vectors.exceptions import ReadOnlyStoreError, StoreError
-from zarr_vectors.storage.adapter import StorageStore
+from zarr_vectors.exceptions import StoreError
 from zarr_vectors.storage.bridge import REQUESTS_IN_FLIGHT, read_ranges, run, run_each
-from zarr_vectors.storage.failures import explain, without_secrets
+from zarr_vectors.storage.failures import explained, without_secrets
+from zarr_vectors.storage.keyed import KeyedStorage
 from zarr_vectors.storage.port import (
     Blob,
     BlobParts,
@@ -27,7 +28,7 @@ from zarr_vectors.typing import Bytes
 
 
 @dataclass(frozen=True, slots=True)
-class ZarrStorage:
+class ZarrStorage(KeyedStorage):
     """The keys of a zarr-python store.
 
     Attributes
@@ -39,6 +40,8 @@ class ZarrStorage:
     refuse_writes : bool
         Refuse writes even where the store takes them.
     """
+
+    _remedy = "the store is for reading only"
 
     store: Store
     path: str = ""
@@ -82,12 +85,9 @@ class ZarrStorage:
         if read.stop is not None and read.start == read.stop:
             return b"" if await self._is_object(read.address) else None
         wanted = _byte_request(read.start, read.stop)
-        try:
+        buffer = None
+        with explained("read", read.address, self.url), contextlib.suppress(FileNotFoundError):
             buffer = await self.store.get(self._key(read.address), default_buffer_prototype(), wanted)
-        except FileNotFoundError:
-            return None
-        except Exception as error:
-            raise explain(error, "read", read.address, self.url) from error
         return None if buffer is None else memoryview(buffer.to_bytes())
 
     def put_many(self, items: Iterable[tuple[str, BlobParts]]) -> None:
@@ -106,10 +106,8 @@ class ZarrStorage:
 
     async def _write(self, item: tuple[str, BlobParts]) -> None:
         buffer = default_buffer_prototype().buffer.from_bytes(bytes(joined(item[1])))
-        try:
+        with explained("write", item[0], self.url):
             await self.store.set(self._key(item[0]), buffer)
-        except Exception as error:
-            raise explain(error, "write", item[0], self.url) from error
 
     def put_if_absent(self, address: str, data: Bytes) -> bool:
         """Write one object unless its key is taken.
@@ -135,12 +133,9 @@ class ZarrStorage:
         return run_each([check_prefix(prefix) for prefix in prefixes], self._list_folder, REQUESTS_IN_FLIGHT)
 
     async def _list_folder(self, prefix: str) -> Listing:
-        try:
+        names: set[str] = set()
+        with explained("list", prefix, self.url), contextlib.suppress(FileNotFoundError):
             names = {name.rstrip("/") async for name in self.store.list_dir(self._key(prefix))} - {""}
-        except FileNotFoundError:
-            return Listing([], [])
-        except Exception as error:
-            raise explain(error, "list", prefix, self.url) from error
         if names == {prefix.rpartition("/")[2]} and await self._is_object(prefix):
             return Listing([], [])  # an object listed as if it were its own folder
         files = [name for name in names if name == "zarr.json" or await self._is_object(join(prefix, name))]
@@ -177,16 +172,8 @@ class ZarrStorage:
         run_each([check_address(address) for address in addresses], self._delete, REQUESTS_IN_FLIGHT)
 
     async def _delete(self, address: str) -> None:
-        try:
+        with explained("delete", address, self.url), contextlib.suppress(FileNotFoundError, KeyError):
             await self.store.delete(self._key(address))
-        except (FileNotFoundError, KeyError):
-            return
-        except Exception as error:
-            raise explain(error, "delete", address, self.url) from error
-
-    def delete_prefix(self, prefix: str = "") -> None:
-        """Delete everything below a prefix."""
-        self.delete_many(self.list_all(prefix))
 
     def move_many(self, pairs: Sequence[tuple[str, str]]) -> None:
         """Read objects, write them to their new addresses, and delete them at the old ones."""
@@ -204,14 +191,10 @@ class ZarrStorage:
         """Give the store itself, for reading only if this storage is."""
         if not self.path and (self.store.read_only or not self.read_only):
             return self.store
-        return StorageStore(self)
+        return KeyedStorage.zarr_store(self)
 
     def _key(self, address: str) -> str:
         return join(self.path, address) if address else self.path
-
-    def _check_writable(self) -> None:
-        if self.read_only:
-            raise ReadOnlyStoreError(f"cannot write to {self.url}: the store is for reading only")
 
     def _check_listable(self) -> None:
         if not self.can_list:

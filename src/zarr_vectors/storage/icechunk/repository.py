@@ -74,11 +74,6 @@ def icechunk() -> Any:
 
     Its warning that local repositories are not safe for concurrent commits goes to the terminal each time one is
     opened, so only errors are shown unless the environment variable ``ICECHUNK_LOG`` says otherwise.
-
-    Raises
-    ------
-    MissingExtraError
-        It is not installed.
     """
     module = require("icechunk", "icechunk", "stores with transactions")
     if not os.environ.get("ICECHUNK_LOG"):
@@ -88,19 +83,7 @@ def icechunk() -> Any:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a repository is, or will be.
-
-    Attributes
-    ----------
-    url : str
-        Without credentials; what opens the same place again.
-    family : {"local", "s3", "gs", "az"}
-        Kind of place.
-    target : str
-        Folder, or URL of the bucket and prefix.
-    options : mapping
-        Options of the object store, as the caller named them.
-    """
+    """Where a repository is, or will be: `url` without credentials, `target` a folder, or a bucket with its prefix."""
 
     url: str
     family: str
@@ -113,13 +96,7 @@ class Place:
         return self.target.rstrip("/").rpartition("/")[2]
 
     def open(self) -> Any | None:
-        """Open the repository; None where there is none.
-
-        Raises
-        ------
-        StoreError
-            The place cannot be reached.
-        """
+        """Open the repository; None where there is none."""
         module = icechunk()
         if self.family == "local" and not is_repository(Path(self.target)):
             return None
@@ -136,13 +113,7 @@ class Place:
             return None
 
     def create(self) -> Any:
-        """Make a repository.
-
-        Raises
-        ------
-        StoreExistsError
-            Something other than a repository is there.
-        """
+        """Make a repository."""
         module = icechunk()
         found = self._listing()
         if found:
@@ -156,13 +127,7 @@ class Place:
             raise explain(error, "write", "", self.url) from error
 
     def required(self) -> Any:
-        """Open the repository.
-
-        Raises
-        ------
-        StoreNotFoundError
-            There is none.
-        """
+        """Open the repository."""
         repository = self.open()
         if repository is None:
             raise StoreNotFoundError(f"{self.url}: no Icechunk repository is there")
@@ -198,13 +163,7 @@ class Place:
         return module.azure_storage(container=parts.netloc, prefix=prefix, **_with_environment(settings))
 
     def _settings(self) -> dict[str, Any]:
-        """Translate the names of options.
-
-        Raises
-        ------
-        ArgumentError
-            One is not known.
-        """
+        """Translate the names of options."""
         given = {**(self.options.get("client_kwargs") or {}), **self.options}
         given.pop("client_kwargs", None)
         names = _NAMES[self.family]
@@ -244,26 +203,7 @@ def _with_environment(settings: dict[str, Any]) -> dict[str, Any]:
 
 
 def parse_place(text: str, options: Mapping[str, Any]) -> Place:
-    """Find out where a path or URL leads.
-
-    Parameters
-    ----------
-    text : str
-        ``PATH``, ``file://PATH``, ``icechunk://PATH``, ``s3://BUCKET/PREFIX``, ``gs://…``, ``az://…``, or one of
-        these URLs with ``icechunk+`` before it.
-    options : mapping
-        Options of the object store.
-
-    Returns
-    -------
-    Place
-        Nothing is asked of it yet.
-
-    Raises
-    ------
-    ArgumentError
-        The URL is of another kind or names no bucket, or a local path was given options.
-    """
+    """Find out where a path or URL leads."""
     plain = text.removeprefix(f"{SCHEME}://").removeprefix(f"{SCHEME}+")
     scheme, mark, _ = plain.partition("://")
     family = _FAMILIES.get(scheme.lower() if mark else "")

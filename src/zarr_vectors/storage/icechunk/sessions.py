@@ -8,17 +8,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-import zarr.abc.store
-
-from zarr_vectors.exceptions import ArgumentError, ReadOnlyStoreError, StoreError, StoreLockedError, StoreNotFoundError
-from zarr_vectors.storage.adapter import StorageStore
-from zarr_vectors.storage.differences import Change, change_between
+from zarr_vectors.exceptions import ArgumentError, StoreError, StoreLockedError, StoreNotFoundError
 from zarr_vectors.storage.failures import explain
-from zarr_vectors.storage.history import bring_over, move_onto
-from zarr_vectors.storage.merging import apply_change
+from zarr_vectors.storage.icechunk.keys import Change, SessionKeys, change_between
+from zarr_vectors.storage.icechunk.merge import Branches, apply_change
+from zarr_vectors.storage.icechunk.repository import Place, icechunk
+from zarr_vectors.storage.keyed import KeyedStorage
 from zarr_vectors.storage.port import Blob, BlobParts, Listing, Range, Storage, check_address, get_whole
-from zarr_vectors.storage.repository import Place, icechunk
-from zarr_vectors.storage.session_keys import SessionKeys
 from zarr_vectors.storage.versioned import MergeRules
 from zarr_vectors.typing import Bytes
 
@@ -38,23 +34,12 @@ class _State:
 
 
 @dataclass(frozen=True, slots=True)
-class IcechunkStorage:
+class IcechunkStorage(KeyedStorage):
     """The keys of an Icechunk repository at one version, and the changes made to it.
 
-    Attributes
-    ----------
-    place : Place, optional
-        Where the repository is; None for a session that its owner handed over.
-    state : object
-        Branch, repository and session; shared by all copies of this storage that are to see the same.
-    read_only : bool
-        Refuse writes.
-    version : mapping
-        ``tag`` or ``snapshot_id`` to read instead of the tip of the branch.
-    message : str
-        What commits say that are made at the end of a unit.
-    commits : bool
-        Commit at the end of a unit; otherwise changes stay pending until `commit`.
+    `place` is None for a session that its owner handed over. All copies that are to see the same share `state`.
+    `version` holds the ``tag`` or ``snapshot_id`` that is read instead of the tip of the branch. Unless the storage
+    `commits` at the end of a unit, with `message`, changes stay pending until :meth:`commit`.
     """
 
     place: Place | None
@@ -95,19 +80,8 @@ class IcechunkStorage:
         return "icechunk" if self.place is None else self.place.name
 
     @property
-    def can_list(self) -> bool:
-        """Always true."""
-        return True
-
-    @property
     def session(self) -> Any:
-        """The ``icechunk.Session`` that is written to and read from.
-
-        Raises
-        ------
-        StoreNotFoundError
-            There is no repository yet.
-        """
+        """The ``icechunk.Session`` that is written to and read from."""
         return self._required().session
 
     # The port
@@ -122,15 +96,7 @@ class IcechunkStorage:
         return keys.get_many(requests)
 
     def put_many(self, items: Iterable[tuple[str, BlobParts]]) -> None:
-        """Write objects; they are pending until a commit.
-
-        Raises
-        ------
-        ReadOnlyStoreError
-            The storage is for reading only.
-        StoreError
-            An address is neither that of a node's metadata nor of a chunk.
-        """
+        """Write objects; they are pending until a commit."""
         self._writable().put_many(items)
 
     def put_if_absent(self, address: str, data: Bytes) -> bool:
@@ -162,10 +128,6 @@ class IcechunkStorage:
         if addresses and self._keys() is not None:
             self._writable().delete_many(addresses)
 
-    def delete_prefix(self, prefix: str = "") -> None:
-        """Delete everything below a prefix."""
-        self.delete_many(self.list_all(prefix))
-
     def move_many(self, pairs: Sequence[tuple[str, str]]) -> None:
         """Read objects, write them to their new addresses, and delete them at the old ones."""
         blobs = get_whole(self, [source for source, _ in pairs])
@@ -174,25 +136,10 @@ class IcechunkStorage:
         targets = {target for _, target in pairs}
         self.delete_many([source for (source, _), _ in found if source not in targets])
 
-    def zarr_store(self) -> zarr.abc.store.Store:
-        """Give the same place as a zarr-python store; it goes on to work after commits and on other branches."""
-        return StorageStore(self)
-
     # Versions
 
     def commit(self, message: str) -> str:
-        """Make pending changes a version of the branch.
-
-        Returns
-        -------
-        str
-            Identifier of the version; that of the present one where nothing is pending.
-
-        Raises
-        ------
-        StoreError
-            Somebody else committed to the branch; the changes are still pending.
-        """
+        """Make pending changes a version of the branch."""
         self._check_writable()
         keys = self._required()
         keys.settle()
@@ -222,15 +169,7 @@ class IcechunkStorage:
             self._renew()
 
     def branch(self, name: str, from_snapshot_id: str | None = None) -> str:
-        """Make a branch at a version, that of this session by default.
-
-        Raises
-        ------
-        ArgumentError
-            The name or the identifier is empty or no string.
-        StoreError
-            There is a branch of the name, or no such version.
-        """
+        """Make a branch at a version, that of this session by default."""
         _check_text("name", name, "the name of the branch")
         if from_snapshot_id is not None:
             _check_text("from_snapshot_id", from_snapshot_id, "the identifier of a version, as commit() returns it")
@@ -248,13 +187,7 @@ class IcechunkStorage:
         return identifier
 
     def switch_branch(self, name: str) -> None:
-        """Go on at the tip of a branch; pending changes are forgotten.
-
-        Raises
-        ------
-        StoreError
-            There is no such branch, or the storage was opened at a version of its own.
-        """
+        """Go on at the tip of a branch; pending changes are forgotten."""
         _check_text("name", name, "the name of the branch")
         if self.version:
             chosen = ", ".join(f"{key}={value!r}" for key, value in self.version.items())
@@ -267,42 +200,26 @@ class IcechunkStorage:
         self._renew()
 
     def merge_branch(self, name: str, message: str, rules: MergeRules | None = None) -> str | None:
-        """Bring what was changed on a branch into this one, and commit it.
-
-        Returns
-        -------
-        str or None
-            Identifier of the new version; that of the branch where this one had not moved on since, and None
-            where the branch has nothing that is not here.
-
-        Raises
-        ------
-        StoreError
-            Changes are pending, or both branches changed the same; nothing is changed then.
-        """
+        """Bring what was changed on a branch into this one, and commit it."""
         self._check_writable()
         self._require_branch(name)
         keys = self._required()
         if keys.changed:
             raise StoreError(f"{self.url}: changes are pending; commit or discard them before merging {name!r}")
-        merged = bring_over(self._repository(), self.url, name, self.state.branch, message, rules, self._seen)
+        merged = self._branches(rules).bring_over(name, self.state.branch, message)
         self._renew()
         return merged
 
     def rebase(self, base: str, rules: MergeRules | None = None) -> None:
-        """Put this branch and its pending changes on top of the tip of a branch; pending changes stay pending.
-
-        Raises
-        ------
-        StoreError
-            Both sides changed the same; nothing is changed then.
-        """
+        """Put this branch and its pending changes on top of the tip of a branch; pending changes stay pending."""
         self._check_writable()
         self._require_branch(base)
         keys = self._required()
         keys.settle()
-        branch = self.state.branch
-        self.state.keys = move_onto(self._repository(), self.url, keys, branch, base, rules, self._seen)
+        self.state.keys = self._branches(rules).move_onto(keys, self.state.branch, base)
+
+    def _branches(self, rules: MergeRules | None) -> Branches:
+        return Branches(self._repository(), self.url, rules, self._seen)
 
     def _seen(self, keys: SessionKeys) -> IcechunkStorage:
         """Give what a session holds as a storage for reading."""
@@ -316,13 +233,7 @@ class IcechunkStorage:
 
     @contextmanager
     def unit(self) -> Iterator[None]:
-        """Make the changes of a block all or nothing, and commit them at its end unless they are gathered.
-
-        Raises
-        ------
-        StoreLockedError
-            Another thread is within such a block.
-        """
+        """Make the changes of a block all or nothing, and commit them at its end unless they are gathered."""
         self._check_writable()
         state, thread = self.state, threading.get_ident()
         if state.depth and state.writer != thread:
@@ -470,10 +381,6 @@ class IcechunkStorage:
         branches = self.state.repository.list_branches()
         if name not in branches:
             raise StoreError(f"{self.url}: no branch {name!r}; there are {', '.join(sorted(branches))}")
-
-    def _check_writable(self) -> None:
-        if self.read_only:
-            raise ReadOnlyStoreError(f"cannot write to {self.url}: it was opened for reading only; use mode='r+'")
 
 
 def _check_text(argument: str, value: object, meaning: str) -> None:

@@ -8,8 +8,10 @@ a commit.
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from zarr.abc.store import RangeByteRequest
@@ -18,7 +20,7 @@ from zarr.core.buffer import default_buffer_prototype
 from zarr_vectors.exceptions import StoreError
 from zarr_vectors.storage.bridge import REQUESTS_IN_FLIGHT, read_ranges, run, run_each
 from zarr_vectors.storage.documents import DOCUMENT_NAME, document_bytes, parse_document
-from zarr_vectors.storage.failures import explain
+from zarr_vectors.storage.failures import explain, explained
 from zarr_vectors.storage.port import (
     INTERNAL_PREFIX,
     Blob,
@@ -39,6 +41,7 @@ BATCH_BYTES = 64 * 1024 * 1024
 _CHUNK = re.compile(r"(?:(.+)/)?c((?:/(?:0|[1-9][0-9]*))*)")
 _SUFFIX = f"/{DOCUMENT_NAME}"
 _STAND_IN_CHUNKS = 2**31
+_AT_ONCE = 256
 
 Grid = tuple[int, ...] | None
 """Chunks along every axis of an array; None where no array is."""
@@ -69,15 +72,7 @@ def chunk_address(node: str, chunk: Iterable[int]) -> str:
 
 
 class SessionKeys:
-    """What a session holds, by address.
-
-    Parameters
-    ----------
-    session : icechunk.Session
-        Its changes are made here.
-    url : str
-        Where the repository is, for messages.
-    """
+    """What a session holds, by address."""
 
     def __init__(self, session: Any, url: str) -> None:
         self.session = session
@@ -153,12 +148,9 @@ class SessionKeys:
         return await self._stored(address)
 
     async def _stored(self, address: str) -> bytes | None:
-        try:
+        buffer = None
+        with explained("read", address, self.url), contextlib.suppress(KeyError, FileNotFoundError):
             buffer = await self._store.get(address, default_buffer_prototype())
-        except (KeyError, FileNotFoundError):
-            return None
-        except Exception as error:
-            raise explain(error, "read", address, self.url) from error
         return None if buffer is None else bytes(buffer.to_bytes())
 
     def exists(self, address: str) -> bool:
@@ -202,11 +194,9 @@ class SessionKeys:
         return {key for key in found if key.startswith(start) and self._shown.get(key, b"") is not None}
 
     async def _each(self, keys: AsyncIterator[str], where: str) -> AsyncIterator[str]:
-        try:
+        with explained("list", where, self.url):
             async for key in keys:
                 yield key
-        except Exception as error:
-            raise explain(error, "list", where, self.url) from error
 
     def list_folders(self, prefixes: Sequence[str]) -> list[Listing]:
         """List one level below each prefix, all at the same time."""
@@ -301,10 +291,8 @@ class SessionKeys:
 
     async def _set(self, address: str, data: Any) -> None:
         buffer = default_buffer_prototype().buffer.from_bytes(bytes(data))
-        try:
+        with explained("write", address, self.url):
             await self._store.set(address, buffer)
-        except Exception as error:
-            raise explain(error, "write", address, self.url) from error
 
     def delete_many(self, addresses: Sequence[str]) -> None:
         """Delete objects. With the document of a node goes all that is in it, since Icechunk keeps no orphans."""
@@ -353,12 +341,8 @@ class SessionKeys:
         self._shown.pop(address, None)
 
     async def _delete(self, address: str) -> None:
-        try:
+        with explained("delete", address, self.url), contextlib.suppress(KeyError, FileNotFoundError):
             await self._store.delete(address)
-        except (KeyError, FileNotFoundError):
-            return
-        except Exception as error:
-            raise explain(error, "delete", address, self.url) from error
 
 
 def _batches(
@@ -429,3 +413,62 @@ def _clamped(size: int, start: int | None, stop: int | None) -> tuple[int, int]:
 def _part(blob: bytes, start: int | None, stop: int | None) -> Blob:
     first, last = _clamped(len(blob), start, stop)
     return blob if (first, last) == (0, len(blob)) else memoryview(blob)[first : max(first, last)]
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What one side changed: the store before and after, and the addresses whose content may differ."""
+
+    before: SessionKeys
+    after: SessionKeys
+    keys: frozenset[str]
+    _known: dict[str, bool] = field(default_factory=dict, repr=False, compare=False)
+
+    def differing(self, keys: Iterable[str]) -> Iterator[str]:
+        """Give those of some addresses whose content does differ, reading some at a time."""
+        for part in in_parts([key for key in keys if key in self.keys]):
+            new = [key for key in part if key not in self._known]
+            pairs = zip(new, read_bytes(self.before, new), read_bytes(self.after, new), strict=True)
+            self._known.update((key, one != two) for key, one, two in pairs)
+            yield from (key for key in part if self._known[key])
+
+    def made_or_removed(self, keys: Iterable[str]) -> tuple[set[str], set[str]]:
+        """Give those of some addresses that were not there before, and those that are not there any more."""
+        made: set[str] = set()
+        removed: set[str] = set()
+        for part in in_parts([key for key in keys if key in self.keys]):
+            for key, one, two in zip(part, read_bytes(self.before, part), read_bytes(self.after, part), strict=True):
+                if one is None and two is not None:
+                    made.add(key)
+                elif two is None and one is not None:
+                    removed.add(key)
+        return made, removed
+
+
+def change_between(before: SessionKeys, after: SessionKeys, differences: Any) -> Change:
+    """Find the addresses that a change may have touched, by what Icechunk noted of it (``icechunk.Diff``)."""
+    nodes = {_plain(path) for path in (*differences.new_groups, *differences.new_arrays)}
+    nodes |= {_plain(path) for path in (*differences.updated_groups, *differences.updated_arrays)}
+    gone = {_plain(path) for path in (*differences.deleted_groups, *differences.deleted_arrays)}
+    gone |= {_plain(path) for pair in getattr(differences, "moved_nodes", ()) for path in pair}
+    keys = {join(node, DOCUMENT_NAME) for node in nodes | gone}
+    for path, chunks in differences.updated_chunks.items():
+        keys.update(chunk_address(_plain(path), chunk) for chunk in chunks)
+    for node in gone:
+        keys.update(before.list_all(node))
+        keys.update(after.list_all(node))
+    return Change(before, after, frozenset(keys))
+
+
+def _plain(path: str) -> str:
+    return str(path).strip("/")
+
+
+def in_parts(keys: list[str]) -> Iterator[list[str]]:
+    """Give some addresses at a time, so that what is read of them fits into memory."""
+    return (keys[start : start + _AT_ONCE] for start in range(0, len(keys), _AT_ONCE))
+
+
+def read_bytes(keys: SessionKeys, addresses: list[str]) -> list[bytes | None]:
+    """Read whole objects."""
+    return [None if blob is None else bytes(blob) for blob in keys.read_whole(addresses)]
